@@ -1,0 +1,2 @@
+//! Load and micro benchmarks: limits and ratios, measured in one run.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The countersign binary: serve, demo, check-config, user.

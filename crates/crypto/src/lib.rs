@@ -1,0 +1,1 @@
+//! Adapters for hashing, sealing and signing.

@@ -1,0 +1,107 @@
+//! The application: the ports and the registry that every use case speaks to.
+
+use std::{net::IpAddr, sync::Arc};
+
+use crate::{
+    id::{AuthenticatorId, ClientId, Scope},
+    port::{
+        authenticator_store::AuthenticatorStore, clock::Clock, entropy::Entropy, login_store::LoginStore,
+        password_hasher::PasswordHasher, sealer::Sealer, session_store::SessionStore, signer::Signer,
+        user_store::UserStore,
+    },
+    registry::Registry,
+    secret::Secret,
+};
+
+/// Everything a use case needs. Cheap to clone behind an `Arc`.
+pub struct App {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Accounts.
+    pub users: Arc<dyn UserStore>,
+    /// Authenticators.
+    pub authenticators: Arc<dyn AuthenticatorStore>,
+    /// The commit point.
+    pub logins: Arc<dyn LoginStore>,
+    /// Transactions and throttles.
+    pub sessions: Arc<dyn SessionStore>,
+    /// Passwords.
+    pub hasher: Arc<dyn PasswordHasher>,
+    /// Encryption at rest.
+    pub sealer: Arc<dyn Sealer>,
+    /// Tokens.
+    pub signer: Arc<dyn Signer>,
+    /// What the operator declared.
+    pub registry: Registry,
+}
+
+/// The client's own proof, as it came.
+#[derive(Clone, Debug)]
+pub struct ClientCredentials {
+    /// Who it says it is.
+    pub client_id: ClientId,
+    /// Its secret, if it sent one.
+    pub secret: Option<Secret<String>>,
+}
+
+/// Where the person is, as far as it is believed.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// Address that throttles and the audit trail use. From the connection, or from a gateway that is believed.
+    pub address: Option<IpAddr>,
+    /// Address the client forwarded (`auth0-forwarded-for`). Used only if the client is trusted with it and has proven itself
+    /// with a secret.
+    pub forwarded_for: Option<IpAddr>,
+}
+
+/// The bearer token of a call, as it came.
+pub type Bearer = Secret<String>;
+
+/// The scopes a request names; `None` if it names none.
+pub type RequestedScopes = Option<Vec<Scope>>;
+
+/// An authenticator as the person may see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthenticatorView {
+    /// Its id.
+    pub id: AuthenticatorId,
+    /// What it is.
+    pub factor: FactorView,
+    /// Where it stands.
+    pub state: StateView,
+    /// The name its owner gave it.
+    pub name: Option<String>,
+    /// Whether its owner prefers it.
+    pub preferred: bool,
+    /// When it was associated.
+    pub created_at: crate::time::Timestamp,
+    /// When it last completed a login.
+    pub last_used_at: Option<crate::time::Timestamp>,
+}
+
+/// What an authenticator is, without what proves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FactorView {
+    /// An authenticator app.
+    Otp {
+        /// Hash of the HMAC.
+        algorithm: crate::factor::otp::OtpAlgorithm,
+        /// Digits of a code.
+        digits: u8,
+    },
+    /// The recovery code.
+    RecoveryCode,
+}
+
+/// Where an authenticator stands, as the person may see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateView {
+    /// Not confirmed.
+    Pending,
+    /// Usable.
+    Active,
+    /// Disabled by too many failures.
+    Disabled,
+}

@@ -1,0 +1,80 @@
+//! What happened, for the audit trail. A row is written in the transaction that made it true.
+
+use std::net::IpAddr;
+
+use crate::{
+    id::{AuthenticatorId, ClientId, UserId},
+    time::Timestamp,
+};
+
+/// One row of the audit trail. It holds no secret and no code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEvent {
+    /// What happened.
+    pub event: Event,
+    /// The person it happened to.
+    pub user: UserId,
+    /// The client that asked. None: an operator's command.
+    pub client: Option<ClientId>,
+    /// The authenticator it was about.
+    pub authenticator: Option<AuthenticatorId>,
+    /// The person's address, as far as it is believed.
+    pub address: Option<IpAddr>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The kinds of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// A login was completed with the password alone.
+    PasswordLogin,
+    /// A login was completed with a code of an authenticator app.
+    OtpLogin,
+    /// A login was completed with the recovery code, which was replaced.
+    RecoveryLogin,
+    /// A wrong code of an authenticator app.
+    OtpFailed,
+    /// A wrong recovery code.
+    RecoveryFailed,
+    /// An enrolment was begun.
+    EnrollmentStarted,
+    /// An enrolment was confirmed.
+    EnrollmentCompleted,
+    /// An authenticator was renamed or preferred.
+    AuthenticatorUpdated,
+    /// An authenticator was removed.
+    AuthenticatorRemoved,
+    /// An operator made an account.
+    UserAdded,
+    /// An operator set a password.
+    PasswordSet,
+    /// An operator blocked an account.
+    UserBlocked,
+    /// An operator unblocked an account.
+    UserUnblocked,
+    /// An operator removed all factors of an account.
+    FactorsReset,
+}
+
+impl Event {
+    /// The name in the column, stable.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PasswordLogin => "login.password",
+            Self::OtpLogin => "login.otp",
+            Self::RecoveryLogin => "login.recovery_code",
+            Self::OtpFailed => "proof_rejected.otp",
+            Self::RecoveryFailed => "proof_rejected.recovery_code",
+            Self::EnrollmentStarted => "enrollment.started",
+            Self::EnrollmentCompleted => "enrollment.completed",
+            Self::AuthenticatorUpdated => "authenticator.updated",
+            Self::AuthenticatorRemoved => "authenticator.removed",
+            Self::UserAdded => "user.added",
+            Self::PasswordSet => "user.password_set",
+            Self::UserBlocked => "user.blocked",
+            Self::UserUnblocked => "user.unblocked",
+            Self::FactorsReset => "user.factors_reset",
+        }
+    }
+}

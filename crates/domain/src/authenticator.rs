@@ -1,0 +1,136 @@
+//! An enrolled second factor.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{AuthenticatorId, UserId},
+    secret::Sealed,
+    time::Timestamp,
+};
+
+/// Consecutive failures that disable an authenticator (NIST SP 800-63B-4, section 3.2.2).
+pub const FAILURE_CEILING: u32 = 100;
+
+/// Authenticators a person may have, pending ones included; one more than that and association is refused.
+pub const MAX_PER_USER: usize = 51;
+
+/// The longest name of an authenticator, in characters.
+pub const MAX_NAME_CHARS: usize = 64;
+
+/// The kinds of enrolled authenticators, in the order in which the server prefers them: strongest first.
+///
+/// The recovery code is not among them: it is never chosen, listed last, and kept as [`RecoveryCode`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FactorKind {
+    /// An authenticator app (RFC 6238).
+    Otp,
+}
+
+impl FactorKind {
+    /// The prefix of authenticator ids of this kind.
+    pub const fn id_prefix(self) -> &'static str {
+        match self {
+            Self::Otp => "totp",
+        }
+    }
+
+    /// The name of the kind in columns, logs and throttle keys.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Otp => "otp",
+        }
+    }
+
+    /// The challenge type under which it is asked for: the `challenge_type` of the MFA API.
+    pub const fn challenge_type(self) -> &'static str {
+        match self {
+            Self::Otp => "otp",
+        }
+    }
+}
+
+/// Where an authenticator stands.
+///
+/// ```text
+/// associate ──▶ Pending ──confirm──▶ Active ──100 failures──▶ Disabled
+///                  └── expires            └── delete              └── delete
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Associated, not confirmed. It does not exist for login decisions.
+    Pending {
+        /// The last moment at which it can be confirmed.
+        until: Timestamp,
+    },
+    /// Confirmed and usable.
+    Active,
+    /// Disabled by too many failures. It cannot be used, but its owner still counts as enrolled.
+    Disabled,
+}
+
+/// One enrolled authenticator. What proves it is sealed in `state`; its factor's file in `factor/` can read it.
+#[derive(Clone, Debug)]
+pub struct Authenticator {
+    /// `{kind}|dev_{16 alphanumerics}`.
+    pub id: AuthenticatorId,
+    /// The owner.
+    pub user: UserId,
+    /// What it is.
+    pub kind: FactorKind,
+    /// Where it stands.
+    pub status: Status,
+    /// The factor's own data: tagged, versioned and sealed to owner and id.
+    pub state: Sealed,
+    /// The name its owner gave it.
+    pub name: Option<String>,
+    /// Whether its owner prefers it.
+    pub preferred: bool,
+    /// The last time step that was accepted; codes of this step and earlier ones are dead.
+    pub last_step: Option<u64>,
+    /// Failures since the last success.
+    pub failures: u32,
+    /// When it was associated.
+    pub created_at: Timestamp,
+    /// When it was confirmed.
+    pub confirmed_at: Option<Timestamp>,
+    /// When it last completed a login.
+    pub last_used_at: Option<Timestamp>,
+}
+
+impl Authenticator {
+    /// Whether it can complete a login.
+    pub fn is_active(&self) -> bool {
+        self.status == Status::Active
+    }
+
+    /// Whether it waits for its first code at `now`.
+    pub fn is_pending(&self, now: Timestamp) -> bool {
+        matches!(self.status, Status::Pending { until } if now < until)
+    }
+}
+
+/// The one recovery code a person has. The code itself is only ever stored as a keyed digest.
+#[derive(Clone, Debug)]
+pub struct RecoveryCode {
+    /// `recovery-code|dev_{16 alphanumerics}`.
+    pub id: AuthenticatorId,
+    /// Pending until the first confirmation of an authenticator.
+    pub status: RecoveryStatus,
+    /// Failures since the last success.
+    pub failures: u32,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Where a recovery code stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RecoveryStatus {
+    /// Shown, but no authenticator has been confirmed yet.
+    Pending,
+    /// Usable once.
+    Active,
+    /// Disabled by too many failures.
+    Disabled,
+}

@@ -1,0 +1,29 @@
+//! What multi-factor authentication means: entities, rules, use cases, and the ports they speak to.
+//!
+//! No I/O and no wire types live here. A use case (`usecase/`) tells one story: load, judge, commit, sign. What it needs from
+//! the world is a port (`port/`), one trait a file, and each port method is one atomic step.
+//!
+//! # Growing it
+//!
+//! *A new factor*: one file in `factor/`, one arm in [`factor`], one case of [`authenticator::FactorKind`].
+//! *A new grant*: one file in `grant/`, one arm in [`usecase::issue_token`].
+//! *A new reason to fail*: one case of [`error::Reason`]; the compiler points at the rest.
+
+pub mod account;
+pub mod app;
+pub mod audit;
+pub mod authenticator;
+pub mod error;
+pub mod factor;
+pub mod id;
+pub mod login_name;
+pub mod opaque;
+pub mod port;
+pub mod registry;
+pub mod secret;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod time;
+pub mod transaction;
+pub mod usecase;
+pub mod user;

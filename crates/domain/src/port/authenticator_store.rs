@@ -1,0 +1,85 @@
+//! The authenticators.
+
+use async_trait::async_trait;
+
+use super::PortError;
+use crate::{
+    audit::AuditEvent,
+    authenticator::{Authenticator, RecoveryCode},
+    id::{AuthenticatorId, UserId},
+    secret::Digest,
+    time::Timestamp,
+};
+
+/// An enrolment to begin.
+#[derive(Clone, Debug)]
+pub struct NewEnrollment {
+    /// The pending authenticator.
+    pub authenticator: Authenticator,
+    /// A pending recovery code, stored only if the person has none at all, with its digest.
+    pub recovery_code: (RecoveryCode, Digest),
+    /// The user's epoch the decision was made at.
+    pub epoch: u64,
+    /// Whether the person must not be enrolled (the bearer proved the first factor only).
+    pub only_if_unenrolled: bool,
+    /// The most authenticators the person may have, this one included.
+    pub limit: usize,
+    /// The row of the audit trail.
+    pub audit: AuditEvent,
+}
+
+/// What became of an enrolment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnrollmentBegun {
+    /// The authenticator is pending.
+    Begun {
+        /// Whether the recovery code was stored too, so that it may be shown.
+        with_recovery_code: bool,
+    },
+    /// The person has an active or disabled authenticator.
+    AlreadyEnrolled,
+    /// The person has as many as allowed.
+    LimitReached,
+    /// The account is gone, blocked, or its epoch has moved.
+    AccountChanged,
+}
+
+/// A change of what its owner may change.
+#[derive(Clone, Debug, Default)]
+pub struct AuthenticatorChange {
+    /// The new name; `Some(None)` removes it.
+    pub name: Option<Option<String>>,
+    /// Whether it is preferred; making one preferred MUST make all others of the person not preferred.
+    pub preferred: Option<bool>,
+}
+
+/// Keeps authenticators. Logging in with them is the [`LoginStore`](super::login_store::LoginStore)'s.
+#[async_trait]
+pub trait AuthenticatorStore: Send + Sync {
+    /// Adds a pending authenticator, in one transaction: first the person's expired pending ones go (at `now`), and with the
+    /// last of all their authenticators their pending recovery code; then the conditions of `enrollment` are checked; then
+    /// the rows are written.
+    async fn begin_enrollment(
+        &self,
+        enrollment: NewEnrollment,
+        now: Timestamp,
+    ) -> Result<EnrollmentBegun, PortError>;
+
+    /// Changes one active authenticator of `user`. False: the person has no such active authenticator; nothing changed.
+    async fn update(
+        &self,
+        user: &UserId,
+        authenticator: &AuthenticatorId,
+        change: AuthenticatorChange,
+        audit: AuditEvent,
+    ) -> Result<bool, PortError>;
+
+    /// Removes one authenticator of `user`, whatever its status, and raises the user's epoch unless it was pending. When no
+    /// active or disabled one is left, the recovery code goes too. False: the person has no such authenticator.
+    async fn delete(
+        &self,
+        user: &UserId,
+        authenticator: &AuthenticatorId,
+        audit: AuditEvent,
+    ) -> Result<bool, PortError>;
+}

@@ -1,0 +1,114 @@
+//! The commit point: where it is decided, once, that tokens may be issued.
+
+use async_trait::async_trait;
+
+use super::PortError;
+use crate::{
+    audit::AuditEvent,
+    authenticator::RecoveryCode,
+    id::{AuthenticatorId, UserId},
+    secret::Digest,
+    time::Timestamp,
+};
+
+/// A login that is ready to be decided. Everything in it happens together or not at all.
+#[derive(Clone, Debug)]
+pub struct LoginCommit {
+    /// The person.
+    pub user: UserId,
+    /// The epoch the proofs were checked at. The account MUST exist, not be blocked, and have this epoch still.
+    pub epoch: u64,
+    /// The MFA transaction to consume; `None` for a login without a second factor, and for confirming an enrolment with an
+    /// access token.
+    pub transaction: Option<ConsumedTransaction>,
+    /// The factor to burn.
+    pub burn: Burn,
+    /// When; `last_used_at` of what was burnt.
+    pub now: Timestamp,
+    /// The row of the audit trail.
+    pub audit: AuditEvent,
+}
+
+/// The mark that makes a second use of an MFA transaction impossible, whatever happens to the session store.
+#[derive(Clone, Copy, Debug)]
+pub struct ConsumedTransaction {
+    /// Digest of the `mfa_token`.
+    pub digest: Digest,
+    /// When the mark may be swept: after the transaction could not be used any more anyway.
+    pub sweep_at: Timestamp,
+}
+
+/// What a login uses up.
+#[derive(Clone, Debug)]
+pub enum Burn {
+    /// Nothing: the password was enough.
+    Nothing,
+    /// A time step of an active authenticator app: `last_step` MUST rise to `step` or the commit is lost. Failures are reset.
+    OtpStep {
+        /// The authenticator whose code it was.
+        authenticator: AuthenticatorId,
+        /// The step whose code it was.
+        step: u64,
+    },
+    /// The active recovery code: it MUST be unused; its successor becomes active. Failures start anew with the successor.
+    RecoveryCode {
+        /// Digest of what was presented.
+        presented: Digest,
+        /// The successor.
+        successor: RecoveryCode,
+        /// The successor's digest.
+        successor_digest: Digest,
+    },
+    /// The first code of a pending authenticator app: it MUST still be pending at `now`. It becomes active with `step` as its
+    /// last step, and a pending recovery code of the person becomes active with it.
+    ConfirmOtp {
+        /// The pending authenticator.
+        authenticator: AuthenticatorId,
+        /// The step whose code it was.
+        step: u64,
+        /// Whether the person must not be enrolled yet (the transaction proved the first factor only).
+        only_if_unenrolled: bool,
+    },
+}
+
+/// What the commit point decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// Tokens may be issued.
+    Committed,
+    /// The transaction was used before. Nothing was changed.
+    TransactionSpent,
+    /// The factor was used before, or is gone. Nothing was changed.
+    ProofSpent,
+    /// The account is gone, blocked, or its epoch has moved. Nothing was changed.
+    AccountChanged,
+}
+
+/// What a wrong code counts against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FailureTarget {
+    /// These authenticators: all that were compared.
+    Authenticators(Vec<AuthenticatorId>),
+    /// The person's active recovery code.
+    RecoveryCode,
+}
+
+/// Decides logins.
+#[async_trait]
+pub trait LoginStore: Send + Sync {
+    /// Decides one login, in one durable transaction. Tokens MUST NOT be issued on anything but
+    /// [`CommitOutcome::Committed`]; an error means the outcome is unknown, and counts as a refusal.
+    async fn commit(&self, login: LoginCommit) -> Result<CommitOutcome, PortError>;
+
+    /// Adds a failure to each target and disables those that reach `ceiling`; writes the audit row.
+    async fn count_failure(
+        &self,
+        user: &UserId,
+        target: FailureTarget,
+        ceiling: u32,
+        audit: AuditEvent,
+    ) -> Result<(), PortError>;
+
+    /// Sweeps consumed marks and expired pending enrolments that no longer matter at `now`. The answer is how many rows went.
+    async fn purge(&self, now: Timestamp) -> Result<u64, PortError>;
+}

@@ -1,0 +1,49 @@
+//! Encryption at rest, and keyed digests.
+
+use super::PortError;
+use crate::secret::{Digest, Sealed, Secret};
+
+/// Where a sealed value belongs. It is bound in, so that a value moved to another row does not open.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The kind of record: `authenticator`, `mfa_transaction`, `signing_key`.
+    pub record: &'static str,
+    /// The record's key.
+    pub id: &'a str,
+    /// Whose it is; empty where it is nobody's.
+    pub owner: &'a str,
+}
+
+/// What a keyed digest is for. Each purpose has a key of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DigestPurpose {
+    /// Recovery codes: HMAC-SHA-256 over owner and code.
+    RecoveryCode,
+    /// Keys of throttle buckets: they hide who a bucket belongs to.
+    Throttle,
+    /// Page tokens and other things that only we must be able to make.
+    Integrity,
+}
+
+/// Seals what must be read again, and digests what must only be compared.
+pub trait Sealer: Send + Sync {
+    /// Encrypts `plaintext` for `place`.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError::Unavailable`] if no key can be used.
+    fn seal(&self, place: Place<'_>, plaintext: &[u8]) -> Result<Sealed, PortError>;
+
+    /// Decrypts what was sealed for `place`.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError::Corrupt`] if it was changed, moved, or sealed with a key that is gone.
+    fn open(&self, place: Place<'_>, sealed: &Sealed) -> Result<Secret<Vec<u8>>, PortError>;
+
+    /// HMAC-SHA-256 over `parts`, each preceded by its length, with the key of `purpose`.
+    fn keyed_digest(&self, purpose: DigestPurpose, parts: &[&[u8]]) -> Digest;
+
+    /// SHA-256 over `domain` and `value`, for opaque tokens of 256 random bits, which need no key.
+    fn token_digest(&self, domain: &'static str, value: &[u8]) -> Digest;
+}

@@ -1,0 +1,96 @@
+//! Short-lived state: MFA transactions and throttles. Losing it may make a person start again; it can never let one in.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+use super::PortError;
+use crate::{secret::Digest, time::Timestamp, transaction::TransactionRecord};
+
+/// A token bucket: it holds `capacity` attempts and regains one every `refill`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// What it counts.
+    pub key: BucketKey,
+    /// The most it holds; at least 1.
+    pub capacity: u32,
+    /// How long until one attempt comes back; at least 1 ms.
+    pub refill: Duration,
+}
+
+/// The name of a bucket. All buckets of one subject share `subject`, so that one step can judge several.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BucketKey {
+    /// Keyed digest of the person, or of the login name where nobody has it.
+    pub subject: Digest,
+    /// What is counted for them: `otp`, `recovery-code`, `password:{digest of the address}`. At most 128 bytes of ASCII without blanks.
+    pub counter: Arc<str>,
+}
+
+/// Names one attempt, so that a repeated call does not charge twice. Made by the server, 128 random bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AttemptId(pub [u8; 16]);
+
+/// What a reservation found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reservation {
+    /// Every bucket was charged.
+    Granted,
+    /// This bucket was empty; none was charged.
+    Denied {
+        /// Its place in the list.
+        bucket: usize,
+        /// When its next attempt comes back.
+        retry_after: Duration,
+    },
+}
+
+/// What follows a success, best effort.
+#[derive(Clone, Debug, Default)]
+pub struct Settlement {
+    /// The transaction to forget.
+    pub transaction: Option<Digest>,
+    /// Give the attempt back to this bucket if `AttemptId` charged it last or earlier; never above capacity.
+    pub refund: Option<(Bucket, AttemptId)>,
+    /// Fill this bucket: forget it.
+    pub reset: Option<BucketKey>,
+}
+
+/// Keeps short-lived state.
+///
+/// The clock judges, a store's own expiry only sweeps: `now` is the domain's clock. An adapter on a shared server MAY use that
+/// server's clock for buckets instead, so that the clocks of replicas do not matter.
+#[async_trait]
+pub trait SessionStore: Send + Sync {
+    /// Keeps a new transaction. An existing one with the same digest MUST NOT be replaced.
+    async fn insert_transaction(&self, record: TransactionRecord) -> Result<(), PortError>;
+
+    /// The transaction with this digest, expired ones included until they are swept.
+    async fn find_transaction(&self, digest: &Digest) -> Result<Option<TransactionRecord>, PortError>;
+
+    /// Marks the transaction as exhausted, if it is there.
+    async fn exhaust_transaction(&self, digest: &Digest) -> Result<(), PortError>;
+
+    /// Takes one attempt from every bucket, or from none if one of them is empty; the first empty one is named. All buckets
+    /// MUST have the same subject. The same attempt id on the same buckets is charged once.
+    ///
+    /// 300 parallel calls on a bucket of 10 MUST be granted exactly 10 times.
+    async fn reserve(
+        &self,
+        buckets: &[Bucket],
+        attempt: AttemptId,
+        now: Timestamp,
+    ) -> Result<Reservation, PortError>;
+
+    /// When the bucket's next attempt comes back; zero if it has one. Charges nothing.
+    async fn wait_of(&self, bucket: &Bucket, now: Timestamp) -> Result<Duration, PortError>;
+
+    /// Follows up on a success. Best effort: an adapter may answer before it is done, and failures are logged, not returned.
+    async fn settle(&self, settlement: Settlement, now: Timestamp);
+
+    /// Sweeps what expired before `now`. Stores that expire by themselves do nothing.
+    async fn purge(&self, now: Timestamp) -> Result<u64, PortError>;
+
+    /// Asks the store whether it can serve.
+    async fn ping(&self) -> Result<(), PortError>;
+}

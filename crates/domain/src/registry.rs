@@ -1,0 +1,206 @@
+//! What the operator declared: the deployment, its clients, APIs and realms. Read at start, never changed while running.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use crate::{
+    id::{Audience, ClientId, RealmName, Scope},
+    port::signer::Algorithm,
+    secret::Digest,
+};
+
+/// The deployment.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    /// The issuer, a URL with a slash at its end: the `iss` of every token.
+    pub issuer: String,
+    /// The name people see in their authenticator app.
+    pub app_name: String,
+    /// The clients.
+    pub clients: BTreeMap<ClientId, Client>,
+    /// The APIs, without the MFA API and userinfo, which are built in.
+    pub apis: BTreeMap<Audience, Api>,
+    /// The realms.
+    pub realms: BTreeSet<RealmName>,
+    /// The realm of clients that name none.
+    pub default_realm: Option<RealmName>,
+    /// The audience of requests that name none.
+    pub default_audience: Option<Audience>,
+    /// Lifetimes and limits.
+    pub policy: Policy,
+}
+
+/// An application that may call (RFC 6749, section 2).
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Its identifier.
+    pub id: ClientId,
+    /// How it proves itself.
+    pub authentication: ClientAuthMethod,
+    /// The grants it may use.
+    pub grants: BTreeSet<GrantType>,
+    /// The realm of its `password` grants.
+    pub default_realm: Option<RealmName>,
+    /// When its users are asked for a second factor.
+    pub mfa: MfaDemand,
+    /// Whether `mfa_required` names the factors over HTTP.
+    pub publish_mfa_requirements: bool,
+    /// Whether tokens say how the person authenticated (`auth_time`, `amr`, `acr`). Tokens of the MFA API always do.
+    pub authentication_claims: bool,
+    /// Whether `auth0-forwarded-for` of an authenticated request is believed.
+    pub trust_forwarded_for: bool,
+    /// Lifetime of its ID tokens.
+    pub id_token_lifetime: Duration,
+}
+
+/// How a client proves itself.
+#[derive(Clone, Debug)]
+pub enum ClientAuthMethod {
+    /// A public client: its identifier is enough.
+    None,
+    /// Any of these secrets, of which only digests are kept (`Sealer::token_digest` of the domain `client_secret`).
+    Secret(Vec<Digest>),
+}
+
+/// Grants as clients are configured for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GrantType {
+    /// `password`
+    Password,
+    /// `http://auth0.com/oauth/grant-type/password-realm`
+    PasswordRealm,
+    /// `http://auth0.com/oauth/grant-type/mfa-otp`
+    MfaOtp,
+    /// `http://auth0.com/oauth/grant-type/mfa-recovery-code`
+    MfaRecoveryCode,
+}
+
+impl GrantType {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Password, Self::PasswordRealm, Self::MfaOtp, Self::MfaRecoveryCode];
+
+    /// The value of `grant_type` (RFC 6749, section 4; Auth0's extension grants).
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::PasswordRealm => "http://auth0.com/oauth/grant-type/password-realm",
+            Self::MfaOtp => "http://auth0.com/oauth/grant-type/mfa-otp",
+            Self::MfaRecoveryCode => "http://auth0.com/oauth/grant-type/mfa-recovery-code",
+        }
+    }
+
+    /// Whether it proves a second factor.
+    pub const fn is_mfa(self) -> bool {
+        matches!(self, Self::MfaOtp | Self::MfaRecoveryCode)
+    }
+}
+
+/// When a client's users are asked for a second factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MfaDemand {
+    /// At every login; who has no factor must enrol.
+    Always,
+    /// At every login of who has one. A person's own factor is never ignored.
+    IfEnrolled,
+}
+
+/// An API that access tokens are issued for.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// Its identifier.
+    pub audience: Audience,
+    /// The scopes it knows, besides those of OpenID Connect.
+    pub scopes: BTreeSet<Scope>,
+    /// How its access tokens are signed.
+    pub algorithm: Algorithm,
+    /// How long its access tokens live.
+    pub token_lifetime: Duration,
+}
+
+/// Lifetimes and limits (security, section 0).
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Lifetime of an `mfa_token`, and of a pending enrolment.
+    pub mfa_token_lifetime: Duration,
+    /// Lifetime of access tokens that are good for userinfo only.
+    pub userinfo_token_lifetime: Duration,
+    /// Wrong codes per person and factor.
+    pub factor_failures: Limit,
+    /// Wrong passwords per account and address before it is locked; one comes back after each `refill`.
+    pub password_failures: Limit,
+    /// Password logins per account and address.
+    pub password_rate: Limit,
+    /// Userinfo requests per person.
+    pub userinfo_rate: Limit,
+    /// Whether password limits are counted per account alone, whatever the address.
+    pub limits_ignore_address: bool,
+    /// Time steps accepted before and after the current one (RFC 6238, section 5.2).
+    pub otp_window: OtpWindow,
+}
+
+/// The size and speed of a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Attempts it holds.
+    pub capacity: u32,
+    /// How long until one comes back.
+    pub refill: Duration,
+}
+
+/// Time steps accepted around the current one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtpWindow {
+    /// Steps behind.
+    pub behind: u64,
+    /// Steps ahead.
+    pub ahead: u64,
+}
+
+impl Default for Policy {
+    /// The profile `auth0`.
+    fn default() -> Self {
+        Self {
+            mfa_token_lifetime: Duration::from_secs(600),
+            userinfo_token_lifetime: Duration::from_secs(86_400),
+            factor_failures: Limit { capacity: 10, refill: Duration::from_secs(360) },
+            password_failures: Limit { capacity: 10, refill: Duration::from_secs(30 * 86_400) },
+            password_rate: Limit { capacity: 20, refill: Duration::from_secs(6) },
+            userinfo_rate: Limit { capacity: 10, refill: Duration::from_secs(12) },
+            limits_ignore_address: false,
+            otp_window: OtpWindow { behind: 1, ahead: 1 },
+        }
+    }
+}
+
+/// Lifetime of access tokens of the MFA API; not configurable, as at Auth0.
+pub const MFA_API_TOKEN_LIFETIME: Duration = Duration::from_secs(600);
+
+/// Scopes of the MFA API.
+pub const MFA_API_SCOPES: [&str; 3] = ["enroll", "read:authenticators", "remove:authenticators"];
+
+/// Scopes of OpenID Connect that are understood, in the order in which they are granted when none is asked for.
+pub const OIDC_SCOPES: [&str; 5] = ["openid", "profile", "email", "address", "phone"];
+
+impl Registry {
+    /// The audience of the MFA API: `<issuer>mfa/`.
+    pub fn mfa_audience(&self) -> Audience {
+        Audience::new(format!("{}mfa/", self.issuer))
+    }
+
+    /// The audience of userinfo: `<issuer>userinfo`.
+    pub fn userinfo_audience(&self) -> Audience {
+        Audience::new(format!("{}userinfo", self.issuer))
+    }
+
+    /// Whether `audience` means the MFA API; the slash at its end may be missing.
+    pub fn is_mfa_audience(&self, audience: &str) -> bool {
+        audience.strip_suffix('/').unwrap_or(audience).strip_prefix(self.issuer.as_str()) == Some("mfa")
+    }
+
+    /// Every algorithm that tokens are signed with: RS256, which ID tokens need, and those of the APIs.
+    pub fn algorithms(&self) -> BTreeSet<Algorithm> {
+        std::iter::once(Algorithm::Rs256).chain(self.apis.values().map(|api| api.algorithm)).collect()
+    }
+}

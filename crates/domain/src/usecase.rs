@@ -1,0 +1,9 @@
+//! The use cases, one file each: a command goes in, a noun or an [`Error`](crate::error::Error) comes out.
+
+pub mod associate;
+pub mod authenticators;
+pub mod describe;
+pub mod issue_token;
+pub mod manage_users;
+pub mod open_challenge;
+pub mod user_info;

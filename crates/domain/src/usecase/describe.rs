@@ -1,0 +1,42 @@
+//! Describe the authorization server.
+
+use crate::{
+    app::App,
+    port::signer::PublicKey,
+    registry::OIDC_SCOPES,
+};
+
+/// What discovery documents say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// The issuer.
+    pub issuer: String,
+    /// Scopes of OpenID Connect.
+    pub scopes: Vec<String>,
+    /// Algorithms ID tokens are signed with.
+    pub id_token_algorithms: Vec<String>,
+    /// Claims of ID tokens and userinfo.
+    pub claims: Vec<String>,
+}
+
+impl App {
+    /// The public keys that verify our tokens: RSA keys only, until an API is configured for another algorithm.
+    pub fn signing_keys(&self) -> Vec<PublicKey> {
+        let algorithms = self.registry.algorithms();
+        self.signer.public_keys().into_iter().filter(|key| algorithms.contains(&key.algorithm)).collect()
+    }
+
+    /// What discovery documents say.
+    pub fn metadata(&self) -> Metadata {
+        let owned = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
+        Metadata {
+            issuer: self.registry.issuer.clone(),
+            scopes: owned(&OIDC_SCOPES),
+            id_token_algorithms: owned(&["RS256"]),
+            claims: owned(&[
+                "acr", "amr", "aud", "auth_time", "email", "email_verified", "exp", "family_name", "given_name", "iat",
+                "iss", "name", "nickname", "picture", "sub", "updated_at",
+            ]),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Adapters for the store ports: SQLite, Redis and memory.
