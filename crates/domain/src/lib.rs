@@ -11,13 +11,19 @@
 
 pub mod account;
 pub mod app;
+pub mod attempt;
 pub mod audit;
 pub mod authenticator;
+mod bearer;
+pub mod claims;
+pub mod client;
 pub mod error;
 pub mod factor;
+pub mod grant;
 pub mod id;
 pub mod login_name;
 pub mod opaque;
+mod pending_login;
 pub mod port;
 pub mod registry;
 pub mod secret;
@@ -27,3 +33,4 @@ pub mod time;
 pub mod transaction;
 pub mod usecase;
 pub mod user;
+mod view;

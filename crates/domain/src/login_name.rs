@@ -63,7 +63,8 @@ mod tests {
     #[test]
     fn spellings_of_one_name_are_one() {
         let name = LoginName::parse("jos\u{e9}@example.com").unwrap();
-        for spelling in [" JOSE\u{301}@Example.COM ", "\u{ff4a}os\u{e9}@example.com", "jose\u{301}@example.com\u{3000}"] {
+        for spelling in [" JOSE\u{301}@Example.COM ", "\u{ff4a}os\u{e9}@example.com", "jose\u{301}@example.com\u{3000}"]
+        {
             assert_eq!(LoginName::parse(spelling).unwrap(), name, "{spelling:?}");
         }
     }

@@ -84,7 +84,8 @@ pub fn random_text(alphabet: &[u8], length: usize, entropy: &dyn Entropy) -> Res
         entropy.fill(&mut bytes)?;
         for byte in bytes {
             let byte = usize::from(byte);
-            if byte < limit && text.len() < length
+            if byte < limit
+                && text.len() < length
                 && let Some(symbol) = alphabet.get(byte % alphabet.len())
             {
                 text.push(char::from(*symbol));

@@ -33,6 +33,26 @@ pub struct User {
     pub updated_at: Timestamp,
 }
 
+impl User {
+    /// The full name, or the username where none is known.
+    pub fn shown_name(&self) -> &str {
+        self.profile.name.as_deref().unwrap_or(&self.username)
+    }
+
+    /// The local part of the address, or the username.
+    pub fn nickname(&self) -> &str {
+        self.email
+            .as_ref()
+            .and_then(|email| email.address.split_once('@'))
+            .map_or(self.username.as_str(), |(local, _)| local)
+    }
+
+    /// The name under which an authenticator app shows the account: the address, or the username.
+    pub fn label(&self) -> &str {
+        self.email.as_ref().map_or(&self.username, |email| &email.address)
+    }
+}
+
 /// An e-mail address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Email {

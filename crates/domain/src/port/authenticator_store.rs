@@ -59,11 +59,7 @@ pub trait AuthenticatorStore: Send + Sync {
     /// Adds a pending authenticator, in one transaction: first the person's expired pending ones go (at `now`), and with the
     /// last of all their authenticators their pending recovery code; then the conditions of `enrollment` are checked; then
     /// the rows are written.
-    async fn begin_enrollment(
-        &self,
-        enrollment: NewEnrollment,
-        now: Timestamp,
-    ) -> Result<EnrollmentBegun, PortError>;
+    async fn begin_enrollment(&self, enrollment: NewEnrollment, now: Timestamp) -> Result<EnrollmentBegun, PortError>;
 
     /// Changes one active authenticator of `user`. False: the person has no such active authenticator; nothing changed.
     async fn update(

@@ -75,12 +75,7 @@ pub trait SessionStore: Send + Sync {
     /// MUST have the same subject. The same attempt id on the same buckets is charged once.
     ///
     /// 300 parallel calls on a bucket of 10 MUST be granted exactly 10 times.
-    async fn reserve(
-        &self,
-        buckets: &[Bucket],
-        attempt: AttemptId,
-        now: Timestamp,
-    ) -> Result<Reservation, PortError>;
+    async fn reserve(&self, buckets: &[Bucket], attempt: AttemptId, now: Timestamp) -> Result<Reservation, PortError>;
 
     /// When the bucket's next attempt comes back; zero if it has one. Charges nothing.
     async fn wait_of(&self, bucket: &Bucket, now: Timestamp) -> Result<Duration, PortError>;

@@ -59,12 +59,7 @@ pub trait UserStore: Send + Sync {
 
     /// Removes every authenticator and recovery code, raises the epoch and voids management tokens issued before `now`. The
     /// answer is how many authenticators went; `None`: no such user.
-    async fn reset_factors(
-        &self,
-        user: &UserId,
-        now: Timestamp,
-        audit: AuditEvent,
-    ) -> Result<Option<u64>, PortError>;
+    async fn reset_factors(&self, user: &UserId, now: Timestamp, audit: AuditEvent) -> Result<Option<u64>, PortError>;
 
     /// Asks the store whether it can serve, with a statement that touches it.
     async fn ping(&self) -> Result<(), PortError>;

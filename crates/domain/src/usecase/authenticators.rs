@@ -1,9 +1,15 @@
 //! List, show, change and remove a person's authenticators.
 
 use crate::{
+    account::Account,
     app::{App, AuthenticatorView, Bearer},
-    error::Error,
-    id::AuthenticatorId,
+    audit::{AuditEvent, Event},
+    claims::AccessToken,
+    error::{Error, Reason},
+    grant::otp::step_up,
+    id::{AuthenticatorId, UserId},
+    port::authenticator_store::AuthenticatorChange,
+    time::Timestamp,
 };
 
 /// One page of a list.
@@ -46,8 +52,19 @@ impl App {
     ///
     /// Any reason `ListAuthenticators` lists in the protobuf contract.
     pub async fn list_authenticators(&self, command: ListCommand) -> Result<Page, Error> {
-        let _ = command;
-        Err(Error::new(crate::error::Reason::Internal))
+        let now = self.clock.now();
+        let actor = self.actor(command.bearer.expose(), "read:authenticators", now).await?;
+        let mut views = self.views(&actor.account, now)?;
+        if let Some(token) = &command.page_token {
+            // The token is the last id of the page before; if that one is gone, so is the place it marked.
+            let last = views.iter().position(|view| view.id.as_str() == token);
+            let last = last.ok_or_else(|| Error::malformed("page_token", "page_token is not one of this list"))?;
+            views.drain(..=last);
+        }
+        let more = views.len() > command.page_size;
+        views.truncate(command.page_size);
+        let next_page_token = views.last().filter(|_| more).map(|view| view.id.as_str().to_owned());
+        Ok(Page { authenticators: views, next_page_token })
     }
 
     /// One authenticator.
@@ -56,8 +73,10 @@ impl App {
     ///
     /// Any reason `GetAuthenticator` lists in the protobuf contract.
     pub async fn find_authenticator(&self, bearer: Bearer, id: AuthenticatorId) -> Result<AuthenticatorView, Error> {
-        let _ = (bearer, id);
-        Err(Error::new(crate::error::Reason::Internal))
+        let now = self.clock.now();
+        let (token, account) = self.management_token(bearer.expose(), now).await?;
+        token.require("read:authenticators")?;
+        self.view_of(&account, &id, now)
     }
 
     /// Changes one authenticator.
@@ -66,8 +85,21 @@ impl App {
     ///
     /// Any reason `UpdateAuthenticator` lists in the protobuf contract.
     pub async fn update_authenticator(&self, command: UpdateCommand) -> Result<AuthenticatorView, Error> {
-        let _ = command;
-        Err(Error::new(crate::error::Reason::Internal))
+        let now = self.clock.now();
+        let (token, account) = self.management_token(command.bearer.expose(), now).await?;
+        token.require("enroll")?;
+        step_up(&token, &account)?;
+        let change = AuthenticatorChange {
+            name: command.name.map(|name| Some(name).filter(|name| !name.is_empty())),
+            preferred: command.preferred,
+        };
+        let user = account.user.id;
+        let row = row(Event::AuthenticatorUpdated, &user, &token, &command.authenticator, now);
+        if !self.authenticators.update(&user, &command.authenticator, change, row).await? {
+            return Err(Error::new(Reason::AuthenticatorNotFound));
+        }
+        let account = self.users.find(&user).await?.ok_or_else(|| Error::new(Reason::AccessTokenInvalid))?;
+        self.view_of(&account, &command.authenticator, now)
     }
 
     /// Removes one authenticator.
@@ -76,7 +108,33 @@ impl App {
     ///
     /// Any reason `DeleteAuthenticator` lists in the protobuf contract.
     pub async fn delete_authenticator(&self, bearer: Bearer, id: AuthenticatorId) -> Result<(), Error> {
-        let _ = (bearer, id);
-        Err(Error::new(crate::error::Reason::Internal))
+        let now = self.clock.now();
+        let (token, account) = self.management_token(bearer.expose(), now).await?;
+        token.require("remove:authenticators")?;
+        step_up(&token, &account)?;
+        let user = &account.user.id;
+        let row = row(Event::AuthenticatorRemoved, user, &token, &id, now);
+        if self.authenticators.delete(user, &id, row).await? {
+            Ok(())
+        } else {
+            Err(Error::new(Reason::AuthenticatorNotFound))
+        }
+    }
+
+    fn view_of(&self, account: &Account, id: &AuthenticatorId, now: Timestamp) -> Result<AuthenticatorView, Error> {
+        let mut views = self.views(account, now)?;
+        let found = views.iter().position(|view| view.id == *id);
+        found.map(|at| views.swap_remove(at)).ok_or_else(|| Error::new(Reason::AuthenticatorNotFound))
+    }
+}
+
+fn row(event: Event, user: &UserId, token: &AccessToken, id: &AuthenticatorId, at: Timestamp) -> AuditEvent {
+    AuditEvent {
+        event,
+        user: user.clone(),
+        client: Some(token.client.clone()),
+        authenticator: Some(id.clone()),
+        address: None,
+        at,
     }
 }

@@ -1,10 +1,6 @@
 //! Describe the authorization server.
 
-use crate::{
-    app::App,
-    port::signer::PublicKey,
-    registry::OIDC_SCOPES,
-};
+use crate::{app::App, port::signer::PublicKey, registry::OIDC_SCOPES};
 
 /// What discovery documents say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +30,22 @@ impl App {
             scopes: owned(&OIDC_SCOPES),
             id_token_algorithms: owned(&["RS256"]),
             claims: owned(&[
-                "acr", "amr", "aud", "auth_time", "email", "email_verified", "exp", "family_name", "given_name", "iat",
-                "iss", "name", "nickname", "picture", "sub", "updated_at",
+                "acr",
+                "amr",
+                "aud",
+                "auth_time",
+                "email",
+                "email_verified",
+                "exp",
+                "family_name",
+                "given_name",
+                "iat",
+                "iss",
+                "name",
+                "nickname",
+                "picture",
+                "sub",
+                "updated_at",
             ]),
         }
     }

@@ -117,7 +117,16 @@ impl App {
     ///
     /// Any reason `IssueToken` lists in the protobuf contract.
     pub async fn issue_token(&self, command: Command) -> Result<Outcome, Error> {
-        let _ = command;
-        Err(Error::new(crate::error::Reason::Internal))
+        let client = self.authenticate_client(&command.client)?;
+        let origin = &command.origin;
+        match command.grant {
+            Grant::Password(grant) => self.password_grant(client, grant, origin).await,
+            Grant::Otp { mfa_token, code } => {
+                self.otp_grant(client, &mfa_token, &code, origin).await.map(Outcome::Tokens)
+            }
+            Grant::RecoveryCode { mfa_token, code } => {
+                self.recovery_grant(client, &mfa_token, &code, origin).await.map(Outcome::Tokens)
+            }
+        }
     }
 }

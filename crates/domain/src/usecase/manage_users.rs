@@ -3,12 +3,19 @@
 use crate::{
     account::Account,
     app::App,
+    audit::{AuditEvent, Event},
     error::Error,
     id::{RealmName, UserId},
     login_name::LoginName,
+    opaque::{LOWER_ALPHANUMERIC, random_text},
+    port::user_store::{NewUser, UserInserted},
     secret::Secret,
-    user::{Email, Profile},
+    time::Timestamp,
+    user::{Email, PasswordHash, Profile, User},
 };
+
+/// The longest password, in bytes. Nothing is ever cut.
+pub const MAX_PASSWORD_BYTES: usize = 1024;
 
 /// An account to add.
 #[derive(Clone, Debug)]
@@ -50,8 +57,32 @@ impl App {
     ///
     /// Request malformed, naming `username`, `email` or `password`; a store or the hasher failed.
     pub async fn add_users(&self, users: Vec<AddUser>) -> Result<Vec<Added>, Error> {
-        let _ = users;
-        Err(Error::new(crate::error::Reason::Internal))
+        let now = self.clock.now();
+        let mut hashed: Vec<(Secret<String>, PasswordHash)> = Vec::new();
+        let mut added = Vec::with_capacity(users.len());
+        let mut batch = Vec::new();
+        let mut users = users.into_iter().peekable();
+        while let Some(user) = users.next() {
+            let password = match hashed.last() {
+                Some((plain, hash)) if matches!(&user.password, NewPassword::Plain(same) if same.expose() == plain.expose()) => {
+                    hash.clone()
+                }
+                _ => self.verifier(&user.password).await?,
+            };
+            if let NewPassword::Plain(plain) = &user.password {
+                hashed = vec![(plain.clone(), password.clone())];
+            }
+            batch.push(self.new_user(user, password, now)?);
+            if batch.len() == BATCH || users.peek().is_none() {
+                let ids: Vec<UserId> = batch.iter().map(|new| new.user.id.clone()).collect();
+                let outcomes = self.users.insert(std::mem::take(&mut batch)).await?;
+                added.extend(ids.into_iter().zip(outcomes).map(|(id, outcome)| match outcome {
+                    UserInserted::Inserted => Added::Added(id),
+                    UserInserted::NameTaken => Added::NameTaken,
+                }));
+            }
+        }
+        Ok(added)
     }
 
     /// The account that `login` names in `realm`.
@@ -69,8 +100,9 @@ impl App {
     ///
     /// Request malformed, naming `password`; a store or the hasher failed.
     pub async fn set_password(&self, user: &UserId, password: NewPassword) -> Result<bool, Error> {
-        let _ = (user, password);
-        Err(Error::new(crate::error::Reason::Internal))
+        let verifier = self.verifier(&password).await?;
+        let now = self.clock.now();
+        Ok(self.users.set_password(user, verifier, now, operator(Event::PasswordSet, user, now)).await?)
     }
 
     /// Blocks or unblocks; everything in flight of the account ends. False: no such user.
@@ -79,8 +111,9 @@ impl App {
     ///
     /// The store failed.
     pub async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<bool, Error> {
-        let _ = (user, blocked);
-        Err(Error::new(crate::error::Reason::Internal))
+        let now = self.clock.now();
+        let event = if blocked { Event::UserBlocked } else { Event::UserUnblocked };
+        Ok(self.users.set_blocked(user, blocked, now, operator(event, user, now)).await?)
     }
 
     /// Removes all factors; everything in flight of the account ends. The answer is how many authenticators went; `None`: no
@@ -90,7 +123,66 @@ impl App {
     ///
     /// The store failed.
     pub async fn reset_factors(&self, user: &UserId) -> Result<Option<u64>, Error> {
-        let _ = user;
-        Err(Error::new(crate::error::Reason::Internal))
+        let now = self.clock.now();
+        Ok(self.users.reset_factors(user, now, operator(Event::FactorsReset, user, now)).await?)
     }
+
+    async fn verifier(&self, password: &NewPassword) -> Result<PasswordHash, Error> {
+        match password {
+            NewPassword::Plain(plain) => {
+                let length = plain.expose().len();
+                if length == 0 || length > MAX_PASSWORD_BYTES {
+                    return Err(Error::malformed(
+                        "password",
+                        format!("password must have 1 to {MAX_PASSWORD_BYTES} bytes"),
+                    ));
+                }
+                Ok(self.hasher.hash(plain.clone()).await?)
+            }
+            NewPassword::Phc(phc) => self.hasher.import(phc).map_err(|_unusable| {
+                Error::malformed(
+                    "password",
+                    "password must be an argon2id PHC string of at least the documented strength",
+                )
+            }),
+        }
+    }
+
+    fn new_user(&self, user: AddUser, password: PasswordHash, now: Timestamp) -> Result<NewUser, Error> {
+        let name = |field, text: &str| {
+            LoginName::parse(text).map_err(|bad| Error::malformed(field, format!("{field}: {bad}")))
+        };
+        let mut names = vec![name("username", &user.username)?];
+        if let Some(email) = &user.email {
+            let address = name("email", &email.address)?;
+            if !names.contains(&address) {
+                names.push(address);
+            }
+        }
+        let id = UserId::new(format!("auth0|{}", random_text(LOWER_ALPHANUMERIC, 24, self.entropy.as_ref())?));
+        Ok(NewUser {
+            names,
+            audit: operator(Event::UserAdded, &id, now),
+            user: User {
+                id,
+                realm: user.realm,
+                username: user.username.trim().to_owned(),
+                email: user.email,
+                profile: user.profile,
+                password,
+                blocked: false,
+                epoch: 0,
+                tokens_valid_from: Timestamp::from_millis(0),
+                created_at: now,
+                updated_at: now,
+            },
+        })
+    }
+}
+
+/// Accounts per transaction.
+const BATCH: usize = 500;
+
+fn operator(event: Event, user: &UserId, at: Timestamp) -> AuditEvent {
+    AuditEvent { event, user: user.clone(), client: None, authenticator: None, address: None, at }
 }

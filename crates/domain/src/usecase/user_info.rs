@@ -2,8 +2,8 @@
 
 use crate::{
     app::{App, Bearer},
-    error::Error,
-    id::UserId,
+    error::{Error, Reason},
+    id::{Scope, UserId},
     time::Timestamp,
     user::Email,
 };
@@ -43,7 +43,27 @@ impl App {
     ///
     /// Any reason `GetUserInfo` lists in the protobuf contract.
     pub async fn user_info(&self, bearer: Bearer) -> Result<UserInfo, Error> {
-        let _ = bearer;
-        Err(Error::new(crate::error::Reason::Internal))
+        let now = self.clock.now();
+        let token = self.access_token(bearer.expose(), &self.registry.userinfo_audience(), now)?;
+        let granted = |scope| token.scopes.contains(&Scope::new(scope));
+        let invalid = |why| Error::new(Reason::AccessTokenInvalid).because(why);
+        if !granted("openid") {
+            return Err(invalid("scope openid"));
+        }
+        self.charge_rate(&token.user, "userinfo", self.registry.policy.userinfo_rate, now).await?;
+        let account = self.users.find(&token.user).await?.ok_or_else(|| invalid("user is gone"))?;
+        let user = account.user;
+        if user.blocked {
+            return Err(invalid("user is blocked"));
+        }
+        let profile = granted("profile").then(|| ProfileClaims {
+            name: user.shown_name().to_owned(),
+            nickname: user.nickname().to_owned(),
+            given_name: user.profile.given_name.clone(),
+            family_name: user.profile.family_name.clone(),
+            picture: user.profile.picture.clone(),
+            updated_at: user.updated_at,
+        });
+        Ok(UserInfo { profile, email: user.email.filter(|_| granted("email")), subject: user.id })
     }
 }

@@ -1,0 +1,199 @@
+//! The permit to look at a proof. Without one, nothing in this crate compares a code or a password.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use crate::{
+    app::App,
+    error::{Error, Reason, Throttle},
+    id::{RealmName, UserId},
+    login_name::LoginName,
+    port::{
+        sealer::DigestPurpose,
+        session_store::{AttemptId, Bucket, BucketKey, Reservation},
+    },
+    registry::Limit,
+    secret::Digest,
+    time::Timestamp,
+};
+
+/// Proof that an attempt was reserved. Only this module makes one; comparing asks for one.
+#[derive(Debug)]
+pub struct AttemptPermit {
+    attempt: AttemptId,
+    /// The bucket that counts failures.
+    bucket: Bucket,
+}
+
+impl AttemptPermit {
+    /// What gives the attempt back after a success.
+    pub fn refund(&self) -> (Bucket, AttemptId) {
+        (self.bucket.clone(), self.attempt)
+    }
+
+    /// What forgets all failures after a success.
+    pub fn reset(&self) -> BucketKey {
+        self.bucket.key.clone()
+    }
+}
+
+/// Whom a bucket belongs to.
+#[derive(Clone, Copy, Debug)]
+pub enum Subject<'a> {
+    /// A person.
+    User(&'a UserId),
+    /// A login name that nobody has; it is throttled exactly like one that somebody has.
+    Unknown(&'a RealmName, Option<&'a LoginName>),
+}
+
+impl App {
+    /// Reserves one try at a second factor of `user`.
+    ///
+    /// `failures` is the durable count of what would be compared: near the ceiling the bucket refills more slowly
+    /// (NIST SP 800-63B-4, section 3.2.2).
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::TooManyAttempts`] with the wait; the session store failed.
+    pub(crate) async fn reserve_factor_attempt(
+        &self,
+        user: &UserId,
+        factor: &'static str,
+        failures: u32,
+        now: Timestamp,
+    ) -> Result<AttemptPermit, Error> {
+        let bucket = self.factor_bucket(user, factor, failures);
+        let attempt = self.attempt_id()?;
+        match self.sessions.reserve(std::slice::from_ref(&bucket), attempt, now).await? {
+            Reservation::Granted => Ok(AttemptPermit { attempt, bucket }),
+            Reservation::Denied { retry_after, .. } => {
+                Err(Error::new(Reason::TooManyAttempts).throttled(Throttle { limit: bucket.capacity, retry_after }))
+            }
+        }
+    }
+
+    /// The bucket of a person's tries at one class of factor.
+    pub(crate) fn factor_bucket(&self, user: &UserId, factor: &'static str, failures: u32) -> Bucket {
+        let limit = self.registry.policy.factor_failures;
+        Bucket {
+            key: BucketKey { subject: self.subject_digest(Subject::User(user)), counter: Arc::from(factor) },
+            capacity: limit.capacity,
+            refill: slowed(limit.refill, failures),
+        }
+    }
+
+    /// Reserves one try at a password: first against the failures that lock, then against the rate.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::AccountLocked`] or [`Reason::RateLimited`] with the wait; the session store failed.
+    pub(crate) async fn reserve_password_attempt(
+        &self,
+        subject: Subject<'_>,
+        address: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<AttemptPermit, Error> {
+        let policy = &self.registry.policy;
+        let place = match address {
+            Some(address) if !policy.limits_ignore_address => address.to_canonical().to_string(),
+            _ => String::new(),
+        };
+        let subject = self.subject_digest(subject);
+        let bucket = |counter: &str, limit: Limit| Bucket {
+            key: BucketKey { subject, counter: Arc::from(format!("{counter}:{place}")) },
+            capacity: limit.capacity,
+            refill: limit.refill,
+        };
+        let buckets = [bucket("password", policy.password_failures), bucket("password-rate", policy.password_rate)];
+        let attempt = self.attempt_id()?;
+        let [failures, rate] = &buckets;
+        match self.sessions.reserve(&buckets, attempt, now).await? {
+            Reservation::Granted => Ok(AttemptPermit { attempt, bucket: failures.clone() }),
+            Reservation::Denied { bucket: 0, retry_after } => {
+                Err(Error::new(Reason::AccountLocked).throttled(Throttle { limit: failures.capacity, retry_after }))
+            }
+            Reservation::Denied { retry_after, .. } => {
+                Err(Error::new(Reason::RateLimited).throttled(Throttle { limit: rate.capacity, retry_after }))
+            }
+        }
+    }
+
+    /// Charges one request of `user` to a rate that has nothing to do with proofs.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::RateLimited`] with the wait; the session store failed.
+    pub(crate) async fn charge_rate(
+        &self,
+        user: &UserId,
+        counter: &'static str,
+        limit: Limit,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let bucket = Bucket {
+            key: BucketKey { subject: self.subject_digest(Subject::User(user)), counter: Arc::from(counter) },
+            capacity: limit.capacity,
+            refill: limit.refill,
+        };
+        match self.sessions.reserve(&[bucket], self.attempt_id()?, now).await? {
+            Reservation::Granted => Ok(()),
+            Reservation::Denied { retry_after, .. } => {
+                Err(Error::new(Reason::RateLimited).throttled(Throttle { limit: limit.capacity, retry_after }))
+            }
+        }
+    }
+
+    fn attempt_id(&self) -> Result<AttemptId, Error> {
+        let mut id = [0; 16];
+        self.entropy.fill(&mut id)?;
+        Ok(AttemptId(id))
+    }
+
+    fn subject_digest(&self, subject: Subject<'_>) -> Digest {
+        match subject {
+            Subject::User(user) => {
+                self.sealer.keyed_digest(DigestPurpose::Throttle, &[b"user", user.as_str().as_bytes()])
+            }
+            Subject::Unknown(realm, name) => self.sealer.keyed_digest(
+                DigestPurpose::Throttle,
+                &[b"name", realm.as_str().as_bytes(), name.map_or("", LoginName::as_str).as_bytes()],
+            ),
+        }
+    }
+}
+
+/// The refill interval after `failures` consecutive failures: at least half an hour from 50 on, an hour from 80 on.
+fn slowed(refill: Duration, failures: u32) -> Duration {
+    match failures {
+        0..50 => refill,
+        50..80 => refill.max(Duration::from_secs(1800)),
+        80.. => refill.max(Duration::from_secs(3600)),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A permit for tests of what comes after the reservation.
+    pub(crate) fn permit() -> AttemptPermit {
+        AttemptPermit {
+            attempt: AttemptId([0; 16]),
+            bucket: Bucket {
+                key: BucketKey { subject: Digest::new([0; 32]), counter: Arc::from("otp") },
+                capacity: 1,
+                refill: Duration::from_secs(1),
+            },
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_refill_never_gets_faster_with_failures(refill in 1u64..10_000, fewer in 0u32..200, more in 0u32..200) {
+            let refill = Duration::from_secs(refill);
+            let (fewer, more) = (fewer.min(more), fewer.max(more));
+            prop_assert!(slowed(refill, fewer) <= slowed(refill, more));
+        }
+    }
+}

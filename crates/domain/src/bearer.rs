@@ -1,0 +1,62 @@
+//! Whom a bearer token stands for at the MFA API.
+
+use crate::{
+    account::Account,
+    app::App,
+    claims::AccessToken,
+    error::{Error, Reason},
+    id::ClientId,
+    opaque::{self, TokenKind},
+    time::Timestamp,
+};
+
+/// The person behind a bearer, and how well they are known.
+pub(crate) struct Actor {
+    /// The account now.
+    pub account: Account,
+    /// The client the bearer was issued to.
+    pub client: ClientId,
+    /// Whether a second factor was proven for the bearer.
+    pub has_mfa: bool,
+}
+
+impl App {
+    /// The person an `mfa_token`, or an access token of the MFA API with `scope`, stands for.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::MfaTokenInvalid`], [`Reason::MfaTokenExpired`], [`Reason::AccessTokenInvalid`], [`Reason::ScopeMissing`],
+    /// [`Reason::UserBlocked`]; a store failed.
+    pub(crate) async fn actor(&self, bearer: &str, scope: &'static str, now: Timestamp) -> Result<Actor, Error> {
+        if opaque::is_well_formed(TokenKind::Mfa, bearer) {
+            let login = self.pending_login(bearer, None, now).await.map_err(|error| match error.reason() {
+                // Here the token is a credential like any other: it is void once the attempts ran out in it.
+                Reason::TooManyAttempts => Error::new(Reason::MfaTokenInvalid).because("exhausted"),
+                _ => error,
+            })?;
+            return Ok(Actor { account: login.account, client: login.transaction.client, has_mfa: false });
+        }
+        let (token, account) = self.management_token(bearer, now).await?;
+        token.require(scope)?;
+        Ok(Actor { account, has_mfa: token.has_mfa(), client: token.client })
+    }
+
+    /// An access token of the MFA API, and its person.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::AccessTokenInvalid`]: not one, or issued before its person's tokens were voided; [`Reason::UserBlocked`]; the
+    /// store failed.
+    pub(crate) async fn management_token(&self, bearer: &str, now: Timestamp) -> Result<(AccessToken, Account), Error> {
+        let invalid = |why| Error::new(Reason::AccessTokenInvalid).because(why);
+        let token = self.access_token(bearer, &self.registry.mfa_audience(), now)?;
+        let account = self.users.find(&token.user).await?.ok_or_else(|| invalid("user is gone"))?;
+        if account.user.blocked {
+            return Err(Error::new(Reason::UserBlocked));
+        }
+        if token.issued_at < account.user.tokens_valid_from {
+            return Err(invalid("voided"));
+        }
+        Ok((token, account))
+    }
+}

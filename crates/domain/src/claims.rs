@@ -1,0 +1,323 @@
+//! What tokens say.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    app::App,
+    error::{Error, Reason},
+    id::{Audience, ClientId, Scope, UserId},
+    opaque::{ALPHANUMERIC, random_text},
+    port::{PortError, signer::Algorithm},
+    registry::{Client, MFA_API_TOKEN_LIFETIME},
+    secret::Secret,
+    time::Timestamp,
+    user::User,
+};
+
+/// `acr` of a login with two factors.
+pub const ACR_MULTI_FACTOR: &str = "http://schemas.openid.net/pape/policies/2007/06/multi-factor";
+
+/// `acr` of a login with the password alone.
+pub const ACR_PASSWORD: &str = "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport";
+
+/// How a person authenticated: RFC 8176 names, in the order in which they were proven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authentication {
+    /// When the first factor was proven.
+    pub at: Timestamp,
+    /// `amr`.
+    pub methods: Vec<&'static str>,
+}
+
+impl Authentication {
+    /// The password alone.
+    pub fn password(at: Timestamp) -> Self {
+        Self { at, methods: vec!["pwd"] }
+    }
+
+    /// A second factor on top, by its RFC 8176 name.
+    #[must_use]
+    pub fn and(mut self, method: &'static str) -> Self {
+        for method in [method, "mfa"] {
+            if !self.methods.contains(&method) {
+                self.methods.push(method);
+            }
+        }
+        self
+    }
+
+    fn acr(&self) -> &'static str {
+        if self.methods.contains(&"mfa") { ACR_MULTI_FACTOR } else { ACR_PASSWORD }
+    }
+}
+
+/// A decision to issue: everything the claims are made of.
+pub struct Issue<'a> {
+    /// To whom.
+    pub user: &'a User,
+    /// For which client.
+    pub client: &'a Client,
+    /// For which API.
+    pub audience: &'a Audience,
+    /// With which scopes.
+    pub scopes: &'a [Scope],
+    /// How they authenticated.
+    pub authentication: &'a Authentication,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// A signed access token and perhaps an ID token.
+pub struct Issued {
+    /// The access token.
+    pub access_token: Secret<String>,
+    /// How long it lives.
+    pub lifetime: Duration,
+    /// The ID token.
+    pub id_token: Option<Secret<String>>,
+}
+
+#[derive(Serialize)]
+struct AuthenticationClaims<'a> {
+    auth_time: i64,
+    amr: &'a [&'static str],
+    acr: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum AudienceClaim<'a> {
+    One(&'a str),
+    Two([&'a str; 2]),
+}
+
+#[derive(Serialize)]
+struct AccessTokenClaims<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    aud: AudienceClaim<'a>,
+    iat: i64,
+    exp: i64,
+    azp: &'a str,
+    client_id: &'a str,
+    jti: &'a str,
+    gty: &'static str,
+    scope: &'a str,
+    #[serde(flatten)]
+    authentication: Option<AuthenticationClaims<'a>>,
+}
+
+#[derive(Serialize)]
+struct IdTokenClaims<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    aud: &'a str,
+    iat: i64,
+    exp: i64,
+    #[serde(flatten)]
+    profile: Option<ProfileClaims<'a>>,
+    #[serde(flatten)]
+    email: Option<EmailClaims<'a>>,
+    #[serde(flatten)]
+    authentication: Option<AuthenticationClaims<'a>>,
+}
+
+#[derive(Serialize)]
+struct ProfileClaims<'a> {
+    name: &'a str,
+    nickname: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    given_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    family_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    picture: Option<&'a str>,
+    updated_at: i64,
+}
+
+#[derive(Serialize)]
+struct EmailClaims<'a> {
+    email: &'a str,
+    email_verified: bool,
+}
+
+impl App {
+    /// Signs the tokens of a login that was committed.
+    ///
+    /// # Errors
+    ///
+    /// The signer failed; then the proofs are burnt and nothing is issued (security, section 4.2).
+    pub(crate) async fn sign_tokens(&self, issue: &Issue<'_>) -> Result<Issued, Error> {
+        let (algorithm, lifetime) = self.token_shape(issue.audience);
+        let has = |scope: &str| issue.scopes.iter().any(|granted| granted.as_str() == scope);
+        let jti = random_text(ALPHANUMERIC, 22, self.entropy.as_ref())?;
+        let userinfo = self.registry.userinfo_audience();
+        // A client that asked for "openid" may also call userinfo, which verifies RS256 like everybody else.
+        let both = has("openid") && algorithm == Algorithm::Rs256 && *issue.audience != userinfo;
+        let scope = issue.scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" ");
+        let iat = issue.now.as_secs();
+        let claims = AccessTokenClaims {
+            iss: &self.registry.issuer,
+            sub: issue.user.id.as_str(),
+            aud: if both {
+                AudienceClaim::Two([issue.audience.as_str(), userinfo.as_str()])
+            } else {
+                AudienceClaim::One(issue.audience.as_str())
+            },
+            iat,
+            exp: issue.now.plus(lifetime).as_secs(),
+            azp: issue.client.id.as_str(),
+            client_id: issue.client.id.as_str(),
+            jti: &jti,
+            gty: "password",
+            scope: &scope,
+            authentication: self.authentication_claims(issue, self.registry.is_mfa_audience(issue.audience.as_str())),
+        };
+        let access_token = self.signer.sign(algorithm, to_json(&claims)?).await?;
+        let id_token = if has("openid") {
+            let user = issue.user;
+            let claims = IdTokenClaims {
+                iss: &self.registry.issuer,
+                sub: user.id.as_str(),
+                aud: issue.client.id.as_str(),
+                iat,
+                exp: issue.now.plus(issue.client.id_token_lifetime).as_secs(),
+                profile: has("profile").then(|| ProfileClaims {
+                    name: user.shown_name(),
+                    nickname: user.nickname(),
+                    given_name: user.profile.given_name.as_deref(),
+                    family_name: user.profile.family_name.as_deref(),
+                    picture: user.profile.picture.as_deref(),
+                    updated_at: user.updated_at.as_secs(),
+                }),
+                email: user
+                    .email
+                    .as_ref()
+                    .filter(|_| has("email"))
+                    .map(|email| EmailClaims { email: &email.address, email_verified: email.verified }),
+                authentication: self.authentication_claims(issue, false),
+            };
+            Some(self.signer.sign(Algorithm::Rs256, to_json(&claims)?).await?)
+        } else {
+            None
+        };
+        Ok(Issued { access_token, lifetime, id_token })
+    }
+
+    fn authentication_claims<'a>(&self, issue: &Issue<'a>, always: bool) -> Option<AuthenticationClaims<'a>> {
+        (always || issue.client.authentication_claims).then(|| AuthenticationClaims {
+            auth_time: issue.authentication.at.as_secs(),
+            amr: &issue.authentication.methods,
+            acr: issue.authentication.acr(),
+        })
+    }
+
+    fn token_shape(&self, audience: &Audience) -> (Algorithm, Duration) {
+        if self.registry.is_mfa_audience(audience.as_str()) {
+            (Algorithm::Rs256, MFA_API_TOKEN_LIFETIME)
+        } else if let Some(api) = self.registry.apis.get(audience) {
+            (api.algorithm, api.token_lifetime)
+        } else {
+            (Algorithm::Rs256, self.registry.policy.userinfo_token_lifetime)
+        }
+    }
+
+    /// The claims of one of our access tokens, if it is good for `audience` at `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::AccessTokenInvalid`], whatever is wrong with it.
+    pub(crate) fn access_token(&self, token: &str, audience: &Audience, now: Timestamp) -> Result<AccessToken, Error> {
+        let invalid = |why| Error::new(Reason::AccessTokenInvalid).because(why);
+        let bytes = self.signer.verify(token).ok_or_else(|| invalid("signature or form"))?;
+        let claims: VerifiedClaims = serde_json::from_slice(&bytes).map_err(|_wrong_type| invalid("claims"))?;
+        if claims.iss != self.registry.issuer {
+            return Err(invalid("issuer"));
+        }
+        let audiences = match &claims.aud {
+            OneOrMany::One(one) => std::slice::from_ref(one),
+            OneOrMany::Many(many) => many.as_slice(),
+        };
+        if !audiences.iter().any(|aud| aud == audience.as_str()) {
+            return Err(invalid("audience"));
+        }
+        if now.as_secs() >= claims.exp {
+            return Err(invalid("expired"));
+        }
+        Ok(AccessToken {
+            user: UserId::new(claims.sub),
+            client: ClientId::new(claims.azp),
+            scopes: claims.scope.split(' ').filter(|scope| !scope.is_empty()).map(Scope::new).collect(),
+            issued_at: Timestamp::from_millis(claims.iat.saturating_mul(1000)),
+            authenticated_at: claims.auth_time.map(|seconds| Timestamp::from_millis(seconds.saturating_mul(1000))),
+            methods: claims.amr,
+        })
+    }
+}
+
+/// What one of our access tokens says.
+#[derive(Clone, Debug)]
+pub struct AccessToken {
+    /// `sub`.
+    pub user: UserId,
+    /// `azp`.
+    pub client: ClientId,
+    /// `scope`.
+    pub scopes: BTreeSet<Scope>,
+    /// `iat`.
+    pub issued_at: Timestamp,
+    /// `auth_time`.
+    pub authenticated_at: Option<Timestamp>,
+    /// `amr`.
+    pub methods: Vec<String>,
+}
+
+impl AccessToken {
+    /// Whether a second factor was proven for it.
+    pub fn has_mfa(&self) -> bool {
+        self.methods.iter().any(|method| method == "mfa")
+    }
+
+    /// Refuses unless `scope` was granted.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::ScopeMissing`], naming it.
+    pub fn require(&self, scope: &'static str) -> Result<(), Error> {
+        if self.scopes.contains(&Scope::new(scope)) {
+            Ok(())
+        } else {
+            Err(Error::new(Reason::ScopeMissing).with("scope", scope))
+        }
+    }
+}
+
+/// Every claim an access token must have, typed: a number that is a string is no number (RFC 7519, section 4.1).
+#[derive(Deserialize)]
+struct VerifiedClaims {
+    iss: String,
+    sub: String,
+    aud: OneOrMany,
+    iat: i64,
+    exp: i64,
+    azp: String,
+    #[expect(dead_code, reason = "only access tokens have it; an ID token must not pass for one")]
+    jti: String,
+    scope: String,
+    auth_time: Option<i64>,
+    #[serde(default)]
+    amr: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+fn to_json(claims: &impl Serialize) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(claims).map_err(|error| PortError::Corrupt(Box::new(error)).into())
+}

@@ -1,0 +1,95 @@
+//! The grants, one file each; [`crate::usecase::issue_token`] chooses.
+
+pub mod otp;
+pub mod password;
+pub mod recovery_code;
+
+use crate::{
+    app::App,
+    audit::{AuditEvent, Event},
+    claims::{Authentication, Issue},
+    error::{Error, Reason},
+    id::{Audience, AuthenticatorId, Scope},
+    port::login_store::{CommitOutcome, LoginCommit},
+    registry::Client,
+    time::Timestamp,
+    usecase::issue_token::TokenSet,
+    user::User,
+};
+
+/// A login that was committed and may be answered with tokens.
+pub(crate) struct Granted<'a> {
+    /// Who.
+    pub user: &'a User,
+    /// Through which client.
+    pub client: &'a Client,
+    /// For which API.
+    pub audience: &'a Audience,
+    /// With which scopes.
+    pub scopes: Vec<Scope>,
+    /// Whether the answer must name them.
+    pub scopes_changed: bool,
+    /// How they authenticated.
+    pub authentication: Authentication,
+    /// When.
+    pub now: Timestamp,
+}
+
+impl App {
+    /// Decides a login. Nothing but `Ok` lets tokens out.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::MfaTokenInvalid`], [`Reason::ProofRejected`] for the factor `class`; the store failed.
+    pub(crate) async fn commit_login(&self, login: LoginCommit, class: &'static str) -> Result<(), Error> {
+        match self.logins.commit(login).await? {
+            CommitOutcome::Committed => Ok(()),
+            CommitOutcome::TransactionSpent => Err(Error::new(Reason::MfaTokenInvalid).because("used before")),
+            CommitOutcome::AccountChanged => Err(Error::new(Reason::MfaTokenInvalid).because("account has changed")),
+            CommitOutcome::ProofSpent => Err(proof_rejected(class).because("used before")),
+        }
+    }
+
+    /// Signs what a committed login yields.
+    ///
+    /// # Errors
+    ///
+    /// The signer failed.
+    pub(crate) async fn answer(&self, granted: Granted<'_>) -> Result<TokenSet, Error> {
+        let issued = self
+            .sign_tokens(&Issue {
+                user: granted.user,
+                client: granted.client,
+                audience: granted.audience,
+                scopes: &granted.scopes,
+                authentication: &granted.authentication,
+                now: granted.now,
+            })
+            .await?;
+        Ok(TokenSet {
+            access_token: issued.access_token,
+            lifetime: issued.lifetime,
+            scopes: granted.scopes,
+            scopes_changed: granted.scopes_changed,
+            id_token: issued.id_token,
+            recovery_code: None,
+        })
+    }
+}
+
+/// A wrong code of the factor `class`.
+pub(crate) fn proof_rejected(class: &'static str) -> Error {
+    Error::new(Reason::ProofRejected).with("factor", class)
+}
+
+/// An audit row about `user`.
+pub(crate) fn audit(
+    event: Event,
+    user: &User,
+    client: &Client,
+    authenticator: Option<AuthenticatorId>,
+    address: Option<std::net::IpAddr>,
+    at: Timestamp,
+) -> AuditEvent {
+    AuditEvent { event, user: user.id.clone(), client: Some(client.id.clone()), authenticator, address, at }
+}

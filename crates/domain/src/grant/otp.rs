@@ -1,0 +1,208 @@
+//! The mfa-otp grant: a code of an authenticator app completes a login, or confirms an enrolment.
+
+use crate::{
+    account::Account,
+    app::{App, Origin},
+    attempt::AttemptPermit,
+    audit::Event,
+    authenticator::{Authenticator, FAILURE_CEILING, FactorKind},
+    claims::{AccessToken, Authentication},
+    error::{Error, Reason},
+    factor::otp::{CLASS, OtpCode, OtpSecret},
+    grant::{Granted, audit, password::sweep_at, proof_rejected},
+    opaque::{self, TokenKind},
+    port::{
+        login_store::{Burn, ConsumedTransaction, FailureTarget, LoginCommit},
+        session_store::Settlement,
+    },
+    registry::{Client, GrantType},
+    secret::{Digest, Secret},
+    time::Timestamp,
+    usecase::issue_token::TokenSet,
+};
+
+/// What is to be proven, and against what.
+struct Proof<'a> {
+    client: &'a Client,
+    account: &'a Account,
+    candidates: Vec<&'a Authenticator>,
+    origin: &'a Origin,
+    now: Timestamp,
+}
+
+impl App {
+    /// Judges a code.
+    pub(crate) async fn otp_grant(
+        &self,
+        client: &Client,
+        token: &Secret<String>,
+        code: &Secret<String>,
+        origin: &Origin,
+    ) -> Result<TokenSet, Error> {
+        client.may_use(GrantType::MfaOtp)?;
+        let now = self.clock.now();
+        if opaque::is_well_formed(TokenKind::Mfa, token.expose()) {
+            self.complete_login_with_otp(client, token, code, origin, now).await
+        } else {
+            self.confirm_enrollment_with_otp(client, token, code, origin, now).await
+        }
+    }
+
+    /// An `mfa_token`: the code of an active app completes the login; while the person is not enrolled, the code of a pending
+    /// app does, and activates it.
+    async fn complete_login_with_otp(
+        &self,
+        client: &Client,
+        token: &Secret<String>,
+        code: &Secret<String>,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<TokenSet, Error> {
+        let login = self.pending_login(token.expose(), Some(client), now).await?;
+        let account = &login.account;
+        let enrolled = account.is_enrolled();
+        let candidates = if enrolled { account.active_of(FactorKind::Otp).collect() } else { pending(account, now) };
+        let proof = Proof { client, account, candidates, origin, now };
+        let (permit, found, step) = self.judge_otp(&proof, code, Some(&login.digest)).await?;
+        let authenticator = found.id.clone();
+        let burn = if enrolled {
+            Burn::OtpStep { authenticator, step }
+        } else {
+            Burn::ConfirmOtp { authenticator, step, only_if_unenrolled: true }
+        };
+        let consumed = ConsumedTransaction { digest: login.digest, sweep_at: sweep_at(login.transaction.expires_at) };
+        self.commit_login(proof.commit(burn, Some(consumed), found), CLASS).await?;
+        self.settle_success(Some(login.digest), &permit, now).await;
+        let authentication = Self::first_factor(&login.transaction).and("otp");
+        let transaction = login.transaction;
+        self.answer(Granted {
+            user: &account.user,
+            client,
+            audience: &transaction.audience,
+            scopes: transaction.scopes,
+            scopes_changed: transaction.scopes_changed,
+            authentication,
+            now,
+        })
+        .await
+    }
+
+    /// An access token of the MFA API: the code confirms a pending app, and nothing else.
+    async fn confirm_enrollment_with_otp(
+        &self,
+        client: &Client,
+        token: &Secret<String>,
+        code: &Secret<String>,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<TokenSet, Error> {
+        let (token, account) = self.management_token(token.expose(), now).await.map_err(|error| {
+            // In this place anything that is no mfa_token is a malformed one.
+            match error.reason() {
+                Reason::AccessTokenInvalid => Error::new(Reason::MfaTokenInvalid).because("no access token either"),
+                _ => error,
+            }
+        })?;
+        if token.client != client.id {
+            return Err(Error::new(Reason::MfaTokenOfOtherClient));
+        }
+        token.require("enroll")?;
+        step_up(&token, &account)?;
+        let proof = Proof { client, account: &account, candidates: pending(&account, now), origin, now };
+        let (permit, found, step) = self.judge_otp(&proof, code, None).await?;
+        let burn = Burn::ConfirmOtp { authenticator: found.id.clone(), step, only_if_unenrolled: !token.has_mfa() };
+        self.commit_login(proof.commit(burn, None, found), CLASS).await?;
+        self.settle_success(None, &permit, now).await;
+        let audience = self.registry.mfa_audience();
+        let authentication = Authentication::password(token.authenticated_at.unwrap_or(token.issued_at)).and("otp");
+        self.answer(Granted {
+            user: &account.user,
+            client,
+            audience: &audience,
+            scopes: token.scopes.into_iter().collect(),
+            scopes_changed: true,
+            authentication,
+            now,
+        })
+        .await
+    }
+
+    /// Reserves an attempt, then compares the code with every candidate. A wrong code counts against all of them.
+    async fn judge_otp<'a>(
+        &self,
+        proof: &Proof<'a>,
+        code: &Secret<String>,
+        login: Option<&Digest>,
+    ) -> Result<(AttemptPermit, &'a Authenticator, u64), Error> {
+        let failures = proof.candidates.iter().map(|candidate| candidate.failures).max().unwrap_or(0);
+        let user = &proof.account.user;
+        let permit = match self.reserve_factor_attempt(&user.id, CLASS, failures, proof.now).await {
+            Ok(permit) => permit,
+            Err(error) => return Err(self.out_of_attempts(error, login).await),
+        };
+        if let Some(code) = OtpCode::parse(code.expose()) {
+            let window = self.registry.policy.otp_window;
+            for candidate in &proof.candidates {
+                let secret = OtpSecret::open(candidate, self.sealer.as_ref())?;
+                if let Some(step) = secret.matched_step(&code, window, candidate.last_step, proof.now, &permit) {
+                    return Ok((permit, candidate, step));
+                }
+            }
+        }
+        let compared = proof.candidates.iter().map(|candidate| candidate.id.clone()).collect();
+        let address = proof.client.address_of(proof.origin);
+        let row = audit(Event::OtpFailed, user, proof.client, None, address, proof.now);
+        self.logins.count_failure(&user.id, FailureTarget::Authenticators(compared), FAILURE_CEILING, row).await?;
+        Err(proof_rejected(CLASS))
+    }
+
+    /// When the attempts run out, the login they ran out in ends: guessing must go through the first factor again.
+    pub(crate) async fn out_of_attempts(&self, error: Error, login: Option<&Digest>) -> Error {
+        if error.reason() == Reason::TooManyAttempts
+            && let Some(login) = login
+            && let Err(error) = self.sessions.exhaust_transaction(login).await
+        {
+            return error.into();
+        }
+        error
+    }
+
+    /// Best effort, after the commit: forget the login, give the attempt back.
+    pub(crate) async fn settle_success(&self, login: Option<Digest>, permit: &AttemptPermit, now: Timestamp) {
+        let settlement = Settlement { transaction: login, refund: Some(permit.refund()), reset: None };
+        self.sessions.settle(settlement, now).await;
+    }
+}
+
+impl Proof<'_> {
+    fn commit(&self, burn: Burn, transaction: Option<ConsumedTransaction>, found: &Authenticator) -> LoginCommit {
+        let user = &self.account.user;
+        let event = match burn {
+            Burn::ConfirmOtp { .. } => Event::EnrollmentCompleted,
+            _ => Event::OtpLogin,
+        };
+        let address = self.client.address_of(self.origin);
+        LoginCommit {
+            user: user.id.clone(),
+            epoch: user.epoch,
+            transaction,
+            burn,
+            now: self.now,
+            audit: audit(event, user, self.client, Some(found.id.clone()), address, self.now),
+        }
+    }
+}
+
+/// The apps that wait for their first code.
+fn pending(account: &Account, now: Timestamp) -> Vec<&Authenticator> {
+    account.authenticators.iter().filter(|a| a.kind == FactorKind::Otp && a.is_pending(now)).collect()
+}
+
+/// Refuses a token of the first factor alone while the person has a second one (RFC 9470).
+///
+/// # Errors
+///
+/// [`Reason::StepUpRequired`].
+pub(crate) fn step_up(token: &AccessToken, account: &Account) -> Result<(), Error> {
+    if account.is_enrolled() && !token.has_mfa() { Err(Error::new(Reason::StepUpRequired)) } else { Ok(()) }
+}

@@ -1,0 +1,214 @@
+//! The password grants: the first factor (RFC 6749, section 4.3).
+
+use crate::{
+    account::Account,
+    app::{App, Origin, RequestedScopes},
+    attempt::Subject,
+    audit::Event,
+    claims::Authentication,
+    error::{Error, Reason},
+    grant::{Granted, audit},
+    id::{Audience, RealmName, Scope},
+    port::{
+        login_store::{Burn, LoginCommit},
+        password_hasher::PasswordVerdict,
+        session_store::Settlement,
+    },
+    registry::{Client, GrantType, MFA_API_SCOPES, MfaDemand, OIDC_SCOPES},
+    time::Timestamp,
+    transaction::{MfaTransaction, OriginalGrant},
+    usecase::issue_token::{FactorType, MfaRequired, Outcome, PasswordGrant},
+};
+
+/// What follows a right password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Demand {
+    /// Tokens.
+    Nothing,
+    /// A second factor the person has.
+    Challenge,
+    /// A second factor the person must enrol.
+    Enroll,
+}
+
+impl App {
+    /// Judges a password.
+    pub(crate) async fn password_grant(
+        &self,
+        client: &Client,
+        grant: PasswordGrant,
+        origin: &Origin,
+    ) -> Result<Outcome, Error> {
+        client.may_use(if grant.realm_grant { GrantType::PasswordRealm } else { GrantType::Password })?;
+        let (audience, scopes) = self.resolve(grant.audience.as_deref(), &grant.scopes)?;
+        let scopes_changed = named_differently(grant.scopes.as_ref(), &scopes);
+        let realm = self.realm_of(client, &grant)?;
+        let now = self.clock.now();
+
+        let account = match &grant.login {
+            Some(login) if self.registry.realms.contains(&realm) => self.users.find_by_login(&realm, login).await?,
+            _ => None,
+        };
+        let subject = match &account {
+            Some(account) => Subject::User(&account.user.id),
+            None => Subject::Unknown(&realm, grant.login.as_ref()),
+        };
+        let address = client.address_of(origin);
+        let permit = self.reserve_password_attempt(subject, address, now).await?;
+        // Without an account the same work is done, so that the time tells nothing.
+        let stored = account.as_ref().map(|account| account.user.password.clone());
+        let verdict = self.hasher.verify(stored, grant.password).await?;
+        let account = match (account, verdict) {
+            (Some(account), PasswordVerdict::Right) => account,
+            _ => return Err(Error::new(Reason::CredentialsRejected)),
+        };
+        self.sessions.settle(Settlement { reset: Some(permit.reset()), ..Settlement::default() }, now).await;
+        if account.user.blocked {
+            return Err(Error::new(Reason::UserBlocked));
+        }
+
+        match self.demand(client, &account, &audience) {
+            Demand::Nothing => {
+                let login = LoginCommit {
+                    user: account.user.id.clone(),
+                    epoch: account.user.epoch,
+                    transaction: None,
+                    burn: Burn::Nothing,
+                    now,
+                    audit: audit(Event::PasswordLogin, &account.user, client, None, address, now),
+                };
+                self.commit_login(login, "password").await.map_err(|error| match error.reason() {
+                    // The account changed while its password was checked: the password is what was refused.
+                    Reason::MfaTokenInvalid => Error::new(Reason::CredentialsRejected).because("account has changed"),
+                    _ => error,
+                })?;
+                let authentication = Authentication::password(now);
+                let granted = Granted {
+                    user: &account.user,
+                    client,
+                    audience: &audience,
+                    scopes,
+                    scopes_changed,
+                    authentication,
+                    now,
+                };
+                self.answer(granted).await.map(Outcome::Tokens)
+            }
+            demand @ (Demand::Challenge | Demand::Enroll) => {
+                let transaction = MfaTransaction {
+                    user: account.user.id.clone(),
+                    client: client.id.clone(),
+                    audience,
+                    scopes,
+                    scopes_changed,
+                    grant: OriginalGrant::Password,
+                    epoch: account.user.epoch,
+                    authenticated_at: now,
+                    expires_at: now.plus(self.registry.policy.mfa_token_lifetime),
+                };
+                self.require_mfa(client, demand, &transaction).await
+            }
+        }
+    }
+
+    async fn require_mfa(
+        &self,
+        client: &Client,
+        demand: Demand,
+        transaction: &MfaTransaction,
+    ) -> Result<Outcome, Error> {
+        let (challenge, enroll) = match demand {
+            Demand::Enroll => (Vec::new(), vec![FactorType::Otp]),
+            _ => (vec![FactorType::Otp, FactorType::RecoveryCode], Vec::new()),
+        };
+        Ok(Outcome::MfaRequired(MfaRequired {
+            mfa_token: self.keep_login(transaction).await?,
+            expires_at: transaction.expires_at,
+            challenge,
+            enroll,
+            published: client.publish_mfa_requirements,
+        }))
+    }
+
+    /// Whether a second factor is needed. A person's own factor is never ignored; the MFA API's audience asks for it by itself
+    /// and for nothing else (contract, section 2.2).
+    fn demand(&self, client: &Client, account: &Account, audience: &Audience) -> Demand {
+        if account.is_enrolled() {
+            Demand::Challenge
+        } else if client.mfa == MfaDemand::Always && !self.registry.is_mfa_audience(audience.as_str()) {
+            Demand::Enroll
+        } else {
+            Demand::Nothing
+        }
+    }
+
+    fn realm_of(&self, client: &Client, grant: &PasswordGrant) -> Result<RealmName, Error> {
+        match &grant.realm {
+            Some(realm) => Ok(realm.clone()),
+            None if grant.realm_grant => Err(Error::missing("realm")),
+            None => client
+                .default_realm
+                .clone()
+                .or_else(|| self.registry.default_realm.clone())
+                .ok_or_else(|| Error::new(Reason::NoDefaultRealm)),
+        }
+    }
+
+    /// The audience and the scopes that are granted (contract, section 4.2.1).
+    fn resolve(&self, audience: Option<&str>, requested: &RequestedScopes) -> Result<(Audience, Vec<Scope>), Error> {
+        let userinfo = self.registry.userinfo_audience();
+        let audience = match audience {
+            Some(audience) => Audience::new(audience),
+            None => self.registry.default_audience.clone().unwrap_or_else(|| userinfo.clone()),
+        };
+        let oidc = OIDC_SCOPES.iter().map(|scope| Scope::new(*scope));
+        let (audience, offered, when_unnamed): (_, Vec<Scope>, Vec<Scope>) =
+            if self.registry.is_mfa_audience(audience.as_str()) {
+                let own: Vec<Scope> = MFA_API_SCOPES.iter().map(|scope| Scope::new(*scope)).collect();
+                (self.registry.mfa_audience(), own.iter().cloned().chain(oidc).collect(), own)
+            } else if let Some(api) = self.registry.apis.get(&audience) {
+                let all: Vec<Scope> = oidc.chain(api.scopes.iter().cloned()).collect();
+                (audience, all.clone(), all)
+            } else if audience == userinfo {
+                let all: Vec<Scope> = oidc.collect();
+                (audience, all.clone(), all)
+            } else {
+                return Err(Error::new(Reason::AudienceUnknown).with("audience", audience.as_str()));
+            };
+        let granted = match requested {
+            None => when_unnamed,
+            Some(requested) => {
+                let mut granted: Vec<Scope> = Vec::new();
+                for scope in requested {
+                    if offered.contains(scope) && !granted.contains(scope) {
+                        granted.push(scope.clone());
+                    }
+                }
+                granted
+            }
+        };
+        Ok((audience, granted))
+    }
+
+    /// The pending login's parts that a second factor needs, as of `now`.
+    pub(crate) fn first_factor(transaction: &MfaTransaction) -> Authentication {
+        match transaction.grant {
+            OriginalGrant::Password => Authentication::password(transaction.authenticated_at),
+        }
+    }
+}
+
+/// Whether the answer must name the scopes (RFC 6749, section 5.1): none were asked for, or others were granted. An answer
+/// without any scope names none, as recorded.
+fn named_differently(requested: Option<&Vec<Scope>>, granted: &[Scope]) -> bool {
+    match requested {
+        _ if granted.is_empty() => false,
+        None => true,
+        Some(requested) => requested.iter().any(|scope| !granted.contains(scope)),
+    }
+}
+
+/// When the mark of a used transaction may be swept: an hour after the transaction could last be presented.
+pub(crate) fn sweep_at(expires_at: Timestamp) -> Timestamp {
+    expires_at.plus(std::time::Duration::from_secs(3600))
+}

@@ -1,0 +1,107 @@
+//! The mfa-recovery-code grant: the recovery code completes a login and is replaced by a new one.
+
+use crate::{
+    app::{App, Origin},
+    audit::Event,
+    authenticator::{FAILURE_CEILING, RecoveryCode, RecoveryStatus},
+    error::Error,
+    factor::recovery_code::{CLASS, digest_to_compare, digest_to_store, generate, parse},
+    grant::{Granted, audit, password::sweep_at, proof_rejected},
+    id::AuthenticatorId,
+    opaque::{ALPHANUMERIC, random_text},
+    port::{
+        entropy::Entropy,
+        login_store::{Burn, ConsumedTransaction, FailureTarget, LoginCommit},
+    },
+    registry::{Client, GrantType},
+    secret::Secret,
+    time::Timestamp,
+    usecase::issue_token::TokenSet,
+};
+
+impl App {
+    /// Judges a recovery code.
+    pub(crate) async fn recovery_grant(
+        &self,
+        client: &Client,
+        token: &Secret<String>,
+        code: &Secret<String>,
+        origin: &Origin,
+    ) -> Result<TokenSet, Error> {
+        client.may_use(GrantType::MfaRecoveryCode)?;
+        let now = self.clock.now();
+        let login = self.pending_login(token.expose(), Some(client), now).await?;
+        let user = &login.account.user;
+        let current = login.account.usable_recovery_code();
+        let failures = current.map_or(0, |code| code.failures);
+        let permit = match self.reserve_factor_attempt(&user.id, CLASS, failures, now).await {
+            Ok(permit) => permit,
+            Err(error) => return Err(self.out_of_attempts(error, Some(&login.digest)).await),
+        };
+        let address = client.address_of(origin);
+        let row = |event| audit(event, user, client, current.map(|code| code.id.clone()), address, now);
+        let presented = match (current, parse(code.expose())) {
+            (Some(_), Some(code)) => digest_to_compare(&code, &user.id, self.sealer.as_ref(), &permit),
+            _ => {
+                let row = row(Event::RecoveryFailed);
+                self.logins.count_failure(&user.id, FailureTarget::RecoveryCode, FAILURE_CEILING, row).await?;
+                return Err(proof_rejected(CLASS));
+            }
+        };
+        let successor = generate(self.entropy.as_ref())?;
+        let commit = LoginCommit {
+            user: user.id.clone(),
+            epoch: user.epoch,
+            transaction: Some(ConsumedTransaction {
+                digest: login.digest,
+                sweep_at: sweep_at(login.transaction.expires_at),
+            }),
+            burn: Burn::RecoveryCode {
+                presented,
+                successor: new_recovery_code(RecoveryStatus::Active, now, self.entropy.as_ref())?,
+                successor_digest: digest_to_store(&successor, &user.id, self.sealer.as_ref()),
+            },
+            now,
+            audit: row(Event::RecoveryLogin),
+        };
+        // The store compares: the digest is the key of the one conditional statement that spends the code.
+        if let Err(error) = self.commit_login(commit, CLASS).await {
+            if error.reason() == crate::error::Reason::ProofRejected {
+                let row = row(Event::RecoveryFailed);
+                self.logins.count_failure(&user.id, FailureTarget::RecoveryCode, FAILURE_CEILING, row).await?;
+            }
+            return Err(error);
+        }
+        self.settle_success(Some(login.digest), &permit, now).await;
+        // RFC 8176 has no name for look-up secrets; "otp" is its name for anything that is good for one login.
+        let authentication = Self::first_factor(&login.transaction).and("otp");
+        let transaction = login.transaction;
+        let mut tokens = self
+            .answer(Granted {
+                user,
+                client,
+                audience: &transaction.audience,
+                scopes: transaction.scopes,
+                scopes_changed: transaction.scopes_changed,
+                authentication,
+                now,
+            })
+            .await?;
+        tokens.recovery_code = Some(successor);
+        Ok(tokens)
+    }
+}
+
+/// A recovery code's row, with a new id.
+///
+/// # Errors
+///
+/// There is no randomness.
+pub(crate) fn new_recovery_code(
+    status: RecoveryStatus,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Result<RecoveryCode, Error> {
+    let id = AuthenticatorId::new(format!("recovery-code|dev_{}", random_text(ALPHANUMERIC, 16, entropy)?));
+    Ok(RecoveryCode { id, status, failures: 0, created_at: now })
+}

@@ -1,0 +1,103 @@
+//! The pending login behind an `mfa_token`: kept, found, judged.
+
+use crate::{
+    account::Account,
+    app::App,
+    error::{Error, Reason, Throttle},
+    opaque::{self, TokenKind},
+    port::{PortError, sealer::Place},
+    registry::Client,
+    secret::{Digest, Secret},
+    time::Timestamp,
+    transaction::{MfaTransaction, TransactionRecord},
+};
+
+/// A pending login that can still be completed, and whose it is.
+pub(crate) struct PendingLogin {
+    /// Its key.
+    pub digest: Digest,
+    /// What was remembered.
+    pub transaction: MfaTransaction,
+    /// The account now.
+    pub account: Account,
+}
+
+impl App {
+    /// Remembers a login whose first factor is proven; the answer is its `mfa_token`.
+    ///
+    /// # Errors
+    ///
+    /// No randomness; the sealer or the session store failed.
+    pub(crate) async fn keep_login(&self, transaction: &MfaTransaction) -> Result<Secret<String>, Error> {
+        let token = opaque::mint(TokenKind::Mfa, self.entropy.as_ref())?;
+        let digest = self.mfa_token_digest(token.expose());
+        let plain = serde_json::to_vec(transaction).map_err(|error| PortError::Corrupt(Box::new(error)))?;
+        let sealed = self.sealer.seal(place(&data_encoding::HEXLOWER.encode(digest.as_bytes())), &plain)?;
+        let record = TransactionRecord { digest, sealed, expires_at: transaction.expires_at, exhausted: false };
+        self.sessions.insert_transaction(record).await?;
+        Ok(token)
+    }
+
+    /// The pending login that `token` names, if it can still be completed by `client` (any client: `None`).
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::MfaTokenInvalid`]: none of ours, swept, or the account has changed since. [`Reason::MfaTokenExpired`].
+    /// [`Reason::MfaTokenOfOtherClient`]. [`Reason::UserBlocked`]. [`Reason::TooManyAttempts`]: the attempts ran out in this
+    /// login and none has come back; once one has, the login must start again.
+    pub(crate) async fn pending_login(
+        &self,
+        token: &str,
+        client: Option<&Client>,
+        now: Timestamp,
+    ) -> Result<PendingLogin, Error> {
+        let invalid = |why| Error::new(Reason::MfaTokenInvalid).because(why);
+        if !opaque::is_well_formed(TokenKind::Mfa, token) {
+            return Err(invalid("malformed"));
+        }
+        let digest = self.mfa_token_digest(token);
+        let record = self.sessions.find_transaction(&digest).await?.ok_or_else(|| invalid("unknown or used"))?;
+        let plain = self.sealer.open(place(&data_encoding::HEXLOWER.encode(digest.as_bytes())), &record.sealed)?;
+        let transaction: MfaTransaction =
+            serde_json::from_slice(plain.expose()).map_err(|error| PortError::Corrupt(Box::new(error)))?;
+        if client.is_some_and(|client| client.id != transaction.client) {
+            return Err(Error::new(Reason::MfaTokenOfOtherClient));
+        }
+        if now >= transaction.expires_at {
+            return Err(Error::new(Reason::MfaTokenExpired));
+        }
+        if record.exhausted {
+            return Err(self.exhausted(&transaction, now).await?);
+        }
+        let account = self.users.find(&transaction.user).await?.ok_or_else(|| invalid("user is gone"))?;
+        if account.user.blocked {
+            return Err(Error::new(Reason::UserBlocked));
+        }
+        if account.user.epoch != transaction.epoch {
+            return Err(invalid("account has changed"));
+        }
+        Ok(PendingLogin { digest, transaction, account })
+    }
+
+    /// What an exhausted login is told: to wait while the bucket is empty, then to start again.
+    async fn exhausted(&self, transaction: &MfaTransaction, now: Timestamp) -> Result<Error, Error> {
+        let mut longest = std::time::Duration::ZERO;
+        for class in crate::factor::CLASSES {
+            let bucket = self.factor_bucket(&transaction.user, class, 0);
+            longest = longest.max(self.sessions.wait_of(&bucket, now).await?);
+        }
+        if longest.is_zero() {
+            return Ok(Error::new(Reason::MfaTokenInvalid).because("exhausted"));
+        }
+        let limit = self.registry.policy.factor_failures.capacity;
+        Ok(Error::new(Reason::TooManyAttempts).throttled(Throttle { limit, retry_after: longest }))
+    }
+
+    fn mfa_token_digest(&self, token: &str) -> Digest {
+        self.sealer.token_digest(TokenKind::Mfa.digest_domain(), token.as_bytes())
+    }
+}
+
+fn place(id: &str) -> Place<'_> {
+    Place { record: "mfa_transaction", id, owner: "" }
+}
