@@ -173,7 +173,7 @@ impl App {
             jti: &jti,
             gty: "password",
             scope: &scope,
-            authentication: self.authentication_claims(issue, self.registry.is_mfa_audience(issue.audience.as_str())),
+            authentication: Self::authentication_claims(issue, self.registry.is_mfa_audience(issue.audience.as_str())),
         };
         let access_token = self.signer.sign(algorithm, to_json(&claims)?).await?;
         let id_token = if has("openid") {
@@ -197,7 +197,7 @@ impl App {
                     .as_ref()
                     .filter(|_| has("email"))
                     .map(|email| EmailClaims { email: &email.address, email_verified: email.verified }),
-                authentication: self.authentication_claims(issue, false),
+                authentication: Self::authentication_claims(issue, false),
             };
             Some(self.signer.sign(Algorithm::Rs256, to_json(&claims)?).await?)
         } else {
@@ -206,7 +206,7 @@ impl App {
         Ok(Issued { access_token, lifetime, id_token })
     }
 
-    fn authentication_claims<'a>(&self, issue: &Issue<'a>, always: bool) -> Option<AuthenticationClaims<'a>> {
+    fn authentication_claims<'a>(issue: &Issue<'a>, always: bool) -> Option<AuthenticationClaims<'a>> {
         (always || issue.client.authentication_claims).then(|| AuthenticationClaims {
             auth_time: issue.authentication.at.as_secs(),
             amr: &issue.authentication.methods,

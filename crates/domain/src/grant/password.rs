@@ -58,9 +58,8 @@ impl App {
         // Without an account the same work is done, so that the time tells nothing.
         let stored = account.as_ref().map(|account| account.user.password.clone());
         let verdict = self.hasher.verify(stored, grant.password).await?;
-        let account = match (account, verdict) {
-            (Some(account), PasswordVerdict::Right) => account,
-            _ => return Err(Error::new(Reason::CredentialsRejected)),
+        let (Some(account), PasswordVerdict::Right) = (account, verdict) else {
+            return Err(Error::new(Reason::CredentialsRejected));
         };
         self.sessions.settle(Settlement { reset: Some(permit.reset()), ..Settlement::default() }, now).await;
         if account.user.blocked {

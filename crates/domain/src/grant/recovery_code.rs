@@ -40,13 +40,12 @@ impl App {
         };
         let address = client.address_of(origin);
         let row = |event| audit(event, user, client, current.map(|code| code.id.clone()), address, now);
-        let presented = match (current, parse(code.expose())) {
-            (Some(_), Some(code)) => digest_to_compare(&code, &user.id, self.sealer.as_ref(), &permit),
-            _ => {
-                let row = row(Event::RecoveryFailed);
-                self.logins.count_failure(&user.id, FailureTarget::RecoveryCode, FAILURE_CEILING, row).await?;
-                return Err(proof_rejected(CLASS));
-            }
+        let presented = if let (Some(_), Some(code)) = (current, parse(code.expose())) {
+            digest_to_compare(&code, &user.id, self.sealer.as_ref(), &permit)
+        } else {
+            let row = row(Event::RecoveryFailed);
+            self.logins.count_failure(&user.id, FailureTarget::RecoveryCode, FAILURE_CEILING, row).await?;
+            return Err(proof_rejected(CLASS));
         };
         let successor = generate(self.entropy.as_ref())?;
         let commit = LoginCommit {
