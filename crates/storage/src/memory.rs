@@ -1,0 +1,82 @@
+//! Everything in memory, behind one lock. For tests only: nothing survives the process.
+
+mod authenticators;
+mod keys;
+mod logins;
+mod sessions;
+mod users;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use countersign_domain::{
+    account::Account,
+    audit::AuditEvent,
+    authenticator::{Authenticator, RecoveryCode, Status},
+    id::{AuthenticatorId, RealmName, UserId},
+    port::{key_store::StoredKey, session_store::BucketKey},
+    secret::Digest,
+    time::Timestamp,
+    transaction::TransactionRecord,
+    user::User,
+};
+
+use crate::bucket::Level;
+
+/// Keeps everything in memory. For tests only.
+#[derive(Default)]
+pub struct MemoryStore(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    users: BTreeMap<UserId, Entry>,
+    names: HashMap<(RealmName, String), UserId>,
+    consumed: HashMap<Digest, Timestamp>,
+    keys: Vec<StoredKey>,
+    audit: Vec<AuditEvent>,
+    transactions: HashMap<Digest, TransactionRecord>,
+    /// With when each is full again.
+    buckets: HashMap<BucketKey, (Level, Timestamp)>,
+}
+
+/// An account, with what a snapshot of it does not show.
+struct Entry {
+    user: User,
+    authenticators: BTreeMap<AuthenticatorId, Authenticator>,
+    recovery_code: Option<(RecoveryCode, Digest)>,
+    used_codes: HashSet<Digest>,
+}
+
+impl MemoryStore {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The audit trail so far, oldest first.
+    pub fn audit_trail(&self) -> Vec<AuditEvent> {
+        self.lock().audit.clone()
+    }
+}
+
+impl State {
+    /// The account, if it is not blocked and has this epoch still.
+    fn standing(&mut self, user: &UserId, epoch: u64) -> Option<&mut Entry> {
+        self.users.get_mut(user).filter(|entry| !entry.user.blocked && entry.user.epoch == epoch)
+    }
+}
+
+impl Entry {
+    fn account(&self) -> Account {
+        Account {
+            user: self.user.clone(),
+            authenticators: self.authenticators.values().cloned().collect(),
+            recovery_code: self.recovery_code.as_ref().map(|(code, _)| code.clone()),
+        }
+    }
+
+    fn is_enrolled(&self) -> bool {
+        self.authenticators.values().any(|a| !matches!(a.status, Status::Pending { .. }))
+    }
+}

@@ -1,0 +1,107 @@
+//! The authenticators.
+
+use async_trait::async_trait;
+use countersign_domain::{
+    audit::AuditEvent,
+    authenticator::{RecoveryStatus, Status},
+    id::{AuthenticatorId, UserId},
+    port::{
+        PortError,
+        authenticator_store::{AuthenticatorChange, AuthenticatorStore, EnrollmentBegun, NewEnrollment},
+    },
+    time::Timestamp,
+};
+
+use super::{Entry, MemoryStore};
+
+#[async_trait]
+impl AuthenticatorStore for MemoryStore {
+    #[tracing::instrument(level = "debug", skip_all, name = "store.authenticator.begin_enrollment")]
+    async fn begin_enrollment(&self, enrollment: NewEnrollment, now: Timestamp) -> Result<EnrollmentBegun, PortError> {
+        let mut state = self.lock();
+        let user = &enrollment.authenticator.user;
+        if let Some(entry) = state.users.get_mut(user) {
+            entry.sweep(now);
+        }
+        let Some(entry) = state.standing(user, enrollment.epoch) else {
+            return Ok(EnrollmentBegun::AccountChanged);
+        };
+        if enrollment.only_if_unenrolled && entry.is_enrolled() {
+            return Ok(EnrollmentBegun::AlreadyEnrolled);
+        }
+        if entry.authenticators.len() >= enrollment.limit {
+            return Ok(EnrollmentBegun::LimitReached);
+        }
+        let authenticator = enrollment.authenticator;
+        entry.authenticators.insert(authenticator.id.clone(), authenticator);
+        let with_recovery_code = entry.recovery_code.is_none();
+        entry.recovery_code.get_or_insert(enrollment.recovery_code);
+        state.audit.push(enrollment.audit);
+        Ok(EnrollmentBegun::Begun { with_recovery_code })
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.authenticator.update")]
+    async fn update(
+        &self,
+        user: &UserId,
+        authenticator: &AuthenticatorId,
+        change: AuthenticatorChange,
+        audit: AuditEvent,
+    ) -> Result<bool, PortError> {
+        let mut state = self.lock();
+        let Some(entry) = state.users.get_mut(user) else { return Ok(false) };
+        if !entry.authenticators.get(authenticator).is_some_and(|a| a.status == Status::Active) {
+            return Ok(false);
+        }
+        for a in entry.authenticators.values_mut() {
+            let this = a.id == *authenticator;
+            match change.preferred {
+                Some(preferred) if this => a.preferred = preferred,
+                Some(true) => a.preferred = false,
+                _ => {}
+            }
+            if let Some(name) = change.name.as_ref().filter(|_| this) {
+                a.name.clone_from(name);
+            }
+        }
+        state.audit.push(audit);
+        Ok(true)
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.authenticator.delete")]
+    async fn delete(
+        &self,
+        user: &UserId,
+        authenticator: &AuthenticatorId,
+        audit: AuditEvent,
+    ) -> Result<bool, PortError> {
+        let mut state = self.lock();
+        let Some(entry) = state.users.get_mut(user) else { return Ok(false) };
+        let Some(gone) = entry.authenticators.remove(authenticator) else { return Ok(false) };
+        if !matches!(gone.status, Status::Pending { .. }) {
+            entry.user.epoch += 1;
+            entry.user.updated_at = audit.at;
+        }
+        if !entry.is_enrolled() {
+            entry.recovery_code = None;
+            entry.used_codes.clear();
+        }
+        state.audit.push(audit);
+        Ok(true)
+    }
+}
+
+impl Entry {
+    /// Removes pending authenticators that have expired, and with the last a pending recovery code. The answer is how many rows.
+    pub(super) fn sweep(&mut self, now: Timestamp) -> u64 {
+        let before = self.authenticators.len();
+        self.authenticators.retain(|_, a| !matches!(a.status, Status::Pending { until } if until <= now));
+        let mut gone = before - self.authenticators.len();
+        let waiting = self.recovery_code.as_ref().is_some_and(|(code, _)| code.status == RecoveryStatus::Pending);
+        if self.authenticators.is_empty() && waiting {
+            self.recovery_code = None;
+            gone += 1;
+        }
+        u64::try_from(gone).unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,143 @@
+//! From the URLs of the configuration to adapters.
+
+use std::{path::Path, sync::Arc};
+
+use countersign_domain::port::{
+    PortError, authenticator_store::AuthenticatorStore, key_store::KeyStore, login_store::LoginStore,
+    session_store::SessionStore, user_store::UserStore,
+};
+
+use crate::{
+    memory::MemoryStore,
+    redis::{RedisOptions, RedisSessionStore},
+    sqlite::{SqliteOptions, SqliteStore},
+};
+
+/// Every store port.
+#[derive(Clone)]
+pub struct Stores {
+    /// Accounts.
+    pub users: Arc<dyn UserStore>,
+    /// Authenticators.
+    pub authenticators: Arc<dyn AuthenticatorStore>,
+    /// The commit point.
+    pub logins: Arc<dyn LoginStore>,
+    /// Signing keys.
+    pub keys: Arc<dyn KeyStore>,
+    /// Transactions and throttles.
+    pub sessions: Arc<dyn SessionStore>,
+}
+
+impl Stores {
+    /// All ports from one store.
+    pub fn of<S>(store: Arc<S>) -> Self
+    where
+        S: UserStore + AuthenticatorStore + LoginStore + KeyStore + SessionStore + 'static,
+    {
+        Self {
+            users: Arc::clone(&store) as _,
+            authenticators: Arc::clone(&store) as _,
+            logins: Arc::clone(&store) as _,
+            keys: Arc::clone(&store) as _,
+            sessions: store,
+        }
+    }
+}
+
+/// How stores are opened.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    /// For `sqlite:`.
+    pub sqlite: SqliteOptions,
+    /// For `redis:` and `rediss:`.
+    pub redis: RedisOptions,
+}
+
+/// Opens the durable store at `durable` (`sqlite:` and a path; `memory:` in tests) and the session store at `sessions`
+/// (`redis:`, `rediss:`, `sqlite:`, `memory:`). Without `sessions`, the durable store keeps short-lived state too.
+///
+/// # Errors
+///
+/// [`PortError::Unavailable`] if a scheme is unknown or a store does not open.
+pub async fn open_stores(durable: &str, sessions: Option<&str>, options: OpenOptions) -> Result<Stores, PortError> {
+    let mut stores = match Scheme::of(durable)? {
+        Scheme::Sqlite(path) => Stores::of(Arc::new(SqliteStore::open(path, options.sqlite)?)),
+        Scheme::Memory => Stores::of(Arc::new(MemoryStore::default())),
+        Scheme::Redis => return Err(unknown("Redis cannot be the durable store: it may lose what it acknowledged")),
+    };
+    if let Some(url) = sessions {
+        stores.sessions = open_session_store(url, options).await?;
+    }
+    Ok(stores)
+}
+
+/// Opens the session store at `url`: `redis:`, `rediss:`, `sqlite:` or `memory:`.
+///
+/// # Errors
+///
+/// [`PortError::Unavailable`] if the scheme is unknown or the store does not open.
+pub async fn open_session_store(url: &str, options: OpenOptions) -> Result<Arc<dyn SessionStore>, PortError> {
+    Ok(match Scheme::of(url)? {
+        Scheme::Sqlite(path) => Arc::new(SqliteStore::open(path, options.sqlite)?),
+        Scheme::Redis => Arc::new(RedisSessionStore::connect(url, options.redis).await?),
+        Scheme::Memory => Arc::new(MemoryStore::default()),
+    })
+}
+
+enum Scheme<'a> {
+    Sqlite(&'a Path),
+    Redis,
+    Memory,
+}
+
+impl<'a> Scheme<'a> {
+    fn of(url: &'a str) -> Result<Self, PortError> {
+        match url.split_once(':') {
+            // Both `sqlite:data.db` and `sqlite:///var/lib/data.db` are in use.
+            Some(("sqlite", path)) if !path.is_empty() => {
+                Ok(Self::Sqlite(Path::new(path.strip_prefix("//").unwrap_or(path))))
+            }
+            Some(("redis" | "rediss", _)) => Ok(Self::Redis),
+            Some(("memory", _)) => Ok(Self::Memory),
+            // The URL is not repeated: it may hold a password.
+            _ => Err(unknown("the URL must begin with sqlite:, redis: or rediss:")),
+        }
+    }
+}
+
+fn unknown(why: &'static str) -> PortError {
+    PortError::Unavailable("configured store", Box::from(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(url: &str) -> Option<&Path> {
+        match Scheme::of(url) {
+            Ok(Scheme::Sqlite(path)) => Some(path),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn both_spellings_of_a_path_are_read() {
+        assert_eq!(path("sqlite:data/cs.db"), Some(Path::new("data/cs.db")));
+        assert_eq!(path("sqlite:/var/lib/cs.db"), Some(Path::new("/var/lib/cs.db")));
+        assert_eq!(path("sqlite:///var/lib/cs.db"), Some(Path::new("/var/lib/cs.db")));
+        assert_eq!(path("sqlite://cs.db"), Some(Path::new("cs.db")));
+    }
+
+    #[test]
+    fn an_unknown_scheme_is_refused_without_repeating_it() {
+        for url in ["", "postgres://u:hunter2@host", "/var/lib/cs.db", "sqlite:"] {
+            let error = Scheme::of(url).err().unwrap();
+            assert!(!format!("{error:?}").contains("hunter2"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cache_cannot_be_the_durable_store() {
+        assert!(open_stores("redis://127.0.0.1:1", None, OpenOptions::default()).await.is_err());
+    }
+}

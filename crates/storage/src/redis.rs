@@ -1,0 +1,109 @@
+//! Short-lived state in Redis 6.2 or later, shared by all replicas.
+
+mod connection;
+mod keys;
+mod scripts;
+mod sessions;
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use countersign_domain::port::PortError;
+use redis::{RedisResult, aio::ConnectionManager};
+
+use self::scripts::Scripts;
+
+/// What errors call this store.
+const SESSION_STORE: &str = "session store";
+
+/// How long a command may take. There is no second try: nobody knows whether the first one took effect.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// The rights of a Redis user that this store needs, in the words of `ACL SETUSER`.
+pub const ACL_RULES: &str = "~cs1:* -@all +ping +info +get +set +del +exists +setrange +hmget +hset +hdel +pexpire +time \
+                             +evalsha +script|load";
+
+/// Whose clock refills buckets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimeSource {
+    /// The Redis server's, so that the clocks of replicas do not matter.
+    #[default]
+    Server,
+    /// The caller's, for tests that move the time.
+    Caller,
+}
+
+/// How a server is used.
+#[derive(Clone, Debug, Default)]
+pub struct RedisOptions {
+    /// Accept a server that drops keys when its memory is short. Throttles may then be forgotten; it is logged.
+    pub allow_eviction: bool,
+    /// Whose clock refills buckets.
+    pub time: TimeSource,
+    /// Certificates (PEM) that `rediss:` trusts, and no others. `None`: those of the machine.
+    pub ca_pem: Option<Vec<u8>>,
+}
+
+/// Keeps short-lived state in Redis.
+pub struct RedisSessionStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    connections: Vec<ConnectionManager>,
+    first: ConnectionManager,
+    turn: AtomicUsize,
+    scripts: Scripts,
+    time: TimeSource,
+}
+
+impl RedisSessionStore {
+    /// Connects to `url`: `redis://user:password@host:port/db`, or `rediss:` for TLS.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError::Unavailable`] if the URL cannot be used, the server cannot be reached within 5 s or refuses, or its
+    /// `maxmemory-policy` is not `noeviction` and that is not allowed. The chain of errors says which; it has no password.
+    pub async fn connect(url: &str, options: RedisOptions) -> Result<Self, PortError> {
+        let time = options.time;
+        let mut connections = connection::connect(url, &options)
+            .await
+            .map_err(|error| PortError::Unavailable(SESSION_STORE, Box::new(error)))?;
+        let first =
+            connections.pop().ok_or_else(|| PortError::Unavailable(SESSION_STORE, Box::from("no connection")))?;
+        let inner = Inner { connections, first, turn: AtomicUsize::new(0), scripts: Scripts::new(), time };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+}
+
+impl Inner {
+    /// The connection whose turn it is.
+    fn connection(&self) -> ConnectionManager {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (self.connections.len() + 1);
+        self.connections.get(turn).unwrap_or(&self.first).clone()
+    }
+
+    /// The answer of `call`, which waits for a connection too, if it comes in time.
+    async fn within<T>(&self, call: impl Future<Output = RedisResult<T>> + Send) -> Result<T, PortError> {
+        match tokio::time::timeout(PATIENCE, call).await {
+            Ok(answer) => answer.map_err(sessions::unavailable),
+            Err(late) => Err(PortError::Unavailable(SESSION_STORE, Box::new(late))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_access_list_covers_the_keys_and_no_others() {
+        assert!(ACL_RULES.starts_with(&format!("~{} ", keys::PATTERN)));
+    }
+}

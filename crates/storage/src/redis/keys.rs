@@ -1,0 +1,50 @@
+//! The names of keys, and nothing else makes one.
+//!
+//! `cs1` is the version of the layout. The part in braces is what Redis Cluster hashes: all keys of one subject lie together.
+
+use std::fmt::Write as _;
+
+use countersign_domain::{port::session_store::BucketKey, secret::Digest};
+
+/// The pattern all keys match, for access lists.
+#[cfg(test)]
+pub(super) const PATTERN: &str = "cs1:*";
+
+pub(super) fn transaction(digest: &Digest) -> String {
+    named(digest, "t", "")
+}
+
+pub(super) fn bucket(key: &BucketKey) -> String {
+    named(&key.subject, "b:", &key.counter)
+}
+
+fn named(digest: &Digest, kind: &str, rest: &str) -> String {
+    let mut key = String::with_capacity(72 + kind.len() + rest.len());
+    key.push_str("cs1:{");
+    for byte in digest.as_bytes() {
+        // Writing to a String does not fail.
+        let _infallible = write!(key, "{byte:02x}");
+    }
+    key.push_str("}:");
+    key.push_str(kind);
+    key.push_str(rest);
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn keys_of_one_subject_share_a_hash_tag() {
+        let subject = Digest::new([0xa5; 32]);
+        let tag = "a5".repeat(32);
+        assert_eq!(transaction(&subject), format!("cs1:{{{tag}}}:t"));
+        assert_eq!(
+            bucket(&BucketKey { subject, counter: Arc::from("password:::1") }),
+            format!("cs1:{{{tag}}}:b:password:::1")
+        );
+    }
+}

@@ -1,0 +1,34 @@
+-- Takes one attempt from every bucket, or from none.
+-- KEYS: the buckets. ARGV: attempt, now in ms ('' = this server's clock), margin of the TTL in ms, then for each bucket its
+-- capacity and its refill interval in ms.
+-- Answers {0, 0} if granted, {place of the first empty bucket from 1, ms until its next attempt} if not.
+local now = tonumber(ARGV[2])
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local attempt, margin = ARGV[1], tonumber(ARGV[3])
+local charged = {}
+for i = 1, #KEYS do
+  local capacity, refill = tonumber(ARGV[2 * i + 2]), tonumber(ARGV[2 * i + 3])
+  local kept = redis.call('HMGET', KEYS[i], 'n', 'at', 'last')
+  -- A repeated call of the same attempt is not charged twice.
+  if kept[3] ~= attempt then
+    local n, at = math.min(capacity, tonumber(kept[1]) or capacity), tonumber(kept[2]) or now
+    if now > at then
+      local added = math.floor((now - at) / refill)
+      n = math.min(capacity, n + added)
+      at = (n == capacity) and now or (at + added * refill)
+    end
+    if n < 1 then
+      return {i, at + refill - now}
+    end
+    n = n - 1
+    charged[#charged + 1] = {KEYS[i], n, at, at + (capacity - n) * refill - now + margin}
+  end
+end
+for _, bucket in ipairs(charged) do
+  redis.call('HSET', bucket[1], 'n', string.format('%.0f', bucket[2]), 'at', string.format('%.0f', bucket[3]), 'last', attempt)
+  redis.call('PEXPIRE', bucket[1], string.format('%.0f', bucket[4]))
+end
+return {0, 0}

@@ -1,0 +1,83 @@
+//! The scripts: each is one atomic step on the server.
+
+use std::time::Duration;
+
+use countersign_domain::{
+    port::session_store::{AttemptId, Bucket},
+    time::Timestamp,
+};
+use redis::{Script, ScriptInvocation};
+
+use super::{TimeSource, keys};
+use crate::bucket::refill_millis;
+
+/// How long a bucket is kept after it is full again.
+const MARGIN_MILLIS: u32 = 60_000;
+
+pub(super) struct Scripts {
+    reserve: Script,
+    refund: Script,
+    wait: Script,
+    exhaust: Script,
+}
+
+impl Scripts {
+    pub(super) fn new() -> Self {
+        Self {
+            reserve: Script::new(include_str!("reserve.lua")),
+            refund: Script::new(include_str!("refund.lua")),
+            wait: Script::new(include_str!("wait.lua")),
+            exhaust: Script::new(include_str!("exhaust.lua")),
+        }
+    }
+
+    pub(super) fn reserve(
+        &self,
+        buckets: &[Bucket],
+        attempt: AttemptId,
+        now: Timestamp,
+        time: TimeSource,
+    ) -> ScriptInvocation<'_> {
+        let mut call = self.reserve.prepare_invoke();
+        call.arg(&attempt.0[..]).arg(clock(now, time)).arg(MARGIN_MILLIS);
+        for bucket in buckets {
+            call.key(keys::bucket(&bucket.key)).arg(bucket.capacity).arg(refill(bucket));
+        }
+        call
+    }
+
+    pub(super) fn refund(
+        &self,
+        bucket: &Bucket,
+        attempt: AttemptId,
+        now: Timestamp,
+        time: TimeSource,
+    ) -> ScriptInvocation<'_> {
+        let mut call = self.refund.key(keys::bucket(&bucket.key));
+        call.arg(&attempt.0[..]).arg(clock(now, time)).arg(MARGIN_MILLIS).arg(bucket.capacity).arg(refill(bucket));
+        call
+    }
+
+    pub(super) fn wait(&self, bucket: &Bucket, now: Timestamp, time: TimeSource) -> ScriptInvocation<'_> {
+        let mut call = self.wait.key(keys::bucket(&bucket.key));
+        call.arg(clock(now, time)).arg(bucket.capacity).arg(refill(bucket));
+        call
+    }
+
+    pub(super) fn exhaust(&self, key: String) -> ScriptInvocation<'_> {
+        self.exhaust.key(key)
+    }
+}
+
+fn clock(now: Timestamp, time: TimeSource) -> String {
+    match time {
+        TimeSource::Server => String::new(),
+        TimeSource::Caller => now.as_millis().to_string(),
+    }
+}
+
+/// Lua counts in doubles: beyond a thousand years it does not matter how long exactly.
+fn refill(bucket: &Bucket) -> u64 {
+    const LONGEST: Duration = Duration::from_secs(86_400 * 365_000);
+    u64::try_from(refill_millis(bucket).min(LONGEST.as_millis())).unwrap_or(u64::MAX)
+}

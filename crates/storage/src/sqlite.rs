@@ -1,0 +1,112 @@
+//! Everything in one SQLite file: the durable store, and the session store where no other is configured.
+
+mod authenticators;
+mod keys;
+mod logins;
+mod readers;
+mod rows;
+mod schema;
+mod sessions;
+mod users;
+mod writer;
+
+use std::path::Path;
+
+use countersign_domain::port::PortError;
+
+use self::{readers::Readers, schema::OpenError, writer::Writer};
+
+/// What errors call this store.
+const DURABLE_STORE: &str = "durable store";
+
+/// Threads that read.
+const READERS: usize = 2;
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct SqliteOptions {
+    /// Most calls that wait for the writer, and most that wait for a reader; one more is refused as overload.
+    pub waiting: usize,
+    /// Most pages the file may have, for tests of a full disk. `None`: as many as the disk holds.
+    pub max_pages: Option<u32>,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self { waiting: 1024, max_pages: None }
+    }
+}
+
+/// Keeps everything in one file.
+///
+/// One thread writes and groups commits, two read; no async thread waits for the disk. Other processes may open the same file:
+/// every one-time thing is judged by one statement in a transaction that holds SQLite's own write lock.
+///
+/// Dropping it writes what was accepted, and ends the threads.
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Readers,
+}
+
+impl SqliteStore {
+    /// Opens or makes the file at `path`, readable for its owner only, and brings its schema up to date.
+    ///
+    /// This waits for the disk; call it at start.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError::Unavailable`] if the engine is too old, or the file cannot be made, opened, put in WAL mode or migrated.
+    pub fn open(path: &Path, options: SqliteOptions) -> Result<Self, PortError> {
+        Self::start(path, options).map_err(|error| PortError::Unavailable(DURABLE_STORE, Box::new(error)))
+    }
+
+    fn start(path: &Path, options: SqliteOptions) -> Result<Self, OpenError> {
+        let connection = schema::open_writer(path)?;
+        if let Some(pages) = options.max_pages {
+            limit_pages(&connection, pages)?;
+        }
+        let readers = (0..READERS).map(|_| schema::open_reader(path)).collect::<Result<_, _>>()?;
+        let readers = Readers::start(readers, options.waiting).map_err(OpenError::Thread)?;
+        let writer = Writer::start(connection, options.waiting).map_err(OpenError::Thread)?;
+        Ok(Self { writer, readers })
+    }
+
+    /// Transactions committed since the file was opened. Under load there are fewer than calls.
+    pub fn commits(&self) -> u64 {
+        self.writer.commits()
+    }
+
+    /// Sets the most pages the file may have, for tests of a full disk.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError::Unavailable`] as everywhere.
+    #[cfg(feature = "testing")]
+    pub async fn limit_pages(&self, pages: u32) -> Result<(), PortError> {
+        self.writer
+            .submit(writer::Durability::Session, move |connection| {
+                limit_pages(connection, pages).map(writer::Step::Keep)
+            })
+            .await
+    }
+}
+
+fn limit_pages(connection: &rusqlite::Connection, pages: u32) -> rusqlite::Result<()> {
+    connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+}
+
+/// A row that does not parse is damage; anything else is the store not being there.
+fn port_error(error: rusqlite::Error) -> PortError {
+    use rusqlite::{Error, ErrorCode};
+    match &error {
+        Error::FromSqlConversionFailure(..) | Error::IntegralValueOutOfRange(..) | Error::InvalidColumnType(..) => {
+            PortError::Corrupt(Box::new(error))
+        }
+        Error::SqliteFailure(failure, _)
+            if matches!(failure.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) =>
+        {
+            PortError::Corrupt(Box::new(error))
+        }
+        _ => PortError::Unavailable(DURABLE_STORE, Box::new(error)),
+    }
+}

@@ -1,0 +1,199 @@
+//! Rows to entities and back.
+
+use countersign_domain::{
+    account::Account,
+    audit::AuditEvent,
+    authenticator::{Authenticator, FactorKind, RecoveryCode, RecoveryStatus, Status},
+    id::{AuthenticatorId, RealmName, UserId},
+    secret::{Digest, Sealed},
+    time::Timestamp,
+    user::{Email, PasswordHash, Profile, User},
+};
+use rusqlite::{Connection, OptionalExtension as _, Row, params, types::Type};
+
+/// The columns [`user`] reads, in its order; the table is called `u`.
+macro_rules! user_columns {
+    () => {
+        "u.id, u.realm, u.username, u.email, u.email_verified, u.name, u.given_name, u.family_name, u.picture, \
+         u.password, u.blocked, u.epoch, u.tokens_valid_from, u.created_at, u.updated_at"
+    };
+}
+pub(super) use user_columns;
+
+pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
+    let verified = row.get(4)?;
+    Ok(User {
+        id: UserId::new(row.get::<_, String>(0)?),
+        realm: RealmName::new(row.get::<_, String>(1)?),
+        username: row.get(2)?,
+        email: row.get::<_, Option<String>>(3)?.map(|address| Email { address, verified }),
+        profile: Profile { name: row.get(5)?, given_name: row.get(6)?, family_name: row.get(7)?, picture: row.get(8)? },
+        password: PasswordHash::new(row.get(9)?),
+        blocked: row.get(10)?,
+        epoch: unsigned(row, 11)?,
+        tokens_valid_from: time(row, 12)?,
+        created_at: time(row, 13)?,
+        updated_at: time(row, 14)?,
+    })
+}
+
+/// The rest of `user`'s account.
+pub(super) fn account(connection: &Connection, user: User) -> rusqlite::Result<Account> {
+    let authenticators = connection
+        .prepare_cached(
+            "SELECT id, kind, status, pending_until, state, name, preferred, last_step, failures, created_at, \
+             confirmed_at, last_used_at FROM authenticator WHERE user_id = ?1",
+        )?
+        .query_map([user.id.as_str()], |row| authenticator(row, &user.id))?
+        .collect::<rusqlite::Result<_>>()?;
+    let recovery_code = connection
+        .prepare_cached(
+            "SELECT id, status, failures, created_at FROM recovery_code WHERE user_id = ?1 AND used_at IS NULL",
+        )?
+        .query_row([user.id.as_str()], recovery_code)
+        .optional()?;
+    Ok(Account { user, authenticators, recovery_code })
+}
+
+fn authenticator(row: &Row<'_>, user: &UserId) -> rusqlite::Result<Authenticator> {
+    Ok(Authenticator {
+        id: AuthenticatorId::new(row.get::<_, String>(0)?),
+        user: user.clone(),
+        kind: match row.get_ref(1)?.as_str()? {
+            "otp" => FactorKind::Otp,
+            _ => return Err(damaged(1, "unknown kind of authenticator")),
+        },
+        status: match row.get_ref(2)?.as_str()? {
+            "pending" => Status::Pending { until: time(row, 3)? },
+            "active" => Status::Active,
+            "disabled" => Status::Disabled,
+            _ => return Err(damaged(2, "unknown status of an authenticator")),
+        },
+        state: Sealed::new(row.get(4)?),
+        name: row.get(5)?,
+        preferred: row.get(6)?,
+        last_step: row.get::<_, Option<i64>>(7)?.map(|_| unsigned(row, 7)).transpose()?,
+        failures: row.get(8)?,
+        created_at: time(row, 9)?,
+        confirmed_at: optional_time(row, 10)?,
+        last_used_at: optional_time(row, 11)?,
+    })
+}
+
+fn recovery_code(row: &Row<'_>) -> rusqlite::Result<RecoveryCode> {
+    Ok(RecoveryCode {
+        id: AuthenticatorId::new(row.get::<_, String>(0)?),
+        status: match row.get_ref(1)?.as_str()? {
+            "pending" => RecoveryStatus::Pending,
+            "active" => RecoveryStatus::Active,
+            "disabled" => RecoveryStatus::Disabled,
+            _ => return Err(damaged(1, "unknown status of a recovery code")),
+        },
+        failures: row.get(2)?,
+        created_at: time(row, 3)?,
+    })
+}
+
+pub(super) fn insert_authenticator(connection: &Connection, a: &Authenticator) -> rusqlite::Result<()> {
+    let (status, until) = match a.status {
+        Status::Pending { until } => ("pending", Some(until.as_millis())),
+        Status::Active => ("active", None),
+        Status::Disabled => ("disabled", None),
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO authenticator (user_id, id, kind, status, pending_until, state, name, preferred, last_step, \
+             failures, created_at, confirmed_at, last_used_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        )?
+        .execute(params![
+            a.user.as_str(),
+            a.id.as_str(),
+            a.kind.as_str(),
+            status,
+            until,
+            a.state.as_bytes(),
+            a.name,
+            a.preferred,
+            a.last_step.map(signed),
+            a.failures,
+            a.created_at.as_millis(),
+            a.confirmed_at.map(Timestamp::as_millis),
+            a.last_used_at.map(Timestamp::as_millis),
+        ])
+        .map(|_| ())
+}
+
+/// False if the person has an unused code already.
+pub(super) fn insert_recovery_code(
+    connection: &Connection,
+    user: &UserId,
+    code: &RecoveryCode,
+    status: RecoveryStatus,
+    digest: &Digest,
+) -> rusqlite::Result<bool> {
+    let status = match status {
+        RecoveryStatus::Pending => "pending",
+        RecoveryStatus::Active => "active",
+        RecoveryStatus::Disabled => "disabled",
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO recovery_code (user_id, id, digest, status, failures, created_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (user_id) WHERE used_at IS NULL DO NOTHING",
+        )?
+        .execute(params![
+            user.as_str(),
+            code.id.as_str(),
+            digest.as_bytes(),
+            status,
+            code.failures,
+            code.created_at.as_millis(),
+        ])
+        .map(|inserted| inserted == 1)
+}
+
+pub(super) fn insert_audit(connection: &Connection, audit: &AuditEvent) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO audit (at, event, user_id, client_id, authenticator, address) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            audit.at.as_millis(),
+            audit.event.as_str(),
+            audit.user.as_str(),
+            audit.client.as_ref().map(|id| id.as_str()),
+            audit.authenticator.as_ref().map(AuthenticatorId::as_str),
+            audit.address.map(|address| address.to_string()),
+        ])
+        .map(|_| ())
+}
+
+/// Whether the account exists, is not blocked, and has this epoch still.
+pub(super) fn account_stands(connection: &Connection, user: &UserId, epoch: u64) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM user WHERE id = ?1 AND blocked = 0 AND epoch = ?2")?
+        .exists(params![user.as_str(), signed(epoch)])
+}
+
+/// SQLite's integers have a sign; numbers that large do not occur.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let number: i64 = row.get(column)?;
+    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
+
+pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    row.get(column).map(Timestamp::from_millis)
+}
+
+fn optional_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_millis))
+}
+
+pub(super) fn damaged(column: usize, what: &'static str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::from(what))
+}

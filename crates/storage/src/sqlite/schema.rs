@@ -1,0 +1,124 @@
+//! Opens connections, and brings the file to the version this program knows.
+
+use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt as _, path::Path, time::Duration};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+/// Each file is applied once, in order, and never changed afterwards.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_initial.sql")];
+
+/// Older engines may corrupt a file in WAL mode when two connections checkpoint at the same time.
+const OLDEST_ENGINE: i32 = 3_051_003;
+
+/// How long one process waits for another that writes.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Why a file cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenError {
+    #[error("SQLite {0} is too old: 3.51.3 is the first that does not corrupt a shared file")]
+    OldEngine(&'static str),
+    #[error("the file has schema version {found}, this program knows {known}: it was written by a newer one")]
+    NewerFile { found: i64, known: usize },
+    #[error("the file cannot be put in WAL mode; it is in mode {0}")]
+    NoWal(String),
+    #[error("the file cannot be created")]
+    Create(#[source] io::Error),
+    #[error("a thread cannot be started")]
+    Thread(#[source] io::Error),
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// The connection that writes, with the schema in place.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+    if rusqlite::version_number() < OLDEST_ENGINE {
+        return Err(OpenError::OldEngine(rusqlite::version()));
+    }
+    // Made here, not by SQLite, for the mode; the files beside it inherit that.
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path).map_err(OpenError::Create)?;
+    let mut connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY)?;
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(OpenError::NoWal(mode));
+    }
+    connection.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;
+         PRAGMA cache_size = -2048; PRAGMA trusted_schema = OFF;",
+    )?;
+    // Rows of sealed and hashed secrets are overwritten, not just unlinked, when they go.
+    connection.query_row("PRAGMA secure_delete = FAST", [], |_| Ok(()))?;
+    connection.query_row("PRAGMA journal_size_limit = 16777216", [], |_| Ok(()))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// A connection that reads.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY)?;
+    connection.execute_batch("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -1024; PRAGMA trusted_schema = OFF;")?;
+    connection.set_prepared_statement_cache_capacity(16);
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+    // The version is read under the lock: two processes may start together.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let done = match usize::try_from(found) {
+        Ok(done) if done <= MIGRATIONS.len() => done,
+        _ => return Err(OpenError::NewerFile { found, known: MIGRATIONS.len() }),
+    };
+    for (version, sql) in MIGRATIONS.iter().enumerate().skip(done) {
+        transaction.execute_batch(sql)?;
+        transaction.execute_batch(&format!("PRAGMA user_version = {}", version + 1))?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_engine_inside_is_one_that_does_not_corrupt() {
+        assert!(rusqlite::version_number() >= OLDEST_ENGINE, "{}", rusqlite::version());
+    }
+
+    #[test]
+    fn a_new_file_is_for_its_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.db");
+        let _writer = open_writer(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let wal = folder.path().join("data.db-wal");
+        assert_eq!(std::fs::metadata(wal).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_of_a_newer_program_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.db");
+        open_writer(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
+        assert!(matches!(open_writer(&path), Err(OpenError::NewerFile { found: 99, .. })));
+    }
+
+    #[test]
+    fn settings_that_durability_rests_on_are_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = open_writer(&folder.path().join("data.db")).unwrap();
+        let get = |pragma: &str| writer.query_row(pragma, [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(get("PRAGMA synchronous"), 2);
+        assert_eq!(get("PRAGMA foreign_keys"), 1);
+        assert_eq!(get("PRAGMA user_version"), 1);
+        assert_eq!(get("PRAGMA busy_timeout"), 5000);
+    }
+}

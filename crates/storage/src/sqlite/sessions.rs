@@ -1,0 +1,187 @@
+//! Short-lived state, where no other session store is configured.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use countersign_domain::{
+    port::{
+        PortError,
+        session_store::{AttemptId, Bucket, BucketKey, Reservation, SessionStore, Settlement},
+    },
+    secret::{Digest, Sealed},
+    time::Timestamp,
+    transaction::TransactionRecord,
+};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{
+    SqliteStore, rows,
+    writer::{Durability, Step},
+};
+use crate::{KEPT_AFTER_EXPIRY, bucket::Level};
+
+#[async_trait]
+impl SessionStore for SqliteStore {
+    #[tracing::instrument(level = "debug", skip_all, name = "store.session.insert_transaction")]
+    async fn insert_transaction(&self, record: TransactionRecord) -> Result<(), PortError> {
+        self.writer
+            .submit(Durability::Session, move |connection| {
+                connection
+                    .prepare_cached(
+                        "INSERT INTO mfa_transaction (digest, sealed, expires_at, exhausted) VALUES (?1, ?2, ?3, ?4) \
+                         ON CONFLICT DO NOTHING",
+                    )?
+                    .execute(params![
+                        record.digest.as_bytes(),
+                        record.sealed.as_bytes(),
+                        record.expires_at.as_millis(),
+                        record.exhausted,
+                    ])?;
+                Ok(Step::Keep(()))
+            })
+            .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.session.find_transaction")]
+    async fn find_transaction(&self, digest: &Digest) -> Result<Option<TransactionRecord>, PortError> {
+        let digest = *digest;
+        self.readers
+            .read(move |connection| {
+                connection
+                    .prepare_cached("SELECT sealed, expires_at, exhausted FROM mfa_transaction WHERE digest = ?1")?
+                    .query_row([digest.as_bytes()], |row| {
+                        Ok(TransactionRecord {
+                            digest,
+                            sealed: Sealed::new(row.get(0)?),
+                            expires_at: rows::time(row, 1)?,
+                            exhausted: row.get(2)?,
+                        })
+                    })
+                    .optional()
+            })
+            .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.session.exhaust_transaction")]
+    async fn exhaust_transaction(&self, digest: &Digest) -> Result<(), PortError> {
+        let digest = *digest;
+        self.writer
+            .submit(Durability::Session, move |connection| {
+                connection
+                    .prepare_cached("UPDATE mfa_transaction SET exhausted = 1 WHERE digest = ?1")?
+                    .execute([digest.as_bytes()])?;
+                Ok(Step::Keep(()))
+            })
+            .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.session.reserve")]
+    async fn reserve(&self, buckets: &[Bucket], attempt: AttemptId, now: Timestamp) -> Result<Reservation, PortError> {
+        let buckets = buckets.to_vec();
+        self.writer
+            .submit(Durability::Session, move |connection| {
+                for (place, bucket) in buckets.iter().enumerate() {
+                    let level = load(connection, &bucket.key)?.unwrap_or_else(|| Level::full(bucket, now));
+                    match level.charged(bucket, attempt, now) {
+                        Ok(charged) => save(connection, bucket, charged)?,
+                        // Taking the job back takes back the charges before.
+                        Err(retry_after) => {
+                            return Ok(Step::Undo(Reservation::Denied { bucket: place, retry_after }));
+                        }
+                    }
+                }
+                Ok(Step::Keep(Reservation::Granted))
+            })
+            .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.session.wait_of")]
+    async fn wait_of(&self, bucket: &Bucket, now: Timestamp) -> Result<Duration, PortError> {
+        let bucket = bucket.clone();
+        self.readers
+            .read(move |connection| {
+                Ok(load(connection, &bucket.key)?.map_or(Duration::ZERO, |level| level.wait(&bucket, now)))
+            })
+            .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.session.settle")]
+    async fn settle(&self, settlement: Settlement, now: Timestamp) {
+        // Not waited for: the writer works in order, so whoever reserves later finds it done.
+        let posted = self.writer.post(Durability::Session, move |connection| {
+            if let Some(digest) = &settlement.transaction {
+                connection
+                    .prepare_cached("DELETE FROM mfa_transaction WHERE digest = ?1")?
+                    .execute([digest.as_bytes()])?;
+            }
+            if let Some((bucket, attempt)) = &settlement.refund
+                && let Some(level) = load(connection, &bucket.key)?
+            {
+                match level.refunded(bucket, *attempt, now) {
+                    Some(level) => save(connection, bucket, level)?,
+                    None => forget(connection, &bucket.key)?,
+                }
+            }
+            settlement.reset.iter().try_for_each(|key| forget(connection, key))
+        });
+        if let Err(error) = posted {
+            tracing::warn!(%error, "a follow-up was not accepted");
+        }
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.session.purge")]
+    async fn purge(&self, now: Timestamp) -> Result<u64, PortError> {
+        self.writer
+            .submit(Durability::Session, move |connection| {
+                let transactions = connection
+                    .prepare_cached("DELETE FROM mfa_transaction WHERE expires_at < ?1")?
+                    .execute([now.minus(KEPT_AFTER_EXPIRY).as_millis()])?;
+                let buckets =
+                    connection.prepare_cached("DELETE FROM bucket WHERE full_at <= ?1")?.execute([now.as_millis()])?;
+                Ok(Step::Keep(u64::try_from(transactions + buckets).unwrap_or(u64::MAX)))
+            })
+            .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.session.ping")]
+    async fn ping(&self) -> Result<(), PortError> {
+        self.touch().await
+    }
+}
+
+fn load(connection: &Connection, key: &BucketKey) -> rusqlite::Result<Option<Level>> {
+    connection
+        .prepare_cached("SELECT n, at, last FROM bucket WHERE subject = ?1 AND counter = ?2")?
+        .query_row(params![key.subject.as_bytes(), &*key.counter], |row| {
+            Ok(Level {
+                left: row.get(0)?,
+                at: rows::time(row, 1)?,
+                last: row.get::<_, Option<[u8; 16]>>(2)?.map(AttemptId),
+            })
+        })
+        .optional()
+}
+
+fn save(connection: &Connection, bucket: &Bucket, level: Level) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO bucket (subject, counter, n, at, last, full_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+             ON CONFLICT DO UPDATE SET n = ?3, at = ?4, last = ?5, full_at = ?6",
+        )?
+        .execute(params![
+            bucket.key.subject.as_bytes(),
+            &*bucket.key.counter,
+            level.left,
+            level.at.as_millis(),
+            level.last.map(|attempt| attempt.0),
+            level.full_at(bucket).as_millis(),
+        ])
+        .map(|_| ())
+}
+
+fn forget(connection: &Connection, key: &BucketKey) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("DELETE FROM bucket WHERE subject = ?1 AND counter = ?2")?
+        .execute(params![key.subject.as_bytes(), &*key.counter])
+        .map(|_| ())
+}

@@ -1,0 +1,220 @@
+//! The accounts.
+
+use async_trait::async_trait;
+use countersign_domain::{
+    account::Account,
+    audit::AuditEvent,
+    id::{RealmName, UserId},
+    login_name::LoginName,
+    port::{
+        PortError,
+        user_store::{NewUser, UserInserted, UserStore},
+    },
+    time::Timestamp,
+    user::PasswordHash,
+};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{
+    SqliteStore,
+    rows::{self, user_columns},
+    writer::{Durability, Step},
+};
+
+#[async_trait]
+impl UserStore for SqliteStore {
+    #[tracing::instrument(level = "debug", skip_all, name = "store.user.find_by_login")]
+    async fn find_by_login(&self, realm: &RealmName, name: &LoginName) -> Result<Option<Account>, PortError> {
+        let (realm, name) = (realm.clone(), name.clone());
+        self.readers
+            .snapshot(move |connection| {
+                let user = connection
+                    .prepare_cached(concat!(
+                        "SELECT ",
+                        user_columns!(),
+                        " FROM login_name AS l JOIN user AS u ON u.id = l.user_id WHERE l.realm = ?1 AND l.name = ?2"
+                    ))?
+                    .query_row([realm.as_str(), name.as_str()], rows::user)
+                    .optional()?;
+                user.map(|user| rows::account(connection, user)).transpose()
+            })
+            .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.user.find")]
+    async fn find(&self, user: &UserId) -> Result<Option<Account>, PortError> {
+        let user = user.clone();
+        self.readers
+            .snapshot(move |connection| {
+                let user = connection
+                    .prepare_cached(concat!("SELECT ", user_columns!(), " FROM user AS u WHERE u.id = ?1"))?
+                    .query_row([user.as_str()], rows::user)
+                    .optional()?;
+                user.map(|user| rows::account(connection, user)).transpose()
+            })
+            .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.user.insert")]
+    async fn insert(&self, users: Vec<NewUser>) -> Result<Vec<UserInserted>, PortError> {
+        self.writer
+            .submit(Durability::Full, move |connection| {
+                users.iter().map(|new| insert_one(connection, new)).collect::<Result<_, _>>().map(Step::Keep)
+            })
+            .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.user.list")]
+    async fn list(&self, after: Option<(RealmName, String)>, limit: usize) -> Result<Vec<Account>, PortError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.readers
+            .snapshot(move |connection| {
+                let mut statement = connection.prepare_cached(concat!(
+                    "SELECT ",
+                    user_columns!(),
+                    " FROM user AS u WHERE ?1 IS NULL OR (u.realm, u.username) > (?1, ?2) \
+                      ORDER BY u.realm, u.username LIMIT ?3"
+                ))?;
+                let (realm, username) = after.as_ref().map(|(realm, name)| (realm.as_str(), name.as_str())).unzip();
+                let users = statement
+                    .query_map(params![realm, username, limit], rows::user)?
+                    .collect::<rusqlite::Result<Vec<_>>>()?;
+                users.into_iter().map(|user| rows::account(connection, user)).collect()
+            })
+            .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.user.set_password")]
+    async fn set_password(
+        &self,
+        user: &UserId,
+        password: PasswordHash,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<bool, PortError> {
+        self.change(user, now, audit, move |connection, user| {
+            connection
+                .prepare_cached("UPDATE user SET password = ?2 WHERE id = ?1")?
+                .execute([user.as_str(), password.as_str()])
+                .map(|_| ())
+        })
+        .await
+        .map(|changed| changed.is_some())
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.user.set_blocked")]
+    async fn set_blocked(
+        &self,
+        user: &UserId,
+        blocked: bool,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<bool, PortError> {
+        self.change(user, now, audit, move |connection, user| {
+            connection
+                .prepare_cached("UPDATE user SET blocked = ?2 WHERE id = ?1")?
+                .execute(params![user.as_str(), blocked])
+                .map(|_| ())
+        })
+        .await
+        .map(|changed| changed.is_some())
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.user.reset_factors")]
+    async fn reset_factors(&self, user: &UserId, now: Timestamp, audit: AuditEvent) -> Result<Option<u64>, PortError> {
+        self.change(user, now, audit, |connection, user| {
+            connection.prepare_cached("DELETE FROM recovery_code WHERE user_id = ?1")?.execute([user.as_str()])?;
+            let gone =
+                connection.prepare_cached("DELETE FROM authenticator WHERE user_id = ?1")?.execute([user.as_str()])?;
+            Ok(u64::try_from(gone).unwrap_or(u64::MAX))
+        })
+        .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.user.ping")]
+    async fn ping(&self) -> Result<(), PortError> {
+        self.touch().await
+    }
+}
+
+impl SqliteStore {
+    /// Asks both kinds of threads; a statement that writes nothing still needs the lock to write.
+    pub(super) async fn touch(&self) -> Result<(), PortError> {
+        const TOUCH: &str = "SELECT 1 FROM user LIMIT 1";
+        self.readers.read(|connection| connection.prepare_cached(TOUCH)?.exists([]).map(|_| ())).await?;
+        self.writer
+            .submit(Durability::Session, |connection| {
+                connection.prepare_cached(TOUCH)?.exists([])?;
+                Ok(Step::Keep(()))
+            })
+            .await
+    }
+
+    /// An operator's change to an account, after which everything in flight of it ends. `None`: no such user.
+    async fn change<T: Send + 'static>(
+        &self,
+        user: &UserId,
+        now: Timestamp,
+        audit: AuditEvent,
+        change: impl FnOnce(&Connection, &UserId) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<Option<T>, PortError> {
+        let user = user.clone();
+        self.writer
+            .submit(Durability::Full, move |connection| {
+                let found = connection
+                    .prepare_cached(
+                        "UPDATE user SET epoch = epoch + 1, tokens_valid_from = max(tokens_valid_from, ?2), \
+                         updated_at = ?2 WHERE id = ?1",
+                    )?
+                    .execute(params![user.as_str(), now.as_millis()])?;
+                if found == 0 {
+                    return Ok(Step::Undo(None));
+                }
+                let value = change(connection, &user)?;
+                rows::insert_audit(connection, &audit)?;
+                Ok(Step::Keep(Some(value)))
+            })
+            .await
+    }
+}
+
+fn insert_one(connection: &Connection, new: &NewUser) -> rusqlite::Result<UserInserted> {
+    let user = &new.user;
+    // The write lock is held, so nobody can take a name between the look and the insert.
+    let mut taken = connection.prepare_cached("SELECT 1 FROM login_name WHERE realm = ?1 AND name = ?2")?;
+    for name in &new.names {
+        if taken.exists([user.realm.as_str(), name.as_str()])? {
+            return Ok(UserInserted::NameTaken);
+        }
+    }
+    connection
+        .prepare_cached(
+            "INSERT INTO user (id, realm, username, email, email_verified, name, given_name, family_name, picture, \
+             password, blocked, epoch, tokens_valid_from, created_at, updated_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+        )?
+        .execute(params![
+            user.id.as_str(),
+            user.realm.as_str(),
+            user.username,
+            user.email.as_ref().map(|email| email.address.as_str()),
+            user.email.as_ref().is_some_and(|email| email.verified),
+            user.profile.name,
+            user.profile.given_name,
+            user.profile.family_name,
+            user.profile.picture,
+            user.password.as_str(),
+            user.blocked,
+            rows::signed(user.epoch),
+            user.tokens_valid_from.as_millis(),
+            user.created_at.as_millis(),
+            user.updated_at.as_millis(),
+        ])?;
+    let mut add = connection
+        .prepare_cached("INSERT INTO login_name (realm, name, user_id) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?;
+    for name in &new.names {
+        add.execute([user.realm.as_str(), name.as_str(), user.id.as_str()])?;
+    }
+    rows::insert_audit(connection, &new.audit)?;
+    Ok(UserInserted::Inserted)
+}

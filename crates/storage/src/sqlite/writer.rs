@@ -1,0 +1,245 @@
+//! The one thread that writes.
+//!
+//! What waits is written in one transaction, so that many callers share one wait for the disk. Each job has a savepoint of its
+//! own: one that fails takes back only its own rows. Nobody is answered before the commit.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread::JoinHandle,
+};
+
+use countersign_domain::port::PortError;
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::{DURABLE_STORE, port_error};
+
+/// Most jobs in one transaction: what bounds how long a reader of the log and another process wait.
+const BATCH: usize = 64;
+
+/// What a job did.
+pub(super) enum Step<T> {
+    /// Its changes stay.
+    Keep(T),
+    /// Its changes are taken back.
+    Undo(T),
+}
+
+/// Whether a job's effect must survive a loss of power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// It must.
+    Full,
+    /// It need not: losing an MFA transaction or a bucket only makes a person start again. The file stays sound either way.
+    Session,
+}
+
+/// Tells a caller what became of their job, once it is known whether the batch was committed.
+type Answer = Box<dyn FnOnce(Result<(), Lost>) + Send>;
+
+/// Runs a job. The answer to "are its changes to be kept?", and the way back to its caller.
+type Run = Box<dyn FnOnce(&Connection) -> (bool, Answer) + Send>;
+
+struct Job {
+    durability: Durability,
+    run: Run,
+}
+
+/// The batch was not committed, or nobody knows.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the transaction was not committed")]
+struct Lost(#[source] Arc<rusqlite::Error>);
+
+/// The way to the thread.
+pub(super) struct Writer {
+    queue: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+    commits: Arc<AtomicU64>,
+}
+
+impl Writer {
+    /// Starts the thread. At most `waiting` jobs wait.
+    pub(super) fn start(connection: Connection, waiting: usize) -> std::io::Result<Self> {
+        let (queue, jobs) = sync_channel(waiting);
+        let commits = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&commits);
+        let thread = std::thread::Builder::new()
+            .name("sqlite-writer".into())
+            .spawn(move || Loop { connection, full: true, commits: count }.run(&jobs))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread), commits })
+    }
+
+    /// Transactions committed so far.
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    /// Has `work` done, and waits until it is committed.
+    pub(super) async fn submit<T: Send + 'static>(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<Step<T>> + Send + 'static,
+    ) -> Result<T, PortError> {
+        let (answer, committed) = oneshot::channel();
+        self.enqueue(durability, move |connection| {
+            let (keep, outcome) = match work(connection) {
+                Ok(Step::Keep(value)) => (true, Ok(value)),
+                Ok(Step::Undo(value)) => (false, Ok(value)),
+                Err(error) => (false, Err(port_error(error))),
+            };
+            let answer: Answer = Box::new(move |batch| {
+                let outcome = match batch {
+                    Ok(()) => outcome,
+                    Err(lost) => Err(PortError::Unavailable(DURABLE_STORE, Box::new(lost))),
+                };
+                // A caller that has gone does not want the answer.
+                drop(answer.send(outcome));
+            });
+            (keep, answer)
+        })?;
+        match committed.await {
+            Ok(outcome) => outcome,
+            Err(gone) => Err(PortError::Unavailable(DURABLE_STORE, Box::new(gone))),
+        }
+    }
+
+    /// Has `work` done some time, after all that was submitted before and before all that is submitted later.
+    pub(super) fn post(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static,
+    ) -> Result<(), PortError> {
+        self.enqueue(durability, move |connection| {
+            let outcome = work(connection);
+            let keep = outcome.is_ok();
+            let answer: Answer = Box::new(move |batch| match (outcome, batch) {
+                (Ok(()), Ok(())) => {}
+                (Err(error), _) => tracing::warn!(%error, "a follow-up was not written"),
+                (_, Err(error)) => tracing::warn!(%error, "a follow-up was not written"),
+            });
+            (keep, answer)
+        })
+    }
+
+    fn enqueue(
+        &self,
+        durability: Durability,
+        run: impl FnOnce(&Connection) -> (bool, Answer) + Send + 'static,
+    ) -> Result<(), PortError> {
+        let queue = self.queue.as_ref().ok_or(PortError::Overloaded)?;
+        queue.try_send(Job { durability, run: Box::new(run) }).map_err(|error| match error {
+            TrySendError::Full(_) => PortError::Overloaded,
+            TrySendError::Disconnected(_) => {
+                PortError::Unavailable(DURABLE_STORE, Box::from("the thread that writes has ended"))
+            }
+        })
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Closing the queue ends the thread once everything in it is written.
+        self.queue = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that writes ended in a panic");
+        }
+    }
+}
+
+struct Loop {
+    connection: Connection,
+    /// Whether commits wait for the disk at the moment.
+    full: bool,
+    commits: Arc<AtomicU64>,
+}
+
+impl Loop {
+    fn run(mut self, jobs: &Receiver<Job>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while let Ok(first) = jobs.recv() {
+            batch.push(first);
+            while batch.len() < BATCH
+                && let Ok(next) = jobs.try_recv()
+            {
+                batch.push(next);
+            }
+            self.write(&mut batch);
+        }
+    }
+
+    fn write(&mut self, batch: &mut Vec<Job>) {
+        let mut answers = Vec::with_capacity(batch.len());
+        let outcome = self.transact(batch, &mut answers);
+        if let Err(error) = &outcome {
+            tracing::error!(%error, jobs = answers.len(), "a transaction was not committed");
+            if !self.connection.is_autocommit()
+                && let Err(error) = self.connection.execute_batch("ROLLBACK")
+            {
+                tracing::error!(%error, "a transaction was not rolled back");
+            }
+        }
+        let outcome = outcome.map_err(|error| Lost(Arc::new(error)));
+        for answer in answers {
+            answer(outcome.clone());
+        }
+        // Jobs that did not come to run are dropped here, which tells their callers that the store is not available.
+        batch.clear();
+    }
+
+    fn transact(&mut self, batch: &mut Vec<Job>, answers: &mut Vec<Answer>) -> rusqlite::Result<()> {
+        let full = batch.iter().any(|job| job.durability == Durability::Full);
+        if full != self.full {
+            // Not from the cache of statements: this pragma works when it is compiled, not when it runs.
+            self.connection.execute_batch(if full {
+                "PRAGMA synchronous = FULL"
+            } else {
+                "PRAGMA synchronous = NORMAL"
+            })?;
+            self.full = full;
+        }
+        self.execute("BEGIN IMMEDIATE")?;
+        for job in batch.drain(..) {
+            self.execute("SAVEPOINT job")?;
+            let keep = match catch_unwind(AssertUnwindSafe(|| (job.run)(&self.connection))) {
+                Ok((keep, answer)) => {
+                    answers.push(answer);
+                    keep
+                }
+                Err(panic) => {
+                    tracing::error!(panic = describe(panic.as_ref()), "a job panicked");
+                    false
+                }
+            };
+            if self.connection.is_autocommit() {
+                // A full disk may make SQLite take back everything by itself, other callers' rows included.
+                return Err(rusqlite::Error::SqliteFailure(
+                    rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK),
+                    Some("the engine rolled back by itself".into()),
+                ));
+            }
+            if !keep {
+                self.execute("ROLLBACK TO job")?;
+            }
+            self.execute("RELEASE job")?;
+        }
+        self.execute("COMMIT")?;
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn execute(&self, sql: &'static str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.execute([]).map(|_| ())
+    }
+}
+
+fn describe(panic: &(dyn Any + Send)) -> &'static str {
+    panic.downcast_ref::<&'static str>().copied().unwrap_or("no message")
+}
