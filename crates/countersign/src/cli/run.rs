@@ -1,0 +1,148 @@
+//! Does what the command line says.
+
+use std::{path::Path, sync::Arc};
+
+use countersign_telemetry::{LogFormat, LogWriter, Metrics, Telemetry, TelemetryConfig};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Cli, Command, ConfigFile, Demo, exit::Failure, health, user};
+use crate::{
+    config::{check::Checked, layers, reference, telemetry::LogFormatName},
+    demo::{self, DemoOptions, welcome},
+    serve::{self, Running, StartOptions},
+    wire,
+};
+
+/// Runs one command.
+///
+/// # Errors
+///
+/// It could not do what it was asked.
+pub async fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Serve(file) => serve(load(&file)?).await,
+        Command::Demo(options) => demo(options).await,
+        Command::CheckConfig(options) if options.print_default => {
+            print(reference::default_toml().map_err(anyhow::Error::from)?.trim_end());
+            Ok(())
+        }
+        Command::CheckConfig(options) => {
+            let config = load(&options.file)?;
+            for warning in config.warnings() {
+                eprintln!("warning: {warning}");
+            }
+            print("The configuration is good.");
+            Ok(())
+        }
+        Command::Healthcheck(options) => {
+            let address = match options.address {
+                Some(address) => address,
+                None => health::reachable(load(&options.file)?.ops.listen).to_string(),
+            };
+            let answer = health::ask(&address).await;
+            print(&answer.map_err(|error| Failure::Unavailable(format!("{error:#}")))?);
+            Ok(())
+        }
+        Command::Migrate(file) => {
+            let config = load(&file)?;
+            wire::open_durable(&config)?;
+            print("The durable store is up to date.");
+            Ok(())
+        }
+        Command::User(command) => user::run(command).await,
+        Command::Version => {
+            print(concat!("countersign ", env!("CARGO_PKG_VERSION")));
+            Ok(())
+        }
+        Command::ConfigReference => {
+            print(reference::markdown().trim_end());
+            Ok(())
+        }
+    }
+}
+
+/// The configuration of this process.
+pub(super) fn load(file: &ConfigFile) -> Result<Checked, Failure> {
+    // An empty variable means "none", as everywhere.
+    let path = file.config.as_deref().filter(|path| *path != Path::new(""));
+    Ok(layers::load(path, &layers::variables(std::env::vars_os()))?)
+}
+
+#[expect(clippy::print_stdout, reason = "what a command answers goes to standard output")]
+pub(super) fn print(line: &str) {
+    println!("{line}");
+}
+
+async fn serve(config: Checked) -> Result<(), Failure> {
+    let telemetry = start_telemetry(&config, LogWriter::Stdout)?;
+    let running = serve::start_checked(config, StartOptions::default()).await?;
+    tracing::info!(
+        grpc.address = running.grpc_addr.map(tracing::field::display),
+        http.address = running.http_addr.map(tracing::field::display),
+        https.address = running.https_addr.map(tracing::field::display),
+        ops.address = %running.ops_addr,
+        "countersign is ready"
+    );
+    until_asked(running).await?;
+    end_telemetry(telemetry).await;
+    Ok(())
+}
+
+async fn demo(options: Demo) -> Result<(), Failure> {
+    let telemetry = Telemetry::start(&TelemetryConfig {
+        format: LogFormat::Human,
+        // People read this; standard output is for the greeting.
+        writer: LogWriter::Stderr,
+        ..TelemetryConfig::default()
+    })
+    .map_err(anyhow::Error::from)?;
+    let Demo { dir, users, redis, https_port, http_port, grpc_port, ops_port } = options;
+    let options = DemoOptions { dir, users, redis, https_port, http_port, grpc_port, ops_port };
+    let (running, description) = demo::start(&options, Arc::new(Metrics::default())).await?;
+    print(&welcome::text(&description));
+    drop(description);
+    until_asked(running).await?;
+    end_telemetry(telemetry).await;
+    Ok(())
+}
+
+fn start_telemetry(config: &Checked, writer: LogWriter) -> Result<Telemetry, Failure> {
+    let started = Telemetry::start(&TelemetryConfig {
+        format: match config.log.format {
+            LogFormatName::Json => LogFormat::Json,
+            LogFormatName::Human => LogFormat::Human,
+        },
+        filter: config.log.level.as_str().to_owned(),
+        writer,
+        otlp_endpoint: config.otlp.enabled.then(|| config.otlp.endpoint.clone()),
+        ..TelemetryConfig::default()
+    });
+    Ok(started.map_err(anyhow::Error::from)?)
+}
+
+/// Serves until SIGTERM or SIGINT, then stops well; a second signal stops at once.
+async fn until_asked(running: Running) -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(anyhow::Error::from)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(anyhow::Error::from)?;
+    let mut asked = async || {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    };
+    let name = asked().await;
+    tracing::info!(signal = name, "stopping");
+    tokio::select! {
+        () = running.stop() => tracing::info!("stopped"),
+        _ = asked() => tracing::warn!("stopped at once"),
+    }
+    Ok(())
+}
+
+/// Sends the last spans. They are not worth a failure.
+async fn end_telemetry(telemetry: Telemetry) {
+    let ended = tokio::task::spawn_blocking(move || telemetry.shutdown()).await;
+    if let Ok(Err(error)) = ended {
+        tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "the last spans were lost");
+    }
+}

@@ -1,0 +1,50 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use clap::CommandFactory as _;
+
+use super::{user::Verb, *};
+
+fn parsed(line: &str) -> Result<Command, clap::Error> {
+    Cli::try_parse_from(std::iter::once("countersign").chain(line.split_whitespace())).map(|cli| cli.command)
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn the_demo_has_fixed_ports_that_can_be_moved() {
+    let Ok(Command::Demo(demo)) = parsed("demo") else { panic!() };
+    assert_eq!((demo.https_port, demo.http_port, demo.grpc_port, demo.ops_port), (8443, 8080, 50_051, 9090));
+    assert_eq!(demo.dir.to_str(), Some("countersign-demo"));
+    let Ok(Command::Demo(demo)) =
+        parsed("demo --dir d --users 10000 --redis redis://localhost --https-port 0 --http-port 0 --grpc-port 0 --ops-port 0")
+    else {
+        panic!()
+    };
+    assert_eq!((demo.users, demo.https_port, demo.ops_port), (10_000, 0, 0));
+}
+
+#[test]
+fn a_password_has_one_source() {
+    assert!(parsed("user passwd ada --phc x --password-file y").is_err());
+    assert!(parsed("user passwd ada --password-file y --config z").is_ok());
+}
+
+#[test]
+fn users_live_in_one_store() {
+    assert!(parsed("user list --dir d --config f").is_err());
+    let Ok(Command::User(command)) = parsed("user reset-mfa ada --dir d --realm staff") else { panic!() };
+    assert!(matches!(command.verb, Verb::ResetMfa(whom) if whom.login == "ada" && whom.target.dir.is_some()));
+}
+
+#[test]
+fn every_verb_parses() {
+    for line in [
+        "serve --config f", "serve", "check-config", "check-config --print-default", "healthcheck --address a:1", "migrate",
+        "version", "config-reference", "user add ada --email a@b --email-verified --name Ada", "user block ada", "user unblock ada",
+    ] {
+        assert!(parsed(line).is_ok(), "{line}");
+    }
+}

@@ -1,0 +1,159 @@
+//! Whether clients, APIs, realms and people fit together.
+
+use std::collections::BTreeSet;
+
+use countersign_domain::login_name::LoginName;
+use url::Url;
+
+use super::{TOKEN_LIFETIME, within};
+use crate::config::{
+    Config,
+    directory::{ApiConfig, ClientAuthName, ClientConfig, UserConfig},
+    mistake::Mistakes,
+};
+
+impl Config {
+    pub(super) fn check_directory(&self, mistakes: &mut Mistakes) {
+        self.check_realms(mistakes);
+        let mut ids = BTreeSet::new();
+        for (index, client) in self.clients.iter().enumerate() {
+            let path = format!("clients[{index}]");
+            mistakes.add_if(!ids.insert(&client.id), format!("{path}.id"), "is another client's too");
+            self.check_client(&path, client, mistakes);
+        }
+        let mut audiences = BTreeSet::new();
+        for (index, api) in self.apis.iter().enumerate() {
+            let path = format!("apis[{index}]");
+            mistakes.add_if(!audiences.insert(&api.audience), format!("{path}.audience"), "is another API's too");
+            self.check_api(&path, api, mistakes);
+        }
+        mistakes.add_if(
+            !self.default_audience.is_empty() && !audiences.contains(&self.default_audience),
+            "default_audience",
+            "is not the audience of any of the apis",
+        );
+        for (index, user) in self.users.iter().enumerate() {
+            self.check_user(&format!("users[{index}]"), user, mistakes);
+        }
+    }
+
+    fn check_realms(&self, mistakes: &mut Mistakes) {
+        let mut names = BTreeSet::new();
+        for (index, realm) in self.realms.iter().enumerate() {
+            let path = format!("realms[{index}].name");
+            mistakes.add_if(!is_printable(&realm.name), &path, "must be 1 to 255 printable characters");
+            mistakes.add_if(!names.insert(&realm.name), &path, "is another realm's too");
+        }
+        self.check_realm("default_realm", &self.default_realm, mistakes);
+    }
+
+    fn check_realm(&self, path: &str, name: &str, mistakes: &mut Mistakes) {
+        let known = self.realms.iter().any(|realm| realm.name == name);
+        mistakes.add_if(!name.is_empty() && !known, path, "is not the name of any of the realms");
+    }
+
+    fn check_client(&self, path: &str, client: &ClientConfig, mistakes: &mut Mistakes) {
+        mistakes.add_if(
+            !is_printable(&client.id) || client.id.contains(char::is_whitespace),
+            format!("{path}.id"),
+            "must be 1 to 255 printable characters without blanks",
+        );
+        mistakes.add_if(self.is_built_in(&client.id), format!("{path}.id"), "is an audience of countersign's own");
+        let secrets = client.secrets.len() + client.secret_files.len();
+        match client.authentication {
+            ClientAuthName::None => {
+                mistakes.add_if(secrets > 0, format!("{path}.secrets"), "a client without authentication has none");
+                mistakes.add_if(
+                    client.trust_forwarded_for,
+                    format!("{path}.trust_forwarded_for"),
+                    "a client without authentication cannot be trusted with it",
+                );
+            }
+            ClientAuthName::Secret => mistakes.add_if(
+                secrets == 0,
+                format!("{path}.secrets"),
+                "at least one is needed, or authentication = \"none\"",
+            ),
+        }
+        self.check_realm(&format!("{path}.default_realm"), &client.default_realm, mistakes);
+        mistakes.add_if(
+            client.grant_types.contains(&crate::config::directory::GrantName::Password)
+                && client.default_realm.is_empty()
+                && self.default_realm.is_empty(),
+            format!("{path}.default_realm"),
+            "is needed for the password grant, here or as default_realm for all",
+        );
+        for (index, origin) in client.origins.iter().enumerate() {
+            mistakes.add_if(
+                !is_origin(origin),
+                format!("{path}.origins[{index}]"),
+                "must be scheme, host and port alone, such as https://app.example.com",
+            );
+        }
+        within(&format!("{path}.id_token_lifetime"), client.id_token_lifetime, &TOKEN_LIFETIME, mistakes);
+    }
+
+    fn check_api(&self, path: &str, api: &ApiConfig, mistakes: &mut Mistakes) {
+        let place = format!("{path}.audience");
+        mistakes.add_if(!is_printable(&api.audience), &place, "must be 1 to 255 printable characters");
+        mistakes.add_if(self.is_built_in(&api.audience), &place, "is an audience of countersign's own");
+        for (index, scope) in api.scopes.iter().enumerate() {
+            // RFC 6749, section 3.3: scope-token.
+            let good = !scope.is_empty() && scope.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
+            mistakes.add_if(
+                !good,
+                format!("{path}.scopes[{index}]"),
+                "must be ASCII without blanks, quotes, backslashes",
+            );
+        }
+        within(&format!("{path}.token_lifetime"), api.token_lifetime, &TOKEN_LIFETIME, mistakes);
+    }
+
+    fn check_user(&self, path: &str, user: &UserConfig, mistakes: &mut Mistakes) {
+        mistakes.add_if(
+            user.realm.is_empty() && self.default_realm.is_empty(),
+            format!("{path}.realm"),
+            "is needed, here or as default_realm for all",
+        );
+        self.check_realm(&format!("{path}.realm"), &user.realm, mistakes);
+        if let Err(error) = LoginName::parse(&user.username) {
+            mistakes.add(format!("{path}.username"), error.to_string());
+        }
+        mistakes.add_if(
+            !user.email.is_empty() && (LoginName::parse(&user.email).is_err() || !user.email.contains('@')),
+            format!("{path}.email"),
+            "must be an e-mail address",
+        );
+        mistakes.add_if(
+            !user.password.is_empty() && !self.demo,
+            format!("{path}.password"),
+            "is for the demo alone; give password_phc",
+        );
+        mistakes.add_if(
+            user.password.is_empty() && user.password_phc.is_empty(),
+            format!("{path}.password_phc"),
+            "is needed: an argon2id PHC string",
+        );
+        mistakes.add_if(
+            !user.password_phc.is_empty() && !user.password_phc.secret().expose().starts_with("$argon2id$"),
+            format!("{path}.password_phc"),
+            "must be an argon2id PHC string, $argon2id$v=19$…",
+        );
+    }
+
+    /// Whether `name` is the audience of the MFA API or of userinfo, with or without a slash at its end.
+    fn is_built_in(&self, name: &str) -> bool {
+        let path = name.strip_prefix(self.issuer.as_str()).map(|path| path.strip_suffix('/').unwrap_or(path));
+        !self.issuer.is_empty() && matches!(path, Some("mfa" | "userinfo"))
+    }
+}
+
+fn is_printable(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 255 && !text.chars().any(char::is_control)
+}
+
+/// RFC 6454, section 6.2.
+fn is_origin(text: &str) -> bool {
+    Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text)
+}

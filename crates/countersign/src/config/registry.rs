@@ -1,0 +1,109 @@
+//! What a configuration means to the domain and to the gateway.
+
+use std::sync::Arc;
+
+use countersign_domain::{
+    id::{Audience, ClientId, RealmName, Scope},
+    port::sealer::Sealer,
+    registry::{Api, Client, ClientAuthMethod, MfaDemand, OtpWindow, Policy, Registry},
+    secret::Digest,
+};
+
+use super::{
+    check::Checked,
+    directory::{ClientAuthName, ClientConfig, GrantName},
+    limits::{CountBy, MfaDemandName},
+};
+
+/// The domain in which client secrets are digested.
+const CLIENT_SECRET: &str = "client_secret";
+
+impl Checked {
+    /// The deployment, with digests of the clients' secrets by `sealer`.
+    pub fn registry(&self, sealer: &Arc<dyn Sealer>) -> Registry {
+        Registry {
+            issuer: self.issuer.clone(),
+            app_name: self.app_name.clone(),
+            clients: self.clients.iter().map(|client| self.client(client, sealer)).map(|c| (c.id.clone(), c)).collect(),
+            apis: self
+                .apis
+                .iter()
+                .map(|api| Api {
+                    audience: Audience::new(api.audience.as_str()),
+                    scopes: api.scopes.iter().map(|scope| Scope::new(scope.as_str())).collect(),
+                    algorithm: api.algorithm,
+                    token_lifetime: api.token_lifetime,
+                })
+                .map(|api| (api.audience.clone(), api))
+                .collect(),
+            realms: self.realms.iter().map(|realm| RealmName::new(realm.name.as_str())).collect(),
+            default_realm: given(&self.default_realm).map(RealmName::new),
+            default_audience: given(&self.default_audience).map(Audience::new),
+            policy: self.policy(),
+        }
+    }
+
+    /// Lifetimes and limits.
+    pub fn policy(&self) -> Policy {
+        let limits = &self.limits;
+        Policy {
+            mfa_token_lifetime: limits.mfa_token_lifetime,
+            userinfo_token_lifetime: limits.userinfo_token_lifetime,
+            factor_failures: limits.factor_failures.limit(),
+            password_failures: limits.password_failures.limit(),
+            password_rate: limits.password_rate.limit(),
+            userinfo_rate: limits.userinfo_rate.limit(),
+            limits_ignore_address: limits.count_by == CountBy::User,
+            otp_window: OtpWindow { behind: limits.otp_window.behind, ahead: limits.otp_window.ahead },
+        }
+    }
+
+    /// What the operator should know though it is no mistake.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings: Vec<String> = self
+            .clients
+            .iter()
+            .filter(|client| client.grant_types.iter().any(|grant| grant.takes_password()))
+            .map(|client| {
+                format!("client {} may use password grants, which RFC 9700, section 2.4 advises against", client.id)
+            })
+            .collect();
+        if self.grpc.enabled && !self.grpc.tls.enabled && !self.grpc.listen.ip().is_loopback() {
+            warnings.push("gRPC is served without TLS beyond loopback".to_owned());
+        }
+        if self.http.enabled && !self.http.listen.ip().is_loopback() {
+            warnings.push("HTTP is served without TLS beyond loopback; a proxy in front must end TLS".to_owned());
+        }
+        warnings
+    }
+
+    fn client(&self, client: &ClientConfig, sealer: &Arc<dyn Sealer>) -> Client {
+        let id = ClientId::new(client.id.as_str());
+        let digests = || -> Vec<Digest> {
+            let secrets = self.client_secrets.get(&id).into_iter().flatten();
+            secrets.map(|secret| sealer.token_digest(CLIENT_SECRET, secret.expose().as_bytes())).collect()
+        };
+        Client {
+            authentication: match client.authentication {
+                ClientAuthName::None => ClientAuthMethod::None,
+                ClientAuthName::Secret => ClientAuthMethod::Secret(digests()),
+            },
+            grants: client.grant_types.iter().copied().map(GrantName::grant).collect(),
+            default_realm: given(&client.default_realm).map(RealmName::new),
+            mfa: match client.mfa_demand.unwrap_or(self.mfa.demand) {
+                MfaDemandName::Always => MfaDemand::Always,
+                MfaDemandName::IfEnrolled => MfaDemand::IfEnrolled,
+            },
+            publish_mfa_requirements: client.publish_mfa_requirements,
+            authentication_claims: client.authentication_claims,
+            trust_forwarded_for: client.trust_forwarded_for,
+            id_token_lifetime: client.id_token_lifetime,
+            id,
+        }
+    }
+}
+
+/// `text`, unless it is empty, which means "none" in the file.
+pub fn given(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}

@@ -1,0 +1,243 @@
+#![allow(clippy::unwrap_used)]
+
+use std::{fs, path::PathBuf};
+
+use super::*;
+use crate::config::layers::{Variables, load, parse};
+
+const KEK: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+fn variables(pairs: &[(&str, &str)]) -> Variables {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn loaded(toml: &str, pairs: &[(&str, &str)]) -> Result<check::Checked, mistake::Mistakes> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("countersign.toml");
+    fs::write(&file, toml).unwrap();
+    load(Some(&file), &variables(pairs))
+}
+
+/// The mistakes, as a person sees them.
+fn mistakes(toml: &str, pairs: &[(&str, &str)]) -> String {
+    loaded(toml, pairs).unwrap_err().to_string()
+}
+
+const GOOD: &str = r#"
+issuer = "https://login.example.com/"
+default_realm = "staff"
+keys.kek = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+realms = [{ name = "staff" }]
+"#;
+
+#[test]
+fn little_is_needed() {
+    let config = loaded(GOOD, &[]).unwrap();
+    assert_eq!(config.app_name, "login.example.com");
+    assert_eq!(config.kek.expose(), KEK);
+    assert!(config.warnings().is_empty());
+}
+
+#[test]
+fn every_mistake_of_shape_is_found() {
+    let toml = r#"
+        issuer = 7
+        colour = "red"
+        keys.kek = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
+        [grpc]
+        enabled = "perhaps"
+        listen = "everywhere"
+        tls = { cert = "x" }
+
+        [passwords]
+        threads = -1
+        max_wait = "soon"
+
+        [gateway]
+        trusted_proxies = ["10.0.0.0/8", "the proxy"]
+        client_error = "shrug"
+
+        [[clients]]
+        id = "a"
+        authentication = "trust"
+        grant_types = ["password", "implicit"]
+
+        [[clients]]
+        id = 12
+        secret = "hunter2hunter2hunter2"
+    "#;
+    insta::assert_snapshot!(mistakes(toml, &[("COUNTERSIGN__OPS__LISTEN", "9090"), ("COUNTERSIGN__OPS__LISTN", "x")]));
+}
+
+#[test]
+fn every_mistake_of_sense_is_found() {
+    let toml = r#"
+        issuer = "http://login.example.com"
+        default_realm = "nowhere"
+        default_audience = "https://unknown.example.com"
+        grpc.listen = "127.0.0.1:8080"
+        grpc.tls = { enabled = true, cert_file = "/nonexistent/cert.pem", key_file = "/nonexistent/key.pem" }
+        https.enabled = true
+        storage = { url = "postgres://db", session_url = "memcached://cache" }
+        keys = { kek = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", kek_file = "/nonexistent/kek", rsa_bits = 1024 }
+        passwords = { memory_kib = 1024, lanes = 0, max_wait = "2h" }
+        limits = { mfa_token_lifetime = "1s", factor_failures = { capacity = 0 }, otp_window = { ahead = 30 } }
+        otlp = { enabled = true, endpoint = "here" }
+
+        [[realms]]
+        name = "staff"
+        [[realms]]
+        name = "staff"
+
+        [[clients]]
+        id = "web"
+        secrets = ["short"]
+        grant_types = ["password"]
+        origins = ["https://app.example.com/", "*"]
+        default_realm = "guests"
+        [[clients]]
+        id = "web"
+        [[clients]]
+        id = "phone app"
+        authentication = "none"
+        secrets = ["0123456789abcdef"]
+        trust_forwarded_for = true
+
+        [[apis]]
+        audience = "https://api.example.com"
+        scopes = ["read write"]
+        [[apis]]
+        audience = "https://api.example.com"
+        token_lifetime = "1s"
+
+        [[users]]
+        username = ""
+        email = "nobody"
+        password = "in plain text"
+        [[users]]
+        realm = "guests"
+        username = "ada"
+        password_phc = "$2b$12$abc"
+    "#;
+    insta::assert_snapshot!(mistakes(toml, &[]));
+}
+
+#[test]
+fn audiences_of_our_own_cannot_be_taken() {
+    let toml = format!(
+        "{GOOD}\napis = [{{ audience = \"https://login.example.com/mfa\" }}]\n\
+         clients = [{{ id = \"https://login.example.com/userinfo\", authentication = \"none\" }}]"
+    );
+    insta::assert_snapshot!(mistakes(&toml, &[]));
+}
+
+#[test]
+fn plain_http_is_for_loopback() {
+    for issuer in ["http://localhost:8080/", "http://127.0.0.1/", "http://[::1]:1234/"] {
+        assert!(loaded(GOOD, &[("COUNTERSIGN__ISSUER", issuer)]).is_ok(), "{issuer}");
+    }
+    for issuer in [
+        "http://192.0.2.1/",
+        "https://login.example.com",
+        "https://login.example.com/?a",
+        "https://LOGIN.example.com/",
+        "https://login.example.com:443/",
+        "https://ada@login.example.com/",
+        "ftp://login.example.com/",
+        "login",
+    ] {
+        assert!(loaded(GOOD, &[("COUNTERSIGN__ISSUER", issuer)]).is_err(), "{issuer}");
+    }
+}
+
+#[test]
+fn variables_win_over_the_file_and_the_file_over_defaults() {
+    let config = loaded(
+        &format!("{GOOD}\nops.listen = \"127.0.0.1:1\"\nhttp.listen = \"127.0.0.1:2\""),
+        &[
+            ("COUNTERSIGN__OPS__LISTEN", "127.0.0.1:3"),
+            ("COUNTERSIGN__PASSWORDS__THREADS", "5"),
+            ("COUNTERSIGN__STORAGE__REDIS_ALLOW_EVICTION", "true"),
+            ("COUNTERSIGN__APIS", r#"[{audience="https://api.example.com", scopes=["read"]}]"#),
+            ("COUNTERSIGN__APP_NAME", "2026"),
+            ("COUNTERSIGN_CONFIG", "no setting"),
+            ("PATH", "/bin"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.ops.listen.port(), 3);
+    assert_eq!(config.http.listen.port(), 2);
+    assert_eq!(config.grpc.listen.port(), 50_051);
+    assert_eq!(config.passwords.threads, 5);
+    assert!(config.storage.redis_allow_eviction);
+    assert_eq!(config.apis.first().unwrap().scopes, ["read"]);
+    assert_eq!(config.app_name, "2026", "text that looks like a number is still text");
+}
+
+#[test]
+fn secrets_come_by_value_or_by_file_and_are_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| -> String {
+        let path: PathBuf = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let kek = file("kek", &format!("{KEK}\n"));
+    let secret = file("secret", "0123456789 abcdef\r\n");
+    let toml = format!(
+        "{}\nkeys.kek_file = \"{kek}\"\nclients = [{{ id = \"web\", secret_files = [\"{secret}\"] }}]",
+        GOOD.replace("keys.kek =", "# ")
+    );
+    let config = loaded(&toml, &[]).unwrap();
+    assert_eq!(config.kek.expose(), KEK);
+    let secrets = config.client_secrets.values().next().unwrap();
+    assert_eq!(secrets.first().unwrap().expose(), "0123456789 abcdef");
+
+    let both = mistakes(&toml, &[("COUNTERSIGN__KEYS__KEK", KEK)]);
+    assert!(both.contains("keys.kek: is given here and in keys.kek_file"), "{both}");
+
+    let (config, _) =
+        parse(&format!("{GOOD}\nstorage.session_url = \"redis://:canary-canary@cache\""), &Variables::new());
+    let shown = format!("{config:?}{}", toml::to_string(&config).unwrap());
+    assert!(!shown.contains("canary") && !shown.contains(KEK), "{shown}");
+    let wrong = mistakes("keys.kek = 31337313373133731337\nissuer = \"canary\"\nkeys.rsa_bits = \"canary\"", &[]);
+    assert!(!wrong.contains("313373") && !wrong.contains("canary"), "{wrong}");
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_one_mistake_that_shows_no_line() {
+    let wrong = mistakes("keys.kek = \"canary", &[]);
+    assert!(wrong.contains("--config: is not TOML"), "{wrong}");
+    assert!(!wrong.contains("canary"), "{wrong}");
+}
+
+#[test]
+fn password_grants_are_warned_about() {
+    let toml =
+        format!("{GOOD}\nclients = [{{ id = \"old\", authentication = \"none\", grant_types = [\"password\"] }}]");
+    let warnings = loaded(&toml, &[]).unwrap().warnings();
+    assert!(warnings.iter().any(|warning| warning.contains("old") && warning.contains("RFC 9700")), "{warnings:?}");
+}
+
+#[test]
+fn the_printed_default_is_what_it_was_and_reads_back() {
+    let printed = reference::default_toml().unwrap();
+    let (config, mistakes) = parse(&printed, &Variables::new());
+    assert!(mistakes.or(()).is_ok());
+    assert_eq!(toml::to_string_pretty(&config).unwrap(), printed);
+    insta::assert_snapshot!(printed);
+}
+
+#[test]
+fn the_reference_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/config.md");
+    let generated = reference::markdown();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs")).unwrap();
+        fs::write(path, &generated).unwrap();
+    }
+    let stored = fs::read_to_string(path).unwrap_or_default();
+    assert!(stored == generated, "docs/config.md is stale: run this test with UPDATE_DOCS=1");
+    assert!(generated.contains("RSA keys only until an API here uses another algorithm"));
+}

@@ -1,0 +1,96 @@
+//! The demo's configuration.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{certificates::Certificates, people};
+use crate::config::{
+    Config,
+    directory::{ApiConfig, ClientAuthName, ClientConfig, GrantName, RealmConfig},
+    limits::CountBy,
+    secret::SecretText,
+    telemetry::LogFormatName,
+};
+
+/// The realm.
+pub const REALM: &str = "Username-Password-Authentication";
+/// The API.
+pub const AUDIENCE: &str = "https://api.example.com";
+/// The confidential client.
+pub const CONFIDENTIAL: &str = "demo-web";
+/// The public native client.
+pub const NATIVE: &str = "demo-native";
+/// The public client in a browser.
+pub const BROWSER: &str = "demo-browser";
+/// Where that one's page comes from.
+pub const BROWSER_ORIGIN: &str = "http://localhost:3000";
+/// The confidential client's secret: signs that break whoever does not encode them.
+pub const SECRET: &str = "demo/secret+100%/not-secret";
+
+pub(super) const KEK_FILE: &str = "kek";
+
+/// What differs from demo to demo.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// The port of HTTPS, which is in the issuer.
+    pub https_port: u16,
+    /// Where sessions live.
+    pub redis: Option<String>,
+}
+
+/// The configuration of the demo at `place`.
+pub fn config(place: &Place) -> Config {
+    let mut config = Config {
+        demo: true,
+        issuer: format!("https://localhost:{}/", place.https_port),
+        app_name: "countersign demo".to_owned(),
+        default_realm: REALM.to_owned(),
+        clients: clients(),
+        // One algorithm: with another, the key set would list keys that some clients cannot read.
+        apis: vec![ApiConfig {
+            audience: AUDIENCE.to_owned(),
+            scopes: vec!["read:reports".to_owned(), "write:reports".to_owned()],
+            ..ApiConfig::default()
+        }],
+        realms: vec![RealmConfig { name: REALM.to_owned() }],
+        users: people::named(),
+        ..Config::default()
+    };
+    let certificates = Certificates::in_dir(&place.dir);
+    config.https.enabled = true;
+    config.https.cert_file = certificates.cert;
+    config.https.key_file = certificates.key;
+    config.storage.url = format!("sqlite:{}", place.dir.join("countersign.db").display());
+    config.storage.session_url = SecretText::new(place.redis.clone().unwrap_or_default());
+    config.keys.kek_file = place.dir.join(KEK_FILE);
+    // Everybody is on loopback, so an address tells nobody apart.
+    config.limits.count_by = CountBy::User;
+    config.connections.max_per_address = config.connections.max;
+    // Whoever tries what happens with 64 at once should see that, and not a full queue.
+    config.passwords.queue = 64;
+    config.passwords.max_wait = Duration::from_secs(5);
+    config.shutdown.drain = Duration::ZERO;
+    config.log.format = LogFormatName::Human;
+    config
+}
+
+fn clients() -> Vec<ClientConfig> {
+    let client = |id: &str, name: &str| ClientConfig {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        authentication: ClientAuthName::None,
+        grant_types: GrantName::ALL.to_vec(),
+        ..ClientConfig::default()
+    };
+    vec![
+        ClientConfig {
+            authentication: ClientAuthName::Secret,
+            secrets: vec![SecretText::new(SECRET)],
+            trust_forwarded_for: true,
+            ..client(CONFIDENTIAL, "A server application")
+        },
+        client(NATIVE, "An app on a phone"),
+        ClientConfig { origins: vec![BROWSER_ORIGIN.to_owned()], ..client(BROWSER, "A page in a browser") },
+    ]
+}

@@ -1,0 +1,196 @@
+//! Accepts connections and serves them, within limits.
+//!
+//! hyper is driven directly because the limits that matter (headers, streams, resets, keep-alive, connections per address) are its
+//! own, and because the address of the peer has to reach both HTTP and gRPC.
+
+mod counter;
+
+use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, task, time::Duration};
+
+use axum::{Router, body::Body, extract::ConnectInfo};
+use http::Request;
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use rustls::ServerConfig;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
+
+pub use self::counter::Connections;
+
+/// How long a client may take for a TLS handshake, and for the headers of a request.
+const FIRST_BYTES: Duration = Duration::from_secs(5);
+/// The most bytes of headers of a request.
+const MAX_HEADERS: u32 = 16 * 1024;
+/// The most requests at once on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 100;
+/// The most streams that may be reset before they were looked at (CVE-2023-44487).
+const MAX_PENDING_RESETS: usize = 20;
+/// How often a silent HTTP/2 connection is asked whether it is there, and how long it may take to answer.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// Bytes of a frame, and of what may be under way on one stream and on one connection. Requests are small.
+const MAX_FRAME: u32 = 16 * 1024;
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+/// How long accepting rests when the system has no room for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What one listener serves.
+pub struct Listener {
+    /// Where connections come from.
+    pub socket: TcpListener,
+    /// TLS, if connections are encrypted.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Who answers.
+    pub router: Router,
+    /// Counts connections, of several listeners together.
+    pub connections: Connections,
+    /// Turns true when the server stops.
+    pub stopping: watch::Receiver<bool>,
+}
+
+impl Listener {
+    /// Serves until `stopping`, then lets requests that have begun end for at most `in_flight`.
+    pub async fn run(mut self, in_flight: Duration) {
+        let mut served = JoinSet::new();
+        let builder = Arc::new(engine());
+        while !*self.stopping.borrow() {
+            tokio::select! {
+                _ = self.stopping.changed() => {}
+                Some(_) = served.join_next(), if !served.is_empty() => {}
+                accepted = self.socket.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        let Some(permit) = self.connections.admit(peer.ip()) else { continue };
+                        let connection = Connection {
+                            builder: Arc::clone(&builder),
+                            router: self.router.clone(),
+                            tls: self.tls.clone(),
+                            peer,
+                            stopping: self.stopping.clone(),
+                        };
+                        served.spawn(async move {
+                            connection.serve(stream).await;
+                            drop(permit);
+                        });
+                    }
+                    // The client went away, or there is no room for a descriptor: neither ends the listener.
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        pause(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(self.socket);
+        let drained = async { while served.join_next().await.is_some() {} };
+        if tokio::time::timeout(in_flight, drained).await.is_err() {
+            tracing::warn!(connections = served.len(), "requests were cut off");
+            served.shutdown().await;
+        }
+    }
+}
+
+/// Waits without sleeping: the banned `sleep` is for tests that hope.
+async fn pause(span: Duration) {
+    let _ = tokio::time::timeout(span, std::future::pending::<()>()).await;
+}
+
+fn engine() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(FIRST_BYTES)
+        .max_buf_size(MAX_HEADERS as usize)
+        .half_close(false);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_PENDING_RESETS)
+        .max_header_list_size(MAX_HEADERS)
+        .max_frame_size(MAX_FRAME)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE);
+    builder
+}
+
+struct Connection {
+    builder: Arc<Builder<TokioExecutor>>,
+    router: Router,
+    tls: Option<Arc<ServerConfig>>,
+    peer: SocketAddr,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream) {
+        // Answers are small; waiting to fill a packet only delays them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "the connection is gone");
+            return;
+        }
+        match self.tls.clone() {
+            None => self.speak(stream).await,
+            Some(tls) => match tokio::time::timeout(FIRST_BYTES, TlsAcceptor::from(tls).accept(stream)).await {
+                Ok(Ok(stream)) => self.speak(stream).await,
+                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                Err(_) => tracing::debug!("a TLS handshake took too long"),
+            },
+        }
+    }
+
+    async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(mut self, stream: S) {
+        let service = hyper_util::service::TowerToHyperService::new(PerConnection { router: self.router, peer: self.peer });
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        let mut told = false;
+        let outcome = loop {
+            tokio::select! {
+                outcome = connection.as_mut() => break outcome,
+                _ = self.stopping.wait_for(|stopping| *stopping), if !told => {
+                    told = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    }
+}
+
+/// The router, told who calls.
+#[derive(Clone)]
+struct PerConnection {
+    router: Router,
+    peer: SocketAddr,
+}
+
+impl tower::Service<Request<Incoming>> for PerConnection {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> task::Poll<Result<(), Infallible>> {
+        task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(self.peer));
+        request.extensions_mut().insert(countersign_server::PeerAddress(self.peer.ip()));
+        Box::pin(self.router.clone().oneshot(request))
+    }
+}

@@ -1,0 +1,187 @@
+//! A whole server: listeners, stores, and how it stops.
+//!
+//! Stopping goes in steps: not ready; a while for load balancers to notice; no new connections, and those there are told to
+//! finish; at last whatever still runs is cut off.
+
+mod purge;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use countersign_domain::{
+    app::App,
+    port::{clock::Clock, entropy::Entropy},
+};
+use countersign_telemetry::Metrics;
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+
+use crate::{
+    config::{Config, check::Checked},
+    listener::{Connections, Listener},
+    ops, tls, wire,
+};
+
+/// The most connections of the ops listener.
+const OPS_CONNECTIONS: usize = 64;
+
+/// What a server may be given from outside.
+#[derive(Default)]
+pub struct StartOptions {
+    /// The clock; the system's if none.
+    pub clock: Option<Arc<dyn Clock>>,
+    /// Randomness; the system's if none.
+    pub entropy: Option<Arc<dyn Entropy>>,
+    /// The metrics; new ones if none.
+    pub metrics: Option<Arc<Metrics>>,
+    /// Sockets that are bound already, instead of those the configuration names.
+    pub sockets: Sockets,
+}
+
+/// Bound sockets.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// For gRPC.
+    pub grpc: Option<TcpListener>,
+    /// For HTTP.
+    pub http: Option<TcpListener>,
+    /// For HTTPS.
+    pub https: Option<TcpListener>,
+    /// For health and metrics.
+    pub ops: Option<TcpListener>,
+}
+
+/// A server that runs. Dropping it ends it at once; [`stop`](Self::stop) ends it well.
+pub struct Running {
+    /// Where gRPC is, if it is served.
+    pub grpc_addr: Option<SocketAddr>,
+    /// Where HTTP is, if it is served.
+    pub http_addr: Option<SocketAddr>,
+    /// Where HTTPS is, if it is served.
+    pub https_addr: Option<SocketAddr>,
+    /// Where health and metrics are.
+    pub ops_addr: SocketAddr,
+    /// The application.
+    pub app: Arc<App>,
+    /// What it counts.
+    pub metrics: Arc<Metrics>,
+    health: countersign_server::HealthHandle,
+    draining: watch::Sender<bool>,
+    stopping: watch::Sender<bool>,
+    ops_stopping: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    ops_task: JoinSet<()>,
+    drain: Duration,
+}
+
+/// Starts a server and returns once it accepts.
+///
+/// # Errors
+///
+/// Mistakes in the configuration ([`Mistakes`](crate::config::mistake::Mistakes) is in the chain); an address is taken; a store
+/// cannot be opened.
+pub async fn start(config: Config, options: StartOptions) -> anyhow::Result<Running> {
+    start_checked(config.check()?, options).await
+}
+
+/// Starts a server whose configuration was checked.
+///
+/// # Errors
+///
+/// An address is taken; a store cannot be opened.
+pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Result<Running> {
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let StartOptions { clock, entropy, metrics, sockets } = options;
+    // Sockets first: who finds the port taken should not have touched the stores.
+    let grpc = bound(config.grpc.enabled, sockets.grpc, config.grpc.listen).await?;
+    let http = bound(config.http.enabled, sockets.http, config.http.listen).await?;
+    let https = bound(config.https.enabled, sockets.https, config.https.listen).await?;
+    let ops = bound(true, sockets.ops, config.ops.listen).await?.context("the ops listener is always there")?;
+    let metrics = metrics.unwrap_or_default();
+    let app = wire::wire(&config, wire::Sessions::AsConfigured, clock, entropy).await?;
+    wire::declare_users(&app, &config).await?;
+
+    let (draining, drain_seen) = watch::channel(false);
+    let (stopping, stop_seen) = watch::channel(false);
+    let (ops_stopping, ops_stop_seen) = watch::channel(false);
+    let connections = Connections::new(config.connections.max, config.connections.max_per_address);
+    let (apis, health) = wire::routers(&app, &config, &metrics)?;
+    let in_flight = config.shutdown.in_flight;
+    let mut running = Running {
+        grpc_addr: grpc.as_ref().map(TcpListener::local_addr).transpose()?,
+        http_addr: http.as_ref().map(TcpListener::local_addr).transpose()?,
+        https_addr: https.as_ref().map(TcpListener::local_addr).transpose()?,
+        ops_addr: ops.local_addr()?,
+        app: Arc::clone(&app),
+        metrics: Arc::clone(&metrics),
+        health,
+        draining,
+        stopping,
+        ops_stopping,
+        tasks: JoinSet::new(),
+        ops_task: JoinSet::new(),
+        drain: config.shutdown.drain,
+    };
+    let mut serve = |socket, tls, router| {
+        let (connections, stopping) = (connections.clone(), stop_seen.clone());
+        running.tasks.spawn(Listener { socket, tls, router, connections, stopping }.run(in_flight));
+    };
+    if let Some(socket) = grpc {
+        let tls = &config.grpc.tls;
+        let authorities = (!tls.client_ca_file.as_os_str().is_empty()).then_some(tls.client_ca_file.as_path());
+        let tls = tls.enabled.then(|| tls::server_config(&tls.cert_file, &tls.key_file, authorities)).transpose()?;
+        serve(socket, tls, apis.grpc);
+    }
+    if let Some(socket) = http {
+        serve(socket, None, apis.http.clone());
+    }
+    if let Some(socket) = https {
+        let tls = tls::server_config(&config.https.cert_file, &config.https.key_file, None)?;
+        serve(socket, Some(tls), apis.http);
+    }
+    running.tasks.spawn(purge::run(Arc::clone(&app), stop_seen));
+    running.ops_task.spawn(
+        Listener {
+            socket: ops,
+            tls: None,
+            router: ops::router(ops::Ops { app, metrics, connections, draining: drain_seen }),
+            connections: Connections::new(OPS_CONNECTIONS, OPS_CONNECTIONS),
+            stopping: ops_stop_seen,
+        }
+        .run(Duration::from_secs(1)),
+    );
+    Ok(running)
+}
+
+async fn bound(enabled: bool, given: Option<TcpListener>, listen: SocketAddr) -> anyhow::Result<Option<TcpListener>> {
+    match given {
+        _ if !enabled => Ok(None),
+        Some(socket) => Ok(Some(socket)),
+        None => bind(listen).await.map(Some),
+    }
+}
+
+/// Binds a socket.
+///
+/// # Errors
+///
+/// The address is taken, or is not this machine's.
+pub async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))
+}
+
+impl Running {
+    /// Stops: says "not ready", waits as configured, lets requests end, closes.
+    pub async fn stop(mut self) {
+        self.draining.send_replace(true);
+        self.health.set_not_serving().await;
+        if !self.drain.is_zero() {
+            let _ = tokio::time::timeout(self.drain, std::future::pending::<()>()).await;
+        }
+        self.stopping.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+        self.ops_stopping.send_replace(true);
+        while self.ops_task.join_next().await.is_some() {}
+    }
+}
