@@ -1,0 +1,136 @@
+//! What is known about the request being served, for the line written at its end.
+//!
+//! The scope is set on the thread whenever the request's future runs, so that code deep below can [`note`] a fact without
+//! a handle being passed down. Work that is spawned onto other tasks is outside of it.
+
+use std::{
+    cell::RefCell,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::trace_context::TraceContext;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Scope>>> = const { RefCell::new(None) };
+}
+
+/// What a handler can tell the request line. Put it into the extensions of the response, or [`note`] it.
+///
+/// Nothing here may be secret or name a person; identifiers of clients and callers are fine.
+#[derive(Clone, Debug, Default)]
+pub struct RequestFacts {
+    /// Template of the HTTP route, such as `/mfa/authenticators/{id}`.
+    pub route: Option<&'static str>,
+    /// Why the request was refused: the name of an `ErrorReason`.
+    pub reason: Option<&'static str>,
+    /// How it went, where the status does not say it: `mfa_required`, `panicked`, `cancelled`.
+    pub outcome: Option<&'static str>,
+    /// The kind of factor that was judged.
+    pub factor: Option<&'static str>,
+    /// The OAuth client.
+    pub client_id: Option<String>,
+    /// The process that called: a name from its certificate, or an address.
+    pub caller: Option<String>,
+}
+
+impl RequestFacts {
+    /// Takes over what `later` knows.
+    fn merge(&mut self, later: Self) {
+        self.route = later.route.or(self.route);
+        self.reason = later.reason.or(self.reason);
+        self.outcome = later.outcome.or(self.outcome);
+        self.factor = later.factor.or(self.factor);
+        self.client_id = later.client_id.or(self.client_id.take());
+        self.caller = later.caller.or(self.caller.take());
+    }
+}
+
+/// Adds to what is known about the request being served. Outside of a request: does nothing.
+pub fn note(change: impl FnOnce(&mut RequestFacts)) {
+    if let Some(scope) = CURRENT.with_borrow(Clone::clone) {
+        scope.note(change);
+    }
+}
+
+/// Where the request being served stands in its trace.
+pub(crate) fn current_trace() -> Option<TraceContext> {
+    // A log line may be written while a thread ends, when the slot is gone already.
+    CURRENT.try_with(|current| current.try_borrow().ok()?.as_ref().map(|scope| scope.trace)).ok().flatten()
+}
+
+/// One request.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    pub(crate) trace: TraceContext,
+    facts: Mutex<RequestFacts>,
+}
+
+impl Scope {
+    pub(crate) fn new(trace: TraceContext) -> Arc<Self> {
+        Arc::new(Self { trace, facts: Mutex::default() })
+    }
+
+    pub(crate) fn note(&self, change: impl FnOnce(&mut RequestFacts)) {
+        change(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(crate) fn merge(&self, facts: RequestFacts) {
+        self.note(|known| known.merge(facts));
+    }
+
+    pub(crate) fn take_facts(&self) -> RequestFacts {
+        std::mem::take(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes this the request being served until the guard is dropped.
+    pub(crate) fn enter(self: &Arc<Self>) -> Entered {
+        Entered(CURRENT.replace(Some(Arc::clone(self))))
+    }
+}
+
+/// Restores the request that was served before: requests nest when the gateway calls the services in its own process.
+pub(crate) struct Entered(Option<Arc<Scope>>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.replace(self.0.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_reach_the_innermost_request() {
+        let outer = Scope::new(TraceContext::root());
+        let inner = Scope::new(TraceContext::root());
+        let _outer = outer.enter();
+        {
+            let _inner = inner.enter();
+            note(|facts| facts.reason = Some("PROOF_REJECTED"));
+        }
+        note(|facts| facts.factor = Some("otp"));
+        assert_eq!(inner.take_facts().reason, Some("PROOF_REJECTED"));
+        let outer = outer.take_facts();
+        assert_eq!((outer.reason, outer.factor), (None, Some("otp")));
+    }
+
+    #[test]
+    fn facts_outside_of_a_request_are_dropped() {
+        note(|facts| facts.reason = Some("INTERNAL"));
+        assert!(current_trace().is_none());
+    }
+
+    #[test]
+    fn later_facts_win_and_absent_ones_do_not() {
+        let scope = Scope::new(TraceContext::root());
+        scope.note(|facts| {
+            facts.reason = Some("INTERNAL");
+            facts.client_id = Some("web".into());
+        });
+        scope.merge(RequestFacts { reason: Some("OVERLOADED"), ..RequestFacts::default() });
+        let facts = scope.take_facts();
+        assert_eq!((facts.reason, facts.client_id.as_deref()), (Some("OVERLOADED"), Some("web")));
+    }
+}
