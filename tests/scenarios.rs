@@ -1,0 +1,15 @@
+//! What people and clients do, and what they get.
+
+mod authenticators;
+mod bodies;
+mod challenges;
+mod cors;
+mod discovery;
+mod http_rules;
+mod login;
+mod management;
+mod operator;
+mod recovery;
+mod scopes;
+mod strings;
+mod tokens;

@@ -1,0 +1,59 @@
+//! What an operator does beside a running server takes effect at once.
+
+use countersign_domain::{secret::Secret, usecase::manage_users::NewPassword};
+use countersign_tests::{
+    everywhere,
+    person::PASSWORD,
+    refusal::{BAD_ACCESS_TOKEN, BLOCKED, MALFORMED_TOKEN, Refused as _, WRONG_PASSWORD},
+    tenant::BACKEND,
+};
+
+everywhere! {
+    async fn blocking_ends_what_is_pending_and_what_was_issued_for_managing(world: World, api: Api) {
+        let (ann, phone) = world.enrolled(&api, "ann").await;
+        let manager = ann.manager(&world, &api, &phone).await;
+        let tokens = ann.log_in(&world, &api, &phone).await;
+        let pending = ann.mfa_token(&api).await;
+        world.advance(1);
+        assert!(world.app().set_blocked(&ann.id, true).await.unwrap());
+        ann.password(&api).await.refused(&BLOCKED);
+        api.otp(BACKEND, &pending, &phone.code(&world)).await.refused(&BLOCKED);
+        api.list(&pending).await.refused(&BLOCKED);
+        api.list(&manager).await.refused(&BLOCKED);
+        assert!(api.subject(&tokens.access_token).await.is_err());
+
+        assert!(world.app().set_blocked(&ann.id, false).await.unwrap());
+        api.otp(BACKEND, &pending, &phone.code(&world)).await.refused(&MALFORMED_TOKEN);
+        api.list(&manager).await.refused(&BAD_ACCESS_TOKEN);
+        ann.log_in(&world, &api, &phone).await;
+    }
+
+    async fn a_new_password_ends_the_old_one_and_every_pending_login(world: World, api: Api) {
+        let (ann, phone) = world.enrolled(&api, "ann").await;
+        let manager = ann.manager(&world, &api, &phone).await;
+        let pending = ann.mfa_token(&api).await;
+        world.advance(1);
+        let new = NewPassword::Plain(Secret::new("another passphrase".to_owned()));
+        assert!(world.app().set_password(&ann.id, new).await.unwrap());
+        api.otp(BACKEND, &pending, &phone.code(&world)).await.refused(&MALFORMED_TOKEN);
+        api.list(&manager).await.refused(&BAD_ACCESS_TOKEN);
+        api.login(BACKEND, "ann", PASSWORD).await.refused(&WRONG_PASSWORD);
+        let token = api.login(BACKEND, "ann", "another passphrase").await.unwrap().mfa_token();
+        api.otp(BACKEND, &token, &phone.code(&world)).await.expect("the factors stay");
+    }
+
+    async fn resetting_the_factors_asks_for_enrolment_again(world: World, api: Api) {
+        let (ann, phone) = world.enrolled(&api, "ann").await;
+        let manager = ann.manager(&world, &api, &phone).await;
+        let pending = ann.mfa_token(&api).await;
+        world.advance(1);
+        assert_eq!(world.app().reset_factors(&ann.id).await.unwrap(), Some(1));
+        api.otp(BACKEND, &pending, &phone.code(&world)).await.refused(&MALFORMED_TOKEN);
+        api.list(&manager).await.refused(&BAD_ACCESS_TOKEN);
+        let token = ann.mfa_token(&api).await;
+        assert_eq!(api.list(&token).await.unwrap(), []);
+        api.otp(BACKEND, &token, &phone.code(&world)).await.unwrap_err();
+        let again = ann.enrol(&world, &api).await;
+        ann.log_in(&world, &api, &again).await;
+    }
+}

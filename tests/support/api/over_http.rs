@@ -1,0 +1,149 @@
+//! The calls as REST.
+
+use http::Method;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+
+use super::{Association, Entry, Outcome, Tokens, Wish};
+use crate::{
+    http::{Answer, Http, body},
+    refusal::Refusal,
+    tenant::Client,
+};
+
+fn accepted(answer: Answer, status: u16) -> Result<Value, Refusal> {
+    if answer.status == status {
+        return Ok(answer.json());
+    }
+    let body = answer.json();
+    assert!(answer.status >= 400, "neither granted nor refused: {answer:?}");
+    Err(Refusal::Http { status: answer.status, headers: answer.headers, body })
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} is not text")).to_owned()
+}
+
+fn some(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+fn tokens(body: &Value) -> Tokens {
+    assert_eq!(body["token_type"], "Bearer");
+    Tokens {
+        access_token: text(&body["access_token"]),
+        id_token: some(&body["id_token"]),
+        expires_in: body["expires_in"].as_u64().expect("expires_in is a whole number"),
+        scope: some(&body["scope"]),
+        recovery_code: some(&body["recovery_code"]),
+    }
+}
+
+fn entry(body: &Value) -> Entry {
+    Entry {
+        id: text(&body["id"]),
+        kind: text(&body["authenticator_type"]),
+        active: body["active"].as_bool().expect("active is a boolean"),
+        name: some(&body["name"]),
+    }
+}
+
+pub(super) async fn login(
+    http: &Http,
+    client: Client,
+    username: &str,
+    password: &str,
+    wish: Wish<'_>,
+) -> Result<Outcome, Refusal> {
+    let grant = if wish.realm.is_some() { "http://auth0.com/oauth/grant-type/password-realm" } else { "password" };
+    let mut fields = vec![("grant_type", grant), ("username", username), ("password", password)];
+    let more = [("audience", wish.audience), ("scope", wish.scope), ("realm", wish.realm)];
+    fields.extend(more.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    match accepted(http.post("/oauth/token", &body(client, &fields)).await, 200) {
+        Ok(body) => Ok(Outcome::Tokens(tokens(&body))),
+        Err(Refusal::Http { status: 403, body, .. }) if body["error"] == "mfa_required" => {
+            assert_eq!(body["error_description"], "Multifactor authentication required");
+            Ok(Outcome::MfaRequired(text(&body["mfa_token"])))
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+pub(super) async fn otp(http: &Http, client: Client, token: &str, code: &str) -> Result<Tokens, Refusal> {
+    let fields = [("grant_type", "http://auth0.com/oauth/grant-type/mfa-otp"), ("mfa_token", token), ("otp", code)];
+    accepted(http.post("/oauth/token", &body(client, &fields)).await, 200).map(|body| tokens(&body))
+}
+
+pub(super) async fn recovery(http: &Http, client: Client, token: &str, code: &str) -> Result<Tokens, Refusal> {
+    let grant = "http://auth0.com/oauth/grant-type/mfa-recovery-code";
+    let fields = [("grant_type", grant), ("mfa_token", token), ("recovery_code", code)];
+    accepted(http.post("/oauth/token", &body(client, &fields)).await, 200).map(|body| tokens(&body))
+}
+
+pub(super) async fn challenge(
+    http: &Http,
+    client: Client,
+    token: &str,
+    types: &str,
+    authenticator: Option<&str>,
+) -> Result<String, Refusal> {
+    let mut fields = vec![("mfa_token", token), ("challenge_type", types)];
+    fields.extend(authenticator.map(|id| ("authenticator_id", id)));
+    let answer = accepted(http.post("/mfa/challenge", &body(client, &fields)).await, 200)?;
+    assert_eq!(answer["challenge_type"], "otp");
+    Ok(text(&answer["authenticator_id"]))
+}
+
+pub(super) async fn associate(http: &Http, bearer: &str) -> Result<Association, Refusal> {
+    let answer = http.post_as(bearer, "/mfa/associate", &json!({"authenticator_types": ["otp"]})).await;
+    let body = accepted(answer, 200)?;
+    assert_eq!(body["authenticator_type"], "otp");
+    assert!(body.get("recovery_code").is_none(), "the singular member is never sent here");
+    let codes = body.get("recovery_codes").and_then(Value::as_array).cloned().unwrap_or_default();
+    Ok(Association {
+        secret: text(&body["secret"]),
+        barcode_uri: text(&body["barcode_uri"]),
+        recovery_codes: codes.iter().map(text).collect(),
+    })
+}
+
+pub(super) async fn list(http: &Http, bearer: &str) -> Result<Vec<Entry>, Refusal> {
+    let body = accepted(http.call_as(bearer, Method::GET, "/mfa/authenticators").await, 200)?;
+    Ok(body.as_array().expect("the list is an array").iter().map(entry).collect())
+}
+
+fn path(id: &str) -> String {
+    format!("/mfa/authenticators/{}", utf8_percent_encode(id, NON_ALPHANUMERIC))
+}
+
+pub(super) async fn find(http: &Http, bearer: &str, id: &str) -> Result<Entry, Refusal> {
+    accepted(http.call_as(bearer, Method::GET, &path(id)).await, 200).map(|body| entry(&body))
+}
+
+pub(super) async fn update(
+    http: &Http,
+    bearer: &str,
+    id: &str,
+    name: Option<&str>,
+    preferred: Option<bool>,
+) -> Result<Entry, Refusal> {
+    let mut change = json!({});
+    if let Some(name) = name {
+        change["name"] = json!(name);
+    }
+    if let Some(preferred) = preferred {
+        change["preferred"] = json!(preferred);
+    }
+    let request = http.request(Method::PATCH, &path(id)).bearer_auth(bearer).json(&change);
+    accepted(http.send(request).await, 200).map(|body| entry(&body))
+}
+
+pub(super) async fn delete(http: &Http, bearer: &str, id: &str) -> Result<(), Refusal> {
+    let gone = accepted(http.call_as(bearer, Method::DELETE, &path(id)).await, 204)?;
+    assert_eq!(gone, Value::Null, "204 has no body");
+    Ok(())
+}
+
+pub(super) async fn subject(http: &Http, access_token: &str) -> Result<String, Refusal> {
+    accepted(http.call_as(access_token, Method::GET, "/userinfo").await, 200).map(|body| text(&body["sub"]))
+}

@@ -1,0 +1,74 @@
+//! Everything the stores hold, byte for byte.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, types::ValueRef};
+
+/// Every value of every table of the SQLite file at `path`, and its files as they lie on the disk.
+pub fn sqlite(path: &Path) -> Vec<(String, Vec<u8>)> {
+    let connection = open(path);
+    let mut found = Vec::new();
+    for table in texts(&connection, "SELECT name FROM sqlite_schema WHERE type = 'table'") {
+        let mut statement = connection.prepare(&format!("SELECT * FROM \"{table}\"")).expect("a table can be read");
+        let columns = statement.column_count();
+        let mut rows = statement.query([]).expect("a table can be read");
+        while let Some(row) = rows.next().expect("a row can be read") {
+            for column in 0..columns {
+                let bytes = match row.get_ref(column).expect("the column is there") {
+                    ValueRef::Null => continue,
+                    ValueRef::Integer(number) => number.to_string().into_bytes(),
+                    ValueRef::Real(number) => number.to_string().into_bytes(),
+                    ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.to_vec(),
+                };
+                found.push((format!("table {table}, column {column}"), bytes));
+            }
+        }
+    }
+    for suffix in ["", "-wal", "-shm"] {
+        let file = format!("{}{suffix}", path.display());
+        if let Ok(bytes) = std::fs::read(&file) {
+            found.push((format!("file {file}"), bytes));
+        }
+    }
+    found
+}
+
+/// How many rows `table` has.
+pub fn rows(path: &Path, table: &str) -> i64 {
+    open(path).query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).expect("the table is there")
+}
+
+/// Every key of the Redis at `url`, and every value.
+pub async fn redis(url: &str) -> Vec<(String, Vec<u8>)> {
+    let client = redis::Client::open(url).expect("the URL is one");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("Redis answers");
+    let keys: Vec<Vec<u8>> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.expect("KEYS");
+    let mut found = Vec::new();
+    for key in keys {
+        let name = String::from_utf8_lossy(&key).into_owned();
+        let value: Vec<u8> = redis::cmd("DUMP").arg(&key).query_async(&mut connection).await.unwrap_or_default();
+        let kind: String = redis::cmd("TYPE").arg(&key).query_async(&mut connection).await.expect("TYPE");
+        let parts: Vec<Vec<u8>> = match kind.as_str() {
+            "string" => {
+                vec![redis::cmd("GET").arg(&key).query_async(&mut connection).await.expect("GET")]
+            }
+            "hash" => redis::cmd("HGETALL").arg(&key).query_async(&mut connection).await.expect("HGETALL"),
+            "none" => Vec::new(),
+            other => panic!("{name} is a {other}: teach this dump to read it"),
+        };
+        found.push((format!("key {name}"), key));
+        found.push((format!("dump of {name}"), value));
+        found.extend(parts.into_iter().map(|part| (format!("value of {name}"), part)));
+    }
+    found
+}
+
+fn open(path: &Path) -> Connection {
+    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the file opens")
+}
+
+fn texts(connection: &Connection, sql: &str) -> Vec<String> {
+    let mut statement = connection.prepare(sql).expect("the statement is one");
+    let rows = statement.query_map([], |row| row.get(0)).expect("the statement runs");
+    rows.map(|row| row.expect("a row is text")).collect()
+}

@@ -1,0 +1,58 @@
+//! Runs one story on every store and over every transport.
+
+use crate::{
+    api::{Api, Transport},
+    tenant::Tenant,
+    world::{Store, World},
+};
+
+/// Starts a world and hands it over with its API.
+pub async fn world(store: Store, transport: Transport) -> (World, Api) {
+    let world = World::start(store, Tenant::default()).await;
+    let api = world.api(transport);
+    (world, api)
+}
+
+/// Makes four tests of each story: over HTTP and gRPC, on SQLite alone and with Redis.
+///
+/// ```ignore
+/// everywhere! {
+///     async fn a_person_logs_in(world: World, api: Api) { … }
+/// }
+/// ```
+#[macro_export]
+macro_rules! everywhere {
+    ($(async fn $name:ident($($binding:ident)+: World, $api:ident: Api) $body:block)*) => {$(
+        mod $name {
+            #[allow(clippy::wildcard_imports, unused_imports, reason = "the story's own module is its scope")]
+            use super::*;
+
+            #[allow(unused_mut, unused_variables, reason = "not every story moves its world")]
+            async fn story($($binding)+: $crate::world::World, $api: $crate::api::Api) $body
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn over_http_on_sqlite() {
+                let (world, api) = $crate::everywhere::world($crate::world::Store::Sqlite, $crate::api::Transport::Http).await;
+                story(world, api).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn over_grpc_on_sqlite() {
+                let (world, api) = $crate::everywhere::world($crate::world::Store::Sqlite, $crate::api::Transport::Grpc).await;
+                story(world, api).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn over_http_with_redis() {
+                let (world, api) = $crate::everywhere::world($crate::world::Store::Redis, $crate::api::Transport::Http).await;
+                story(world, api).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn over_grpc_with_redis() {
+                let (world, api) = $crate::everywhere::world($crate::world::Store::Redis, $crate::api::Transport::Grpc).await;
+                story(world, api).await;
+            }
+        }
+    )*};
+}

@@ -1,0 +1,142 @@
+//! An HTTP client that holds every answer against the OpenAPI document.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use http::{HeaderMap, Method};
+use reqwest::RequestBuilder;
+use serde_json::Value;
+
+use crate::{openapi::OpenApi, tenant::Client};
+
+/// The client of one server.
+#[derive(Clone)]
+pub struct Http {
+    base: String,
+    client: reqwest::Client,
+    document: Arc<OpenApi>,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as JSON; null if there is none.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        if self.body.is_empty() {
+            return Value::Null;
+        }
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// A plain client, without pooling limits, proxies or redirects.
+pub fn plain_client() -> reqwest::Client {
+    // The first one wins; a second start in the same process finds it there.
+    let _already = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(120))
+        .build()
+        .expect("the client has no settings that can be wrong")
+}
+
+impl Http {
+    /// A client of the server at `base`, which has no slash at its end.
+    pub async fn new(base: String) -> Self {
+        let client = plain_client();
+        let document = client.get(format!("{base}/openapi.json")).send().await.expect("/openapi.json is served");
+        assert_eq!(document.status(), 200);
+        let document = Arc::new(OpenApi::new(document.json().await.expect("/openapi.json is JSON")));
+        Self { base, client, document }
+    }
+
+    /// The document.
+    pub fn document(&self) -> &OpenApi {
+        &self.document
+    }
+
+    /// The address of `path`.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// A request to `path`, which begins with a slash and is sent as it stands.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, self.url(path))
+    }
+
+    /// Sends it and checks the answer.
+    pub async fn send(&self, request: RequestBuilder) -> Answer {
+        let request = request.build().expect("the request is well-formed");
+        let (method, path) = (request.method().to_string(), request.url().path().to_owned());
+        let json = request.headers().get("content-type").is_some_and(|value| value == "application/json");
+        let sent = request.body().and_then(|body| body.as_bytes()).filter(|_| json).map(<[u8]>::to_vec);
+        let answer = self.client.execute(request).await.expect("the server answers");
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let body = answer.bytes().await.expect("the body arrives").to_vec();
+        let answer = Answer { status, headers, body };
+        if method != "HEAD" && method != "OPTIONS" {
+            self.document.check_answer(&method, &path, status, answer.header("content-type"), &answer.body);
+            if let Some(sent) = sent.filter(|sent| status == 200 && !sent.is_empty()) {
+                let sent = serde_json::from_slice(&sent).expect("what was accepted is JSON");
+                self.document.check_request(&method, &path, &sent);
+            }
+        }
+        answer
+    }
+
+    /// Posts `body` as JSON.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// Posts `fields` as a form.
+    pub async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        self.send(self.request(Method::POST, path).form(fields)).await
+    }
+
+    /// Posts `body` as JSON with a bearer.
+    pub async fn post_as(&self, bearer: &str, path: &str, body: &Value) -> Answer {
+        self.send(self.request(Method::POST, path).bearer_auth(bearer).json(body)).await
+    }
+
+    /// Gets `path`.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    /// Gets, changes or deletes with a bearer.
+    pub async fn call_as(&self, bearer: &str, method: Method, path: &str) -> Answer {
+        self.send(self.request(method, path).bearer_auth(bearer)).await
+    }
+}
+
+/// `fields` with the client's id and secret, as a JSON body.
+pub fn body(client: Client, fields: &[(&str, &str)]) -> Value {
+    let mut body: HashMap<&str, &str> = fields.iter().copied().collect();
+    body.insert("client_id", client.id);
+    if let Some(secret) = client.secret {
+        body.insert("client_secret", secret);
+    }
+    serde_json::to_value(body).expect("text is JSON")
+}

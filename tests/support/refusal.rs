@@ -1,0 +1,153 @@
+//! What a call is refused with, on either transport.
+
+use countersign_proto::v1::ErrorReason;
+use http::HeaderMap;
+use serde_json::Value;
+
+/// One way to be refused: the reason over gRPC, and the answer over HTTP, byte for byte.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected {
+    /// The reason over gRPC.
+    pub reason: ErrorReason,
+    /// The status over HTTP.
+    pub status: u16,
+    /// The member `error`.
+    pub error: &'static str,
+    /// The member `error_description`.
+    pub description: &'static str,
+}
+
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $name:ident = $reason:ident, $status:literal $error:literal $description:literal;)*) => {$(
+        $(#[$doc])*
+        pub const $name: Expected = Expected {
+            reason: ErrorReason::$reason, status: $status, error: $error, description: $description,
+        };
+    )*};
+}
+
+refusals! {
+    /// Username or password.
+    WRONG_PASSWORD = CredentialsRejected, 403 "invalid_grant" "Wrong email or password.";
+    /// Too many wrong passwords.
+    LOCKED = AccountLocked, 429 "too_many_attempts" "Your account has been blocked after multiple consecutive login attempts.";
+    /// Too many logins.
+    RATE_LIMITED = RateLimited, 429 "too_many_requests" "Rate limit exceeded. Please retry after some time.";
+    /// A wrong or used code of an app.
+    WRONG_OTP = ProofRejected, 403 "invalid_grant" "Invalid otp_code.";
+    /// A wrong or used recovery code.
+    WRONG_RECOVERY_CODE = ProofRejected, 403 "invalid_grant" "MFA Authorization rejected.";
+    /// Too many wrong codes.
+    TOO_MANY_CODES = TooManyAttempts, 429 "too_many_attempts" "Too many failed codes. Wait for some minutes before retrying.";
+    /// In the body: none of ours, or used.
+    MALFORMED_TOKEN = MfaTokenInvalid, 403 "invalid_grant" "Malformed mfa_token";
+    /// In the body: expired.
+    EXPIRED_TOKEN = MfaTokenExpired, 403 "expired_token" "mfa_token is expired";
+    /// In the body: of another client.
+    FOREIGN_TOKEN = MfaTokenOfOtherClient, 400 "invalid_request" "mfa_token not issued to this client";
+    /// As a bearer: an `mfa_token` that is none of ours, or used.
+    BAD_BEARER = MfaTokenInvalid, 401 "invalid_grant" "The mfa_token provided is invalid. Try getting a new token.";
+    /// As a bearer: an expired `mfa_token`.
+    EXPIRED_BEARER = MfaTokenExpired, 401 "expired_token" "mfa_token is expired";
+    /// As a bearer: an access token that is none, or voided.
+    BAD_ACCESS_TOKEN = AccessTokenInvalid, 401 "invalid_grant" "The mfa_token provided is invalid. Try getting a new token.";
+    /// The operator blocked the account.
+    BLOCKED = UserBlocked, 403 "invalid_grant" "user is blocked";
+    /// A token of the first factor alone cannot add a factor.
+    ALREADY_ENROLLED = AlreadyEnrolled, 403 "access_denied" "User is already enrolled.";
+    /// No authenticator at all.
+    NOT_ENROLLED = NotEnrolled, 401 "unsupported_challenge_type" "User is not enrolled with guardian";
+    /// None of the accepted type.
+    NO_OOB = ChallengeTypeUnsupported, 401 "unsupported_challenge_type" "User does not have any enrolled authenticator with the supported challenge type (oob)";
+    /// To challenge: no such authenticator.
+    NO_SUCH_CHALLENGE = AuthenticatorNotFound, 400 "invalid_authenticator" "Authenticator not found";
+    /// To show, change or remove: no such authenticator.
+    NO_SUCH_AUTHENTICATOR = AuthenticatorNotFound, 404 "invalid_authenticator" "Authenticator not found";
+    /// Who calls is not known, or has the wrong secret.
+    WRONG_CLIENT = ClientUnauthenticated, 401 "access_denied" "Unauthorized";
+    /// The client may not use the one-time-password grant.
+    OTP_GRANT_OFF = GrantNotAllowed, 403 "unauthorized_client" "Grant type 'http://auth0.com/oauth/grant-type/mfa-otp' not allowed for the client.";
+    /// An access token without the scope.
+    NO_SCOPE = ScopeMissing, 403 "insufficient_scope" "";
+    /// An access token of the first factor alone.
+    STEP_UP = StepUpRequired, 403 "insufficient_user_authentication" "";
+    /// No API of that name.
+    UNKNOWN_API = AudienceUnknown, 403 "access_denied" "Service not found: https://nowhere.test/";
+    /// A store does not answer.
+    STORE_DOWN = StoreUnavailable, 503 "temporarily_unavailable" "";
+}
+
+/// A refusal as it came.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Over HTTP.
+    Http {
+        /// The status.
+        status: u16,
+        /// The headers.
+        headers: HeaderMap,
+        /// The body.
+        body: Value,
+    },
+    /// Over gRPC.
+    Grpc(Box<tonic::Status>),
+}
+
+impl Refusal {
+    /// The reason, over gRPC.
+    pub fn reason(&self) -> Option<ErrorReason> {
+        use tonic_types::StatusExt as _;
+        match self {
+            Self::Http { .. } => None,
+            Self::Grpc(status) => {
+                let info = status.get_details_error_info()?;
+                assert_eq!(info.domain, "countersign");
+                ErrorReason::from_str_name(&info.reason)
+                    .or_else(|| ErrorReason::from_str_name(&format!("ERROR_REASON_{}", info.reason)))
+            }
+        }
+    }
+
+    /// Seconds until the next try makes sense, if it says.
+    pub fn retry_after(&self) -> Option<u64> {
+        use tonic_types::StatusExt as _;
+        match self {
+            Self::Http { headers, .. } => headers.get("retry-after")?.to_str().ok()?.parse().ok(),
+            Self::Grpc(status) => {
+                let delay = status.get_details_retry_info()?.retry_delay?;
+                Some(delay.as_secs() + u64::from(delay.subsec_nanos() > 0))
+            }
+        }
+    }
+
+    /// Whether it is what was expected.
+    pub fn is(&self, expected: &Expected) -> bool {
+        match self {
+            Self::Http { status, body, .. } => {
+                *status == expected.status
+                    && body["error"] == expected.error
+                    && (expected.description.is_empty() || body["error_description"] == expected.description)
+            }
+            Self::Grpc(_) => self.reason() == Some(expected.reason),
+        }
+    }
+}
+
+/// What a call came to.
+pub trait Refused<T> {
+    /// The refusal, which must be `expected`.
+    fn refused(self, expected: &Expected) -> Refusal;
+}
+
+impl<T: std::fmt::Debug> Refused<T> for Result<T, Refusal> {
+    #[track_caller]
+    fn refused(self, expected: &Expected) -> Refusal {
+        match self {
+            Ok(granted) => panic!("expected {expected:?}, was granted {granted:?}"),
+            Err(refusal) => {
+                assert!(refusal.is(expected), "expected {expected:?}, was refused with {refusal:?}");
+                refusal
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! A whole server in this process.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use countersign::{
+    config::layers,
+    serve::{Running, StartOptions, start},
+};
+use countersign_domain::{app::App, port::clock::Clock};
+
+/// A server that runs.
+pub struct Server {
+    running: Running,
+}
+
+impl Server {
+    /// Starts one with the configuration `toml`.
+    pub async fn start(toml: &str, clock: Arc<dyn Clock>) -> Self {
+        let (config, mistakes) = layers::parse(toml, &layers::Variables::new());
+        assert!(mistakes.as_slice().is_empty(), "{mistakes}");
+        let options = StartOptions { clock: Some(clock), ..StartOptions::default() };
+        let running = start(config, options).await.unwrap_or_else(|error| panic!("the server does not start: {error:#}"));
+        Self { running }
+    }
+
+    /// The use cases, as the operator's commands reach them.
+    pub fn app(&self) -> &Arc<App> {
+        &self.running.app
+    }
+
+    /// Where gRPC is.
+    pub fn grpc(&self) -> SocketAddr {
+        self.running.grpc_addr.expect("gRPC is on")
+    }
+
+    /// Where HTTP is.
+    pub fn http(&self) -> SocketAddr {
+        self.running.http_addr.expect("HTTP is on")
+    }
+
+    /// Where health and metrics are.
+    pub fn ops(&self) -> SocketAddr {
+        self.running.ops_addr
+    }
+
+    /// Stops it well.
+    pub async fn stop(self) {
+        self.running.stop().await;
+    }
+}

@@ -1,0 +1,118 @@
+//! The deployment the scenarios run against: its clients, APIs and realms.
+
+use std::fmt::Write as _;
+
+/// The issuer.
+pub const ISSUER: &str = "https://id.test/";
+/// The name in the authenticator app.
+pub const APP_NAME: &str = "My Test Tenant";
+/// The realm of clients that name none.
+pub const REALM: &str = "Username-Password-Authentication";
+/// Another realm.
+pub const OTHER_REALM: &str = "employees";
+/// An API, RS256.
+pub const API: &str = "https://api.test/";
+/// An API whose tokens are ES256; only where [`Tenant::with_es256_api`] was called.
+pub const ES256_API: &str = "https://es256.test/";
+/// The MFA API.
+pub const MFA_API: &str = "https://id.test/mfa/";
+/// All scopes of the MFA API.
+pub const MFA_SCOPES: &str = "enroll read:authenticators remove:authenticators";
+/// The origin of the browser client.
+pub const ORIGIN: &str = "https://spa.test";
+
+/// A client of the deployment.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    /// Its id.
+    pub id: &'static str,
+    /// Its secret, if it has one.
+    pub secret: Option<&'static str>,
+}
+
+/// A confidential client with every grant, whose people are always asked for a second factor. Its secret needs encoding.
+pub const BACKEND: Client = Client { id: "backend", secret: Some("s3cr3t/with+what%needs&encoding=") };
+/// A public client.
+pub const NATIVE: Client = Client { id: "native", secret: None };
+/// A public client that pages of [`ORIGIN`] use.
+pub const BROWSER: Client = Client { id: "browser", secret: None };
+/// A client whose people need not have a second factor.
+pub const LENIENT: Client = Client { id: "lenient", secret: None };
+/// A client with the password grant alone.
+pub const NARROW: Client = Client { id: "narrow", secret: None };
+/// A client that is told the factors and whose tokens do not say how the person authenticated.
+pub const TOLD: Client = Client { id: "told", secret: None };
+/// A confidential client whose `auth0-forwarded-for` is believed.
+pub const FORWARDER: Client = Client { id: "forwarder", secret: Some("another secret of 16 or more") };
+
+/// What can differ between worlds.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    sections: Vec<(String, Vec<String>)>,
+    es256: bool,
+}
+
+impl Default for Tenant {
+    /// Nothing throttles logins but what a scenario is about, and hashes wait instead of being shed.
+    fn default() -> Self {
+        let section = |name: &str, lines: &[&str]| (name.to_owned(), lines.iter().map(|l| (*l).to_owned()).collect());
+        Self {
+            sections: vec![
+                section("passwords", &["threads = 2", "queue = 10000", "max_wait = '60s'"]),
+                section("limits.password_rate", &["capacity = 100000", "refill = '1ms'"]),
+                section("connections", &["max = 4096", "max_per_address = 4096"]),
+                section("shutdown", &["drain = '0s'", "in_flight = '10s'"]),
+                section("log", &["format = 'json'", "level = 'debug'"]),
+            ],
+            es256: false,
+        }
+    }
+}
+
+impl Tenant {
+    /// Sets `lines` in `section`, in place of what the section had.
+    #[must_use]
+    pub fn section(mut self, section: &str, lines: &[&str]) -> Self {
+        self.sections.retain(|(name, _)| name != section);
+        self.sections.push((section.to_owned(), lines.iter().map(|line| (*line).to_owned()).collect()));
+        self
+    }
+
+    /// Adds an API whose access tokens are ES256.
+    #[must_use]
+    pub fn with_es256_api(mut self) -> Self {
+        self.es256 = true;
+        self
+    }
+
+    /// The configuration file, with `places` (listeners, stores, keys) as its beginning.
+    pub fn toml(&self, places: &str) -> String {
+        let mut toml = format!(
+            "issuer = '{ISSUER}'\napp_name = '{APP_NAME}'\ndefault_realm = '{REALM}'\n{places}\n\
+             [[realms]]\nname = '{REALM}'\n[[realms]]\nname = '{OTHER_REALM}'\n\
+             [[apis]]\naudience = '{API}'\nscopes = ['read:things', 'write:things']\n"
+        );
+        if self.es256 {
+            write!(toml, "[[apis]]\naudience = '{ES256_API}'\nscopes = ['read:things']\nalgorithm = 'ES256'\n").unwrap();
+        }
+        let all = "['password', 'password-realm', 'mfa-otp', 'mfa-recovery-code']";
+        for (client, grants, more) in [
+            (BACKEND, all, ""),
+            (NATIVE, all, ""),
+            (BROWSER, all, "origins = ['https://spa.test']\n"),
+            (LENIENT, all, "mfa_demand = 'if-enrolled'\n"),
+            (NARROW, "['password']", ""),
+            (TOLD, all, "publish_mfa_requirements = true\nauthentication_claims = false\n"),
+            (FORWARDER, all, "trust_forwarded_for = true\n"),
+        ] {
+            let proof = client
+                .secret
+                .map_or_else(|| "authentication = 'none'".to_owned(), |secret| format!("secrets = ['{secret}']"));
+            write!(toml, "[[clients]]\nid = '{}'\n{proof}\ngrant_types = {grants}\n{more}", client.id).unwrap();
+        }
+        for (section, lines) in &self.sections {
+            write!(toml, "[{section}]\n{}\n", lines.join("\n")).unwrap();
+        }
+        toml
+    }
+}

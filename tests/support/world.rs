@@ -1,0 +1,164 @@
+//! A server, its stores and its time.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use countersign_domain::{
+    app::App,
+    testing::ManualClock,
+    time::Timestamp,
+};
+use countersign_storage::testing_redis::{RedisServer, RedisServerOptions};
+use tempfile::TempDir;
+
+use crate::{
+    api::{Api, Transport},
+    grpc::Grpc,
+    http::Http,
+    metrics::Metrics,
+    openapi::OpenApi,
+    server::Server,
+    tenant::Tenant,
+};
+
+/// Where sessions live. The durable store is SQLite always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// In the durable store.
+    Sqlite,
+    /// In a Redis of this world's own.
+    Redis,
+}
+
+/// When worlds begin: some moment that is the first of a time step.
+const BEGINNING: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+/// A key-encryption key, of 32 bytes.
+const KEK: &str = "a2V5IGVuY3J5cHRpb24ga2V5IG9mIDMyIGJ5dGVzISE=";
+
+/// A server, its stores and its time.
+pub struct World {
+    folder: PathBuf,
+    clock: Arc<ManualClock>,
+    redis: Option<RedisServer>,
+    tenant: Tenant,
+    server: Option<Server>,
+    http: Http,
+    // Last, so that it goes after everything that has files in it.
+    _folder: Option<TempDir>,
+}
+
+impl World {
+    /// Starts one.
+    pub async fn start(store: Store, tenant: Tenant) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let path = folder.path().to_owned();
+        Self::start_in(path, Some(folder), store, tenant).await
+    }
+
+    /// Starts one whose files are in `folder`, which the caller keeps.
+    pub async fn start_at(folder: &Path, store: Store, tenant: Tenant) -> Self {
+        Self::start_in(folder.to_owned(), None, store, tenant).await
+    }
+
+    async fn start_in(folder: PathBuf, kept: Option<TempDir>, store: Store, tenant: Tenant) -> Self {
+        let redis = match store {
+            Store::Sqlite => None,
+            Store::Redis => Some(RedisServer::start(RedisServerOptions::default())),
+        };
+        let clock = Arc::new(ManualClock::new(BEGINNING));
+        let server = Server::start(&tenant.toml(&places(&folder, redis.as_ref())), clock.clone()).await;
+        let http = Http::new(format!("http://{}", server.http())).await;
+        Self { folder, clock, redis, tenant, server: Some(server), http, _folder: kept }
+    }
+
+    /// Stops the server and starts it again, on the same stores and at the same time.
+    pub async fn restart(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop().await;
+        }
+        let places = places(&self.folder, self.redis.as_ref());
+        let server = Server::start(&self.tenant.toml(&places), self.clock.clone()).await;
+        self.http = Http::new(format!("http://{}", server.http())).await;
+        self.server = Some(server);
+    }
+
+    /// The server.
+    pub fn server(&self) -> &Server {
+        self.server.as_ref().expect("the server runs")
+    }
+
+    /// The use cases, as the operator's commands reach them.
+    pub fn app(&self) -> &Arc<App> {
+        self.server().app()
+    }
+
+    /// The API over `transport`.
+    pub fn api(&self, transport: Transport) -> Api {
+        Api::new(transport, self.http.clone(), Grpc::new(self.server().grpc()))
+    }
+
+    /// The HTTP client.
+    pub fn http(&self) -> &Http {
+        &self.http
+    }
+
+    /// The OpenAPI document.
+    pub fn document(&self) -> &OpenApi {
+        self.http.document()
+    }
+
+    /// The metrics now.
+    pub async fn metrics(&self) -> Metrics {
+        Metrics::read(self.server().ops()).await
+    }
+
+    /// The Redis of this world.
+    pub fn redis(&mut self) -> &mut RedisServer {
+        self.redis.as_mut().expect("this world has a Redis")
+    }
+
+    /// The address of Redis, if this world has one.
+    pub fn redis_url(&self) -> Option<String> {
+        self.redis.as_ref().map(RedisServer::url)
+    }
+
+    /// The SQLite file.
+    pub fn database(&self) -> PathBuf {
+        self.folder.join("countersign.db")
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        use countersign_domain::port::clock::Clock as _;
+        self.clock.now()
+    }
+
+    /// Moves time forward.
+    pub fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// Moves time forward by milliseconds.
+    pub fn advance_millis(&self, millis: u64) {
+        self.clock.advance(Duration::from_millis(millis));
+    }
+
+    /// Moves time to `now`.
+    pub fn set_time(&self, now: Timestamp) {
+        self.clock.set(now);
+    }
+}
+
+fn places(folder: &Path, redis: Option<&RedisServer>) -> String {
+    let database = folder.join("countersign.db");
+    let sessions = redis.map(|redis| format!("session_url = '{}'\n", redis.url())).unwrap_or_default();
+    format!(
+        "[grpc]\nlisten = '127.0.0.1:0'\n[http]\nlisten = '127.0.0.1:0'\n[https]\nenabled = false\n\
+         [ops]\nlisten = '127.0.0.1:0'\n[storage]\nurl = 'sqlite:{}'\n{sessions}[keys]\nkek = '{KEK}'\n",
+        database.display()
+    )
+}
