@@ -1,0 +1,257 @@
+//! Reasons to OAuth errors: the one place where HTTP status, `error` and `error_description` are decided.
+//!
+//! Two tables: [`row`] for what the gRPC services refuse, [`Problem::row`] for what the gateway refuses by itself. Clients
+//! compare the texts byte for byte; never touch one without reading the HTTP contract. In a text, `{name}` stands for a
+//! value that comes with the refusal.
+
+mod problem;
+
+use std::{borrow::Cow, time::Duration};
+
+use countersign_proto::v1::ErrorReason;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+pub(crate) use self::problem::Problem;
+use crate::config::{ClientErrorStyle, NotEnrolledStyle};
+
+/// Where an error shows. The same reason reads differently in different places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// `/oauth/token` with a password.
+    PasswordGrant,
+    /// `/oauth/token` with a one-time password.
+    OtpGrant,
+    /// `/oauth/token` with a recovery code.
+    RecoveryCodeGrant,
+    /// `/mfa/challenge`.
+    Challenge,
+    /// `/mfa/associate` and `GET /mfa/authenticators`.
+    Authenticators,
+    /// `/mfa/authenticators/{id}`.
+    Authenticator,
+    /// `/userinfo`.
+    UserInfo,
+    /// Discovery and keys.
+    Open,
+}
+
+/// How the deployment words two of the errors.
+#[derive(Clone, Copy)]
+pub(crate) struct Style {
+    pub(crate) client: ClientErrorStyle,
+    pub(crate) not_enrolled: NotEnrolledStyle,
+}
+
+/// One error as a client sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) status: u16,
+    pub(crate) error: &'static str,
+    pub(crate) description: &'static str,
+}
+
+const fn is(status: u16, error: &'static str, description: &'static str) -> Row {
+    Row { status, error, description }
+}
+
+/// The table of refusals by the gRPC services.
+#[expect(clippy::too_many_lines, reason = "one table, read as one")]
+pub(crate) fn row(reason: ErrorReason, place: Place, style: Style) -> Row {
+    use ErrorReason as R;
+    use Place as P;
+    const BEARER_REFUSED: Row =
+        is(401, "invalid_grant", "The mfa_token provided is invalid. Try getting a new token.");
+    const NO_ACCESS: Row = is(401, "invalid_token", "The access token is invalid or has expired");
+
+    match (reason, place) {
+        (R::RequestMalformed, _) => is(400, "invalid_request", "{violation}"),
+        (R::ClientUnauthenticated, _) => match style.client {
+            ClientErrorStyle::AccessDenied => is(401, "access_denied", "Unauthorized"),
+            ClientErrorStyle::InvalidClient => is(401, "invalid_client", "Client authentication failed"),
+        },
+        (R::GrantNotAllowed, _) => {
+            is(403, "unauthorized_client", "Grant type '{grant_type}' not allowed for the client.")
+        }
+        (R::AudienceUnknown, _) => is(403, "access_denied", "Service not found: {audience}"),
+        (R::NoDefaultRealm, _) => {
+            is(500, "server_error", "Authorization server not configured with default connection.")
+        }
+        (R::CredentialsRejected, _) => is(403, "invalid_grant", "Wrong email or password."),
+        (R::AccountLocked, _) => is(
+            429,
+            "too_many_attempts",
+            "Your account has been blocked after multiple consecutive login attempts. We've sent you an email with \
+             instructions on how to unblock it.",
+        ),
+        (R::RateLimited, _) => {
+            is(429, "too_many_requests", "Rate limit exceeded. Please retry after some time.")
+        }
+        (R::UserBlocked, P::PasswordGrant) => is(403, "unauthorized", "user is blocked"),
+        (R::UserBlocked, P::OtpGrant | P::RecoveryCodeGrant | P::Challenge) => {
+            is(403, "invalid_grant", "user is blocked")
+        }
+        (R::UserBlocked, P::Authenticators | P::Authenticator | P::UserInfo | P::Open) => {
+            is(403, "access_denied", "user is blocked")
+        }
+        (
+            R::MfaTokenInvalid | R::AccessTokenInvalid,
+            P::PasswordGrant | P::OtpGrant | P::RecoveryCodeGrant | P::Challenge,
+        ) => is(403, "invalid_grant", "Malformed mfa_token"),
+        (R::MfaTokenInvalid | R::AccessTokenInvalid, P::Authenticators | P::Authenticator) => BEARER_REFUSED,
+        (R::MfaTokenInvalid | R::AccessTokenInvalid | R::MfaTokenExpired, P::UserInfo | P::Open) => NO_ACCESS,
+        (R::MfaTokenExpired, P::PasswordGrant | P::OtpGrant | P::RecoveryCodeGrant | P::Challenge) => {
+            is(403, "expired_token", "mfa_token is expired")
+        }
+        (R::MfaTokenExpired, P::Authenticators | P::Authenticator) => {
+            is(401, "expired_token", "mfa_token is expired")
+        }
+        (R::MfaTokenOfOtherClient, _) => is(400, "invalid_request", "mfa_token not issued to this client"),
+        (R::ProofRejected, P::RecoveryCodeGrant) => is(403, "invalid_grant", "MFA Authorization rejected."),
+        (R::ProofRejected, _) => is(403, "invalid_grant", "Invalid otp_code."),
+        (R::TooManyAttempts, _) => is(
+            429,
+            "too_many_attempts",
+            "Too many failed codes. Wait for some minutes before retrying.",
+        ),
+        (R::NotEnrolled, _) => match style.not_enrolled {
+            NotEnrolledStyle::UnsupportedChallengeType => {
+                is(401, "unsupported_challenge_type", "User is not enrolled with guardian")
+            }
+            NotEnrolledStyle::AssociationRequired => {
+                is(401, "association_required", "User is not enrolled with guardian")
+            }
+        },
+        (R::ChallengeTypeUnsupported, _) => is(
+            401,
+            "unsupported_challenge_type",
+            "User does not have any enrolled authenticator with the supported challenge type ({challenge_types})",
+        ),
+        (R::AuthenticatorNotFound, P::Authenticator) => is(404, "invalid_authenticator", "Authenticator not found"),
+        (R::AuthenticatorNotFound, _) => is(400, "invalid_authenticator", "Authenticator not found"),
+        (R::AlreadyEnrolled, _) => is(403, "access_denied", "User is already enrolled."),
+        (R::AuthenticatorLimitReached, _) => {
+            is(403, "access_denied", "The maximum number of authenticators is reached.")
+        }
+        (R::ScopeMissing, _) => is(403, "insufficient_scope", "The access token lacks the scope: {scope}"),
+        (R::StepUpRequired, _) => is(
+            401,
+            "insufficient_user_authentication",
+            "A token obtained with a second factor is required.",
+        ),
+        (R::StoreUnavailable | R::Overloaded, _) => {
+            is(503, "temporarily_unavailable", "The service is temporarily unavailable. Please retry.")
+        }
+        (R::Internal | R::Unspecified, _) => is(500, "server_error", "Internal server error"),
+    }
+}
+
+/// What `WWW-Authenticate` says with an error: never at `/oauth/token` and `/mfa/challenge`, where engines that see it stop
+/// reading the body.
+pub(crate) fn challenge_header(error: &str, place: Place) -> Option<&'static str> {
+    match (error, place) {
+        ("invalid_token", Place::UserInfo) => Some("Bearer error=\"invalid_token\""),
+        ("insufficient_scope", Place::UserInfo) => Some("Bearer error=\"insufficient_scope\""),
+        // RFC 9470, section 3.
+        ("insufficient_user_authentication", Place::Authenticators | Place::Authenticator) => {
+            Some("Bearer error=\"insufficient_user_authentication\"")
+        }
+        _ => None,
+    }
+}
+
+/// Why a request is not answered.
+pub(crate) enum Refusal {
+    /// By the gateway.
+    Problem(Problem),
+    /// By a gRPC service.
+    Service(Box<Refused>),
+}
+
+/// What came with a refusal of a gRPC service.
+pub(crate) struct Refused {
+    pub(crate) reason: ErrorReason,
+    /// Values for the texts, and the throttle's numbers.
+    pub(crate) metadata: std::collections::HashMap<String, String>,
+    /// What is wrong with the first wrong field.
+    pub(crate) violation: Option<String>,
+    /// When to come back.
+    pub(crate) retry_delay: Option<Duration>,
+}
+
+impl Refusal {
+    /// A refusal in a gRPC service's words.
+    pub(crate) fn reason(reason: ErrorReason) -> Self {
+        Self::Service(Box::new(Refused {
+            reason,
+            metadata: std::collections::HashMap::new(),
+            violation: None,
+            retry_delay: None,
+        }))
+    }
+
+    /// The name of the reason, for the log.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Problem(problem) => problem.outcome(),
+            Self::Service(refused) => refused.reason.as_str_name(),
+        }
+    }
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<tonic::Status> for Refusal {
+    fn from(status: tonic::Status) -> Self {
+        let details = status.get_error_details();
+        let info = details.error_info().filter(|info| info.domain == "countersign");
+        let Some(reason) = info.and_then(|info| ErrorReason::from_str_name(&info.reason)) else {
+            // Not ours: the transport, a deadline, or a layer before the service.
+            return Self::reason(match status.code() {
+                Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => ErrorReason::Overloaded,
+                _ => ErrorReason::Internal,
+            });
+        };
+        let violation = details.bad_request().and_then(|bad| bad.field_violations.first());
+        Self::Service(Box::new(Refused {
+            reason,
+            metadata: info.map(|info| info.metadata.clone()).unwrap_or_default(),
+            violation: violation.map(|violation| violation.description.clone()),
+            retry_delay: details.retry_info().and_then(|info| info.retry_delay),
+        }))
+    }
+}
+
+/// Puts values in the place of `{name}`. Values are cut and kept to what RFC 6749, section 5.2 allows in a description.
+pub(crate) fn fill<'v>(text: &'static str, value: impl Fn(&str) -> Option<&'v str>) -> Cow<'static, str> {
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some((before, name, after)) = next_placeholder(rest) {
+        filled.push_str(before);
+        filled.extend(printable(value(name).unwrap_or_default()));
+        rest = after;
+    }
+    if filled.is_empty() && rest.len() == text.len() {
+        return Cow::Borrowed(text);
+    }
+    filled.push_str(rest);
+    Cow::Owned(filled)
+}
+
+fn next_placeholder(text: &'static str) -> Option<(&'static str, &'static str, &'static str)> {
+    let (before, rest) = text.split_once('{')?;
+    let (name, after) = rest.split_once('}')?;
+    Some((before, name, after))
+}
+
+fn printable(value: &str) -> impl Iterator<Item = char> {
+    let fits = |character: &char| matches!(character, ' '..='~') && !matches!(character, '"' | '\\');
+    value.chars().filter(fits).take(200)
+}
+
+#[cfg(test)]
+mod tests;

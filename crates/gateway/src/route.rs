@@ -1,0 +1,8 @@
+//! One file per route.
+
+pub(crate) mod mfa_associate;
+pub(crate) mod mfa_authenticators;
+pub(crate) mod mfa_challenge;
+pub(crate) mod oauth_token;
+pub(crate) mod userinfo;
+pub(crate) mod well_known;

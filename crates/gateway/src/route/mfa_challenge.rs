@@ -1,0 +1,67 @@
+//! `POST /mfa/challenge`: which second factor is to be proven.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
+use countersign_proto::v1::{CreateChallengeRequest, ErrorReason, create_challenge_response::Challenge};
+use http::StatusCode;
+
+use crate::{
+    body,
+    call::{end_user, outgoing},
+    credentials,
+    oauth_error::{Place, Refusal},
+    params::{Name, Params},
+    reply::{ClientId, Kind, json},
+    router::Gateway,
+    shape,
+    transport::Transport,
+};
+
+/// Handles the route.
+pub(crate) async fn handle<T: Transport>(State(gateway): State<Arc<Gateway<T>>>, request: Request) -> Response {
+    let mut client_id = None;
+    let result = challenge(&gateway, request, &mut client_id).await;
+    let mut response = gateway.answer(Place::Challenge, result);
+    if let Some(client_id) = client_id {
+        response.extensions_mut().insert(client_id);
+    }
+    response
+}
+
+async fn challenge<T: Transport>(
+    gateway: &Gateway<T>,
+    request: Request,
+    client_id: &mut Option<ClientId>,
+) -> Result<Response, Refusal> {
+    let (request, body) = request.into_parts();
+    let body = body::read(&gateway.config, &request.headers, body).await?;
+    let params = Params::parse(&request.headers, &body)?;
+    let client = credentials::client(&request.headers, &params);
+    if let Ok(client) = &client {
+        *client_id = Some(ClientId(client.client_id.clone()));
+    }
+    let mfa_token = params.required(Name::MfaToken)?;
+    let types = params.text(Name::ChallengeType)?.unwrap_or_default();
+    let message = CreateChallengeRequest {
+        client: Some(client?),
+        mfa_token,
+        challenge_types: types.split_whitespace().map(str::to_owned).collect(),
+        authenticator_id: params.text_or_empty(Name::AuthenticatorId)?,
+        oob_channel: params.text_or_empty(Name::OobChannel)?,
+        end_user: Some(end_user(&gateway.config, &request)),
+    };
+    let answer = gateway.challenges().create_challenge(outgoing(&gateway.config, &request, message)).await?;
+    let answer = answer.into_inner();
+    match answer.challenge {
+        Some(Challenge::Otp(_)) => {
+            let body = shape::Challenge { challenge_type: "otp", authenticator_id: &answer.authenticator_id };
+            Ok(json(Kind::Api, StatusCode::OK, &body))
+        }
+        // A challenge newer than this gateway.
+        None => Err(Refusal::reason(ErrorReason::Internal)),
+    }
+}

@@ -1,0 +1,134 @@
+//! `POST /oauth/token`: one grant, one answer.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
+use countersign_proto::v1::{
+    IssueTokenRequest, MfaRequired, OtpGrant, PasswordGrant, RecoveryCodeGrant, TokenSet, issue_token_request::Grant,
+    issue_token_response::Outcome as Issued,
+};
+use http::StatusCode;
+
+use crate::{
+    body,
+    call::{end_user, outgoing},
+    credentials,
+    oauth_error::{Place, Problem, Refusal},
+    params::{Name, Params},
+    reply::{ClientId, Kind, Outcome, json},
+    router::Gateway,
+    shape,
+    transport::Transport,
+};
+
+/// The grant types, as clients spell them and discovery lists them.
+pub(crate) const GRANT_TYPES: [&str; 4] = [PASSWORD, PASSWORD_REALM, MFA_OTP, MFA_RECOVERY_CODE];
+const PASSWORD: &str = "password";
+const PASSWORD_REALM: &str = "http://auth0.com/oauth/grant-type/password-realm";
+const MFA_OTP: &str = "http://auth0.com/oauth/grant-type/mfa-otp";
+const MFA_RECOVERY_CODE: &str = "http://auth0.com/oauth/grant-type/mfa-recovery-code";
+
+/// Handles the route.
+pub(crate) async fn handle<T: Transport>(State(gateway): State<Arc<Gateway<T>>>, request: Request) -> Response {
+    let mut place = Place::PasswordGrant;
+    let mut client_id = None;
+    let result = issue(&gateway, request, &mut place, &mut client_id).await;
+    let mut response = gateway.answer(place, result);
+    if let Some(client_id) = client_id {
+        response.extensions_mut().insert(client_id);
+    }
+    response
+}
+
+async fn issue<T: Transport>(
+    gateway: &Gateway<T>,
+    request: Request,
+    place: &mut Place,
+    client_id: &mut Option<ClientId>,
+) -> Result<Response, Refusal> {
+    let (request, body) = request.into_parts();
+    let body = body::read(&gateway.config, &request.headers, body).await?;
+    let params = Params::parse(&request.headers, &body)?;
+    let client = credentials::client(&request.headers, &params);
+    if let Ok(client) = &client {
+        *client_id = Some(ClientId(client.client_id.clone()));
+    }
+    let grant = grant(&params, place)?;
+    let message = IssueTokenRequest {
+        client: Some(client?),
+        grant: Some(grant),
+        // `resource` is the newer name (RFC 8707) of the same thing.
+        audience: match params.text(Name::Audience)? {
+            Some(audience) => audience.to_owned(),
+            None => params.text_or_empty(Name::Resource)?,
+        },
+        scopes: params.text(Name::Scope)?.unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
+        end_user: Some(end_user(&gateway.config, &request)),
+    };
+    let answer = gateway.tokens().issue_token(outgoing(&gateway.config, &request, message)).await?;
+    match answer.into_inner().outcome {
+        Some(Issued::Tokens(tokens)) => Ok(issued(&tokens)),
+        Some(Issued::MfaRequired(required)) => Ok(mfa_required(&required)),
+        // An outcome newer than this gateway.
+        None => Err(Refusal::reason(countersign_proto::v1::ErrorReason::Internal)),
+    }
+}
+
+/// The table of grant types. A new grant is one more row.
+fn grant(params: &Params<'_>, place: &mut Place) -> Result<Grant, Problem> {
+    let grant_type = params.text(Name::GrantType)?.ok_or(Problem::MissingParameter("grant_type"))?;
+    Ok(match grant_type {
+        PASSWORD | PASSWORD_REALM => Grant::Password(PasswordGrant {
+            username: params.required(Name::Username)?,
+            password: params.required(Name::Password)?,
+            realm: if grant_type == PASSWORD_REALM {
+                params.required(Name::Realm)?
+            } else {
+                params.text_or_empty(Name::Realm)?
+            },
+            realm_required: grant_type == PASSWORD_REALM,
+        }),
+        MFA_OTP => {
+            *place = Place::OtpGrant;
+            Grant::Otp(OtpGrant { mfa_token: params.required(Name::MfaToken)?, otp: params.otp()? })
+        }
+        MFA_RECOVERY_CODE => {
+            *place = Place::RecoveryCodeGrant;
+            Grant::RecoveryCode(RecoveryCodeGrant {
+                mfa_token: params.required(Name::MfaToken)?,
+                recovery_code: params.required(Name::RecoveryCode)?,
+            })
+        }
+        other => return Err(Problem::UnsupportedGrantType(other.to_owned())),
+    })
+}
+
+fn issued(tokens: &TokenSet) -> Response {
+    let body = shape::Tokens {
+        access_token: &tokens.access_token,
+        id_token: &tokens.id_token,
+        scope: tokens.scopes_changed.then(|| tokens.scopes.join(" ")),
+        expires_in: tokens.lifetime.as_ref().map_or(0, |lifetime| lifetime.seconds),
+        token_type: "Bearer",
+        recovery_code: &tokens.recovery_code,
+    };
+    json(Kind::Token, StatusCode::OK, &body)
+}
+
+fn mfa_required(required: &MfaRequired) -> Response {
+    let body = shape::MfaRequired {
+        error: "mfa_required",
+        error_description: "Multifactor authentication required",
+        mfa_token: &required.mfa_token,
+        mfa_requirements: required.requirements_published.then(|| shape::MfaRequirements {
+            challenge: shape::Requirement::list(required.challenge()),
+            enroll: shape::Requirement::list(required.enroll()),
+        }),
+    };
+    let mut response = json(Kind::Token, StatusCode::FORBIDDEN, &body);
+    response.extensions_mut().insert(Outcome { reason: Some("MFA_REQUIRED") });
+    response
+}

@@ -1,0 +1,219 @@
+//! The documented HTTP bodies. `openapi.json` describes each; a test holds the two together.
+
+use countersign_proto::v1::{Authenticator, AuthenticatorState, FactorType, authenticator::Factor};
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+/// An OAuth error (RFC 6749, section 5.2).
+#[derive(Serialize)]
+pub(crate) struct Error<'a> {
+    pub(crate) error: &'a str,
+    pub(crate) error_description: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error_uri: Option<&'a str>,
+}
+
+/// Tokens (RFC 6749, section 5.1).
+#[derive(Serialize)]
+pub(crate) struct Tokens<'a> {
+    pub(crate) access_token: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) id_token: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scope: Option<String>,
+    pub(crate) expires_in: i64,
+    pub(crate) token_type: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) recovery_code: &'a str,
+}
+
+/// The demand for a second factor.
+#[derive(Serialize)]
+pub(crate) struct MfaRequired<'a> {
+    pub(crate) error: &'static str,
+    pub(crate) error_description: &'static str,
+    pub(crate) mfa_token: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mfa_requirements: Option<MfaRequirements>,
+}
+
+/// Which factors would do.
+#[derive(Serialize)]
+pub(crate) struct MfaRequirements {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) challenge: Vec<Requirement>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) enroll: Vec<Requirement>,
+}
+
+/// One of them.
+#[derive(Serialize)]
+pub(crate) struct Requirement {
+    #[serde(rename = "type")]
+    pub(crate) kind: &'static str,
+}
+
+impl Requirement {
+    /// Every factor HTTP has a word for.
+    pub(crate) fn list(factors: impl Iterator<Item = FactorType>) -> Vec<Self> {
+        factors
+            .filter_map(|factor| match factor {
+                FactorType::Otp => Some(Self { kind: "otp" }),
+                FactorType::RecoveryCode => Some(Self { kind: "recovery-code" }),
+                FactorType::Unspecified => None,
+            })
+            .collect()
+    }
+}
+
+/// A challenge of an authenticator app.
+#[derive(Serialize)]
+pub(crate) struct Challenge<'a> {
+    pub(crate) challenge_type: &'static str,
+    pub(crate) authenticator_id: &'a str,
+}
+
+/// A pending authenticator app. There is no member `recovery_code`: one SDK takes any answer with it for something else.
+#[derive(Serialize)]
+pub(crate) struct Association<'a> {
+    pub(crate) authenticator_type: &'static str,
+    pub(crate) secret: &'a str,
+    pub(crate) barcode_uri: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub(crate) recovery_codes: &'a [String],
+}
+
+/// An entry of the list of authenticators.
+#[derive(Serialize)]
+pub(crate) struct Entry<'a> {
+    id: &'a str,
+    authenticator_type: &'static str,
+    active: bool,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_auth: Option<Moment>,
+}
+
+impl<'a> Entry<'a> {
+    /// None for a kind HTTP has no word for.
+    pub(crate) fn of(authenticator: &'a Authenticator) -> Option<Self> {
+        let kind = match authenticator.factor.as_ref()? {
+            Factor::Otp(_) => "otp",
+            Factor::RecoveryCode(_) => "recovery-code",
+        };
+        Some(Self {
+            id: &authenticator.authenticator_id,
+            authenticator_type: kind,
+            active: authenticator.state() == AuthenticatorState::Active,
+            name: &authenticator.name,
+            kind,
+            created_at: authenticator.create_time.as_ref().map(Moment::of),
+            last_auth: authenticator.last_use_time.as_ref().map(Moment::of),
+        })
+    }
+}
+
+/// Who an access token is about (OpenID Connect Core, section 5.3), with `updated_at` as the text Auth0 makes of it.
+#[derive(Serialize)]
+pub(crate) struct UserInfo<'a> {
+    pub(crate) sub: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) nickname: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) given_name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) family_name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) picture: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) updated_at: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) email_verified: Option<bool>,
+}
+
+/// The discovery document (OpenID Connect Discovery 1.0, section 3; RFC 8414, section 2). It names only what exists; members
+/// that would be empty are left out, as RFC 8414, section 3.2 says.
+#[derive(Serialize)]
+pub(crate) struct Discovery<'a> {
+    pub(crate) issuer: &'a str,
+    pub(crate) token_endpoint: String,
+    pub(crate) userinfo_endpoint: String,
+    pub(crate) mfa_challenge_endpoint: String,
+    pub(crate) jwks_uri: String,
+    pub(crate) scopes_supported: &'a [String],
+    pub(crate) grant_types_supported: [&'static str; 4],
+    pub(crate) subject_types_supported: [&'static str; 1],
+    pub(crate) id_token_signing_alg_values_supported: &'a [String],
+    pub(crate) token_endpoint_auth_methods_supported: [&'static str; 3],
+    pub(crate) claims_supported: &'a [String],
+    pub(crate) request_uri_parameter_supported: bool,
+    pub(crate) request_parameter_supported: bool,
+}
+
+/// The public keys (RFC 7517, section 5).
+#[derive(Serialize)]
+pub(crate) struct KeySet<'a> {
+    pub(crate) keys: Vec<Key<'a>>,
+}
+
+/// One of them (RFC 7517, section 4; RFC 7518, section 6).
+#[derive(Serialize)]
+pub(crate) struct Key<'a> {
+    pub(crate) kty: &'static str,
+    #[serde(rename = "use")]
+    pub(crate) usage: &'static str,
+    pub(crate) alg: &'a str,
+    pub(crate) kid: &'a str,
+    #[serde(flatten)]
+    pub(crate) numbers: Numbers<'a>,
+}
+
+/// The key itself.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum Numbers<'a> {
+    /// RSA.
+    Rsa { n: &'a str, e: &'a str },
+    /// Elliptic curve.
+    Ec { crv: &'a str, x: &'a str, y: &'a str },
+}
+
+/// A time, written as `2023-06-14T21:36:26.399Z`.
+pub(crate) struct Moment(Timestamp);
+
+impl Moment {
+    pub(crate) fn of(timestamp: &prost_types::Timestamp) -> Self {
+        // Out of range means broken data; the epoch shows it and nothing falls over.
+        Self(Timestamp::new(timestamp.seconds, timestamp.nanos).unwrap_or(Timestamp::UNIX_EPOCH))
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:.3}", self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn times_have_milliseconds_and_a_z() {
+        let written = |seconds, nanos| {
+            serde_json::to_string(&Moment::of(&prost_types::Timestamp { seconds, nanos })).unwrap()
+        };
+        assert_eq!(written(1_686_778_586, 399_000_000), "\"2023-06-14T21:36:26.399Z\"");
+        assert_eq!(written(0, 0), "\"1970-01-01T00:00:00.000Z\"");
+    }
+}
