@@ -1,0 +1,218 @@
+//! Passwords by argon2id with a pepper, on threads of their own.
+
+mod memory;
+mod params;
+mod verifier;
+
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use aws_lc_rs::hmac;
+use countersign_domain::{
+    port::{
+        PortError,
+        entropy::Entropy,
+        password_hasher::{PasswordHasher, PasswordVerdict},
+    },
+    secret::Secret,
+    user::PasswordHash,
+};
+use subtle::ConstantTimeEq as _;
+use unicode_normalization::UnicodeNormalization as _;
+use zeroize::Zeroizing;
+
+use self::verifier::{Recipe, Verifier, parse_phc};
+pub use self::{
+    memory::{HashMemory, argon2id_raw},
+    params::{HashParams, HashParamsError},
+};
+use crate::{
+    master_key::MasterKey,
+    pool::{PoolOptions, WorkPool, available_cores},
+};
+
+/// The salt of hashes for accounts that do not exist. Nothing is ever compared with what comes out.
+const DUMMY_SALT: [u8; 16] = *b"nobody is called";
+
+/// A key over all password hashes that is not in the database: without it, a stolen copy cannot be guessed at.
+#[derive(Clone)]
+pub struct Pepper {
+    id: [u8; 8],
+    key: hmac::Key,
+}
+
+impl Pepper {
+    /// Derives the pepper and the id that is stored beside each hash.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError::Unavailable`] if the cryptographic library refuses.
+    pub fn derive(master: &MasterKey) -> Result<Self, PortError> {
+        Ok(Self {
+            id: master.derive_id("countersign password pepper id v1")?,
+            key: master.derive_hmac("countersign password pepper v1")?,
+        })
+    }
+
+    fn mac(&self, output: &[u8]) -> [u8; 32] {
+        let mut mac = [0; 32];
+        for (byte, computed) in mac.iter_mut().zip(hmac::sign(&self.key, output).as_ref()) {
+            *byte = *computed;
+        }
+        mac
+    }
+}
+
+impl fmt::Debug for Pepper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pepper")
+    }
+}
+
+/// How the hasher works.
+#[derive(Clone, Debug)]
+pub struct HasherOptions {
+    /// How many hashes run at a time; each needs the memory of `params`.
+    pub threads: NonZeroUsize,
+    /// How many may wait beyond those.
+    pub queue: usize,
+    /// How long one may wait.
+    pub max_wait: Duration,
+    /// The cost of new hashes. Stored ones keep theirs.
+    pub params: HashParams,
+    /// The key over all hashes.
+    pub pepper: Pepper,
+}
+
+impl HasherOptions {
+    /// As many threads as cores, two waiting for each, half a second of patience, and the default cost.
+    pub fn new(pepper: Pepper) -> Self {
+        let threads = available_cores();
+        Self {
+            threads,
+            queue: threads.get().saturating_mul(2),
+            max_wait: Duration::from_millis(500),
+            params: HashParams::DEFAULT,
+            pepper,
+        }
+    }
+}
+
+/// Argon2id version 1.3, then HMAC-SHA-256 with the pepper.
+///
+/// Passwords are taken in Unicode's composed form (NFC), whole: nothing is cut off. A hash that was imported costs what its
+/// maker chose, so the time of a check can tell it from one of ours; it cannot tell whether an account exists among ours.
+pub struct Argon2Hasher {
+    pool: WorkPool<HashMemory>,
+    params: HashParams,
+    pepper: Pepper,
+    entropy: Arc<dyn Entropy>,
+    hashes_run: Arc<AtomicU64>,
+}
+
+impl Argon2Hasher {
+    /// Starts the threads. Salts come from `entropy`.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError::Unavailable`] if the system gives no thread.
+    pub fn new(options: HasherOptions, entropy: Arc<dyn Entropy>) -> Result<Self, PortError> {
+        let HasherOptions { threads, queue, max_wait, params, pepper } = options;
+        let pool = WorkPool::start(PoolOptions { name: "argon2", threads, queue, max_wait })?;
+        Ok(Self { pool, params, pepper, entropy, hashes_run: Arc::default() })
+    }
+
+    /// How many times argon2 has run.
+    pub fn hashes_run(&self) -> u64 {
+        self.hashes_run.load(Ordering::Relaxed)
+    }
+
+    /// How many callers wait for a thread.
+    pub fn waiting(&self) -> usize {
+        self.pool.waiting()
+    }
+
+    /// The peppered hash of `password`, computed on the pool.
+    async fn compute(&self, recipe: Recipe, password: Secret<String>) -> Result<[u8; 32], PortError> {
+        let (pepper, usual, hashes_run) = (self.pepper.clone(), self.params, Arc::clone(&self.hashes_run));
+        self.pool
+            .run(move |memory| {
+                let mut output = Zeroizing::new(vec![0; recipe.output_bytes]);
+                let password = composed(&password);
+                argon2id_raw(memory, recipe.params, password.as_bytes(), &recipe.salt, &mut output)?;
+                memory.trim(usual);
+                hashes_run.fetch_add(1, Ordering::Relaxed);
+                Ok(pepper.mac(&output))
+            })
+            .await?
+    }
+}
+
+#[async_trait]
+impl PasswordHasher for Argon2Hasher {
+    async fn verify(
+        &self,
+        stored: Option<PasswordHash>,
+        password: Secret<String>,
+    ) -> Result<PasswordVerdict, PortError> {
+        let known = stored.is_some();
+        let expected = match stored {
+            Some(stored) => Verifier::parse(stored.as_str()).ok_or_else(|| corrupt("the verifier does not parse"))?,
+            None => Verifier { pepper_id: self.pepper.id, recipe: Recipe::new(self.params, &DUMMY_SALT), mac: [0; 32] },
+        };
+        if expected.pepper_id != self.pepper.id {
+            return Err(corrupt("the verifier was made with another pepper"));
+        }
+        let mac = self.compute(expected.recipe, password).await?;
+        let equal = bool::from(mac.ct_eq(&expected.mac));
+        Ok(if known && equal { PasswordVerdict::Right } else { PasswordVerdict::Wrong })
+    }
+
+    async fn hash(&self, password: Secret<String>) -> Result<PasswordHash, PortError> {
+        let mut salt = [0; 16];
+        self.entropy.fill(&mut salt)?;
+        let recipe = Recipe::new(self.params, &salt);
+        let mac = self.compute(recipe.clone(), password).await?;
+        Ok(PasswordHash::new(Verifier { pepper_id: self.pepper.id, recipe, mac }.to_string()))
+    }
+
+    fn import(&self, phc: &Secret<String>) -> Result<PasswordHash, PortError> {
+        let (recipe, output) = parse_phc(phc.expose()).ok_or_else(|| corrupt("not an argon2id PHC string"))?;
+        let output = Zeroizing::new(output);
+        if !recipe.params.is_strong_enough() {
+            return Err(corrupt("the hash is weaker than OWASP ASVS 5.0 allows"));
+        }
+        let mac = self.pepper.mac(&output);
+        Ok(PasswordHash::new(Verifier { pepper_id: self.pepper.id, recipe, mac }.to_string()))
+    }
+}
+
+impl fmt::Debug for Argon2Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Argon2Hasher").field("params", &self.params).finish_non_exhaustive()
+    }
+}
+
+fn corrupt(why: &'static str) -> PortError {
+    PortError::Corrupt(why.into())
+}
+
+/// `password` in NFC, so that it does not matter how a keyboard composes its accents.
+fn composed(password: &Secret<String>) -> Zeroizing<String> {
+    // NFC makes UTF-8 at most three times as long; room for that leaves no copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(password.expose().len().saturating_mul(3)));
+    text.extend(password.expose().nfc());
+    text
+}
+
+#[cfg(test)]
+#[path = "password/tests.rs"]
+mod tests;

@@ -1,0 +1,271 @@
+//! A few threads for work that would hold up the async runtime, with a short line before them.
+
+mod queue;
+
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use countersign_domain::port::PortError;
+
+use self::queue::{Pending, Queue};
+
+/// How long an idle thread keeps its state.
+const KEEP_WARM: Duration = Duration::from_secs(10);
+
+/// How a pool is built.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolOptions {
+    /// What its threads are called, and what an outage names.
+    pub name: &'static str,
+    /// How many threads.
+    pub threads: NonZeroUsize,
+    /// How many jobs may wait when every thread is busy.
+    pub queue: usize,
+    /// A job that waited longer when a thread takes it is not run.
+    pub max_wait: Duration,
+}
+
+/// As many as the machine, or its cgroup, lends us; at least one.
+pub fn available_cores() -> NonZeroUsize {
+    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Threads that each own a reusable `S`, made when first needed and dropped after ten idle seconds.
+///
+/// Dropping the pool lets running jobs finish and forgets those that wait.
+pub struct WorkPool<S> {
+    shared: Arc<Shared<S>>,
+    name: &'static str,
+}
+
+struct Shared<S> {
+    line: Mutex<Line<S>>,
+    arrived: Condvar,
+}
+
+struct Line<S> {
+    queue: Queue<S>,
+    idle: usize,
+    closed: bool,
+}
+
+impl<S> Shared<S> {
+    fn line(&self) -> MutexGuard<'_, Line<S>> {
+        // Jobs run outside the lock, so a panic cannot leave the line half changed.
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Default + 'static> WorkPool<S> {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError::Unavailable`] if the system gives no thread.
+    pub fn start(options: PoolOptions) -> Result<Self, PortError> {
+        let PoolOptions { name, threads, queue, max_wait } = options;
+        let line = Line { queue: Queue::new(queue, max_wait), idle: threads.get(), closed: false };
+        let pool = Self { shared: Arc::new(Shared { line: Mutex::new(line), arrived: Condvar::new() }), name };
+        for _ in 0..threads.get() {
+            let shared = Arc::clone(&pool.shared);
+            thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(move || serve(&shared))
+                .map_err(|error| PortError::Unavailable(name, Box::new(error)))?;
+        }
+        Ok(pool)
+    }
+
+    /// Runs `work` on one of the threads. If the returned future is dropped before a thread has taken the work, it is not done.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError::Overloaded`], at once if the queue is full, later if the wait was too long; in both cases `work` has not
+    /// run. [`PortError::Unavailable`] if `work` panicked.
+    pub async fn run<T, F>(&self, work: F) -> Result<T, PortError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut S) -> T + Send + 'static,
+    {
+        let (job, answer) = Pending::new(work);
+        {
+            let mut line = self.shared.line();
+            let idle = line.idle;
+            if !line.queue.push(Box::new(job), idle, Instant::now()) {
+                return Err(PortError::Overloaded);
+            }
+        }
+        self.shared.arrived.notify_one();
+        answer.await.unwrap_or_else(|gone| Err(PortError::Unavailable(self.name, Box::new(gone))))
+    }
+}
+
+impl<S> WorkPool<S> {
+    /// How many jobs wait for a thread.
+    pub fn waiting(&self) -> usize {
+        self.shared.line().queue.len()
+    }
+}
+
+impl<S> Drop for WorkPool<S> {
+    fn drop(&mut self) {
+        let mut line = self.shared.line();
+        line.closed = true;
+        line.queue.clear();
+        drop(line);
+        self.shared.arrived.notify_all();
+    }
+}
+
+impl<S> fmt::Debug for WorkPool<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkPool").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The life of one thread.
+fn serve<S: Default>(shared: &Shared<S>) {
+    let mut state: Option<S> = None;
+    let mut line = shared.line();
+    while !line.closed {
+        let Some(job) = line.queue.take(Instant::now()) else {
+            line = wait(shared, line, &mut state);
+            continue;
+        };
+        line.idle = line.idle.saturating_sub(1);
+        drop(line);
+        let warm = state.get_or_insert_with(S::default);
+        if catch_unwind(AssertUnwindSafe(|| job.run(warm))).is_err() {
+            // The panic hook has told the log; what the job left behind is not to be trusted.
+            state = None;
+        }
+        line = shared.line();
+        line.idle += 1;
+    }
+}
+
+/// Waits for a job to arrive. A thread with nothing to drop waits without waking up in between.
+fn wait<'a, S>(shared: &Shared<S>, line: MutexGuard<'a, Line<S>>, state: &mut Option<S>) -> MutexGuard<'a, Line<S>> {
+    if state.is_none() {
+        return shared.arrived.wait(line).unwrap_or_else(PoisonError::into_inner);
+    }
+    let (line, waited) = shared.arrived.wait_timeout(line, KEEP_WARM).unwrap_or_else(PoisonError::into_inner);
+    if waited.timed_out() {
+        *state = None;
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use std::{
+        future::Future,
+        pin::pin,
+        sync::mpsc,
+        task::{Context, Poll, Waker},
+    };
+
+    use super::*;
+
+    fn pool(threads: usize, queue: usize) -> WorkPool<u32> {
+        let threads = NonZeroUsize::new(threads).unwrap();
+        WorkPool::start(PoolOptions { name: "test", threads, queue, max_wait: Duration::from_secs(60) }).unwrap()
+    }
+
+    /// Occupies the only thread until the returned sender is dropped.
+    fn occupy(pool: &Arc<WorkPool<u32>>) -> (mpsc::Sender<()>, tokio::task::JoinHandle<Result<(), PortError>>) {
+        let (release, gate) = mpsc::channel::<()>();
+        let (entered, inside) = mpsc::channel();
+        let worker = Arc::clone(pool);
+        let task = tokio::spawn(async move {
+            worker
+                .run(move |_| {
+                    entered.send(()).unwrap();
+                    assert!(gate.recv().is_err());
+                })
+                .await
+        });
+        inside.recv().unwrap();
+        (release, task)
+    }
+
+    fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[tokio::test]
+    async fn answers_and_keeps_the_state_of_its_thread() {
+        let pool = pool(1, 4);
+        for expected in 1..=3 {
+            let count = pool
+                .run(|count| {
+                    *count += 1;
+                    *count
+                })
+                .await
+                .unwrap();
+            assert_eq!(count, expected);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_full_queue_sheds_at_once_and_the_rest_is_served() {
+        let pool = Arc::new(pool(1, 2));
+        let (release, busy) = occupy(&pool);
+        let mut one = pin!(pool.run(|_| 1));
+        let mut two = pin!(pool.run(|_| 2));
+        assert!(poll_once(one.as_mut()).is_pending());
+        assert!(poll_once(two.as_mut()).is_pending());
+        assert_eq!(pool.waiting(), 2);
+        assert!(matches!(poll_once(pin!(pool.run(|_| 3))), Poll::Ready(Err(PortError::Overloaded))));
+        drop(release);
+        assert_eq!((one.await.unwrap(), two.await.unwrap()), (1, 2));
+        busy.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_job_whose_caller_left_is_not_run() {
+        let pool = Arc::new(pool(1, 2));
+        let (release, busy) = occupy(&pool);
+        {
+            let mut left = pin!(pool.run(|_| panic!("nobody waits for this")));
+            assert!(poll_once(left.as_mut()).is_pending());
+        }
+        drop(release);
+        // The state would be gone had the panic happened.
+        assert_eq!(pool.run(|count| *count).await.unwrap(), 0);
+        assert_eq!(pool.waiting(), 0);
+        busy.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn survives_a_panic_with_fresh_state() {
+        let pool = pool(1, 2);
+        pool.run(|count| *count = 7).await.unwrap();
+        let lost = pool.run(|_| panic!("on purpose")).await;
+        assert!(matches!(lost, Err::<(), _>(PortError::Unavailable("test", _))));
+        assert_eq!(pool.run(|count| *count).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn serves_with_no_queue_while_a_thread_is_idle() {
+        assert_eq!(pool(1, 0).run(|_| 5).await.unwrap(), 5);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_dropped_pool_ends_its_threads() {
+        let pool = pool(2, 2);
+        let shared = Arc::downgrade(&pool.shared);
+        drop(pool);
+        while shared.strong_count() > 0 {
+            thread::yield_now();
+        }
+    }
+}

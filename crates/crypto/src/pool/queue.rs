@@ -1,0 +1,174 @@
+//! Who waits for a thread, and who has waited too long. It holds no thread and asks no clock.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use countersign_domain::port::PortError;
+use tokio::sync::oneshot;
+
+/// Work together with the caller who waits for it.
+pub(super) trait Job<S>: Send {
+    /// Whether the caller has gone away.
+    fn abandoned(&self) -> bool;
+    /// Does the work and answers.
+    fn run(self: Box<Self>, state: &mut S);
+    /// Answers [`PortError::Overloaded`] without doing the work.
+    fn shed(self: Box<Self>);
+}
+
+/// The one kind of job there is.
+pub(super) struct Pending<F, T> {
+    work: F,
+    answer: oneshot::Sender<Result<T, PortError>>,
+}
+
+impl<F, T> Pending<F, T> {
+    pub(super) fn new(work: F) -> (Self, oneshot::Receiver<Result<T, PortError>>) {
+        let (answer, receiver) = oneshot::channel();
+        (Self { work, answer }, receiver)
+    }
+}
+
+impl<S, T: Send, F: FnOnce(&mut S) -> T + Send> Job<S> for Pending<F, T> {
+    fn abandoned(&self) -> bool {
+        self.answer.is_closed()
+    }
+
+    fn run(self: Box<Self>, state: &mut S) {
+        let Self { work, answer } = *self;
+        // A caller who left while the work ran misses nothing.
+        drop(answer.send(Ok(work(state))));
+    }
+
+    fn shed(self: Box<Self>) {
+        drop(self.answer.send(Err(PortError::Overloaded)));
+    }
+}
+
+/// A bounded line of jobs, first come, first served.
+pub(super) struct Queue<S> {
+    waiting: VecDeque<(Instant, Box<dyn Job<S>>)>,
+    capacity: usize,
+    max_wait: Duration,
+}
+
+impl<S> Queue<S> {
+    pub(super) fn new(capacity: usize, max_wait: Duration) -> Self {
+        Self { waiting: VecDeque::with_capacity(capacity), capacity, max_wait }
+    }
+
+    /// Lines `job` up at `now`; false if no seat is free. `idle` threads about to take a job are seats too.
+    pub(super) fn push(&mut self, job: Box<dyn Job<S>>, idle: usize, now: Instant) -> bool {
+        let seats = self.capacity.saturating_add(idle);
+        if self.waiting.len() >= seats {
+            // Only now, because it costs a walk: callers who hung up must not keep others out.
+            self.waiting.retain(|(_, job)| !job.abandoned());
+        }
+        if self.waiting.len() >= seats {
+            return false;
+        }
+        self.waiting.push_back((now, job));
+        true
+    }
+
+    /// The next job that is worth doing at `now`. Jobs nobody waits for vanish, jobs that waited too long are shed.
+    pub(super) fn take(&mut self, now: Instant) -> Option<Box<dyn Job<S>>> {
+        while let Some((since, job)) = self.waiting.pop_front() {
+            if job.abandoned() {
+                continue;
+            }
+            if now.saturating_duration_since(since) > self.max_wait {
+                job.shed();
+                continue;
+            }
+            return Some(job);
+        }
+        None
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    type Answer = oneshot::Receiver<Result<u32, PortError>>;
+
+    const MAX_WAIT: Duration = Duration::from_millis(500);
+
+    fn queue(capacity: usize) -> Queue<u32> {
+        Queue::new(capacity, MAX_WAIT)
+    }
+
+    fn job(value: u32) -> (Box<dyn Job<u32>>, Answer) {
+        let (job, answer) = Pending::new(move |state: &mut u32| {
+            *state += 1;
+            value
+        });
+        (Box::new(job), answer)
+    }
+
+    #[test]
+    fn takes_jobs_in_order() {
+        let (mut queue, now, mut state) = (queue(2), Instant::now(), 0);
+        let ((one, mut first), (two, mut second)) = (job(1), job(2));
+        assert!(queue.push(one, 0, now));
+        assert!(queue.push(two, 0, now));
+        queue.take(now).unwrap().run(&mut state);
+        assert_eq!(first.try_recv().unwrap().unwrap(), 1);
+        queue.take(now).unwrap().run(&mut state);
+        assert_eq!(second.try_recv().unwrap().unwrap(), 2);
+        assert!(queue.take(now).is_none());
+        assert_eq!(state, 2);
+    }
+
+    #[test]
+    fn sheds_a_job_that_waited_longer_than_allowed_and_not_a_moment_earlier() {
+        let (mut queue, start) = (queue(2), Instant::now());
+        let ((early, _kept), (late, mut shed)) = (job(1), job(2));
+        queue.push(early, 0, start);
+        assert!(queue.take(start + MAX_WAIT).is_some());
+        queue.push(late, 0, start);
+        assert!(queue.take(start + MAX_WAIT + Duration::from_nanos(1)).is_none());
+        assert!(matches!(shed.try_recv().unwrap(), Err(PortError::Overloaded)));
+    }
+
+    #[test]
+    fn refuses_when_all_seats_are_taken() {
+        let (mut queue, now) = (queue(1), Instant::now());
+        let jobs: Vec<_> = (0..4).map(job).collect();
+        let mut answers = Vec::new();
+        let mut taken = Vec::new();
+        for (at, (job, answer)) in jobs.into_iter().enumerate() {
+            // Two threads are idle for the first three jobs.
+            taken.push(queue.push(job, if at < 3 { 2 } else { 0 }, now));
+            answers.push(answer);
+        }
+        assert_eq!(taken, [true, true, true, false]);
+    }
+
+    #[test]
+    fn callers_who_left_give_up_their_seat_and_are_never_served() {
+        let (mut queue, now) = (queue(1), Instant::now());
+        let ((gone, answer), (next, _kept)) = (job(1), job(2));
+        assert!(queue.push(gone, 0, now));
+        drop(answer);
+        assert!(queue.push(next, 0, now));
+        assert_eq!(queue.len(), 1);
+
+        let (mut queue, (gone, answer)) = (self::queue(1), job(1));
+        queue.push(gone, 0, now);
+        drop(answer);
+        assert!(queue.take(now).is_none());
+    }
+}
