@@ -96,6 +96,7 @@ impl Telemetry {
                 .with_location(false)
                 .with_threads(false)
                 .with_target(false)
+                .with_tracked_inactivity(false)
                 // The request line says what its span says.
                 .with_filter(
                     Targets::new()

@@ -6,11 +6,11 @@ use std::{
 };
 
 use http::HeaderMap;
-use opentelemetry::trace::TraceContextExt as _;
-use tracing::{
-    Level, Span,
-    field::{Empty, display},
+use opentelemetry::{
+    KeyValue,
+    trace::{Status, TraceContextExt as _},
 };
+use tracing::{Level, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::REQUEST_TARGET;
@@ -130,36 +130,39 @@ fn open_span(operation: Operation) -> Span {
         "request",
         otel.name = rpc_method,
         otel.kind = "server",
-        otel.status_code = Empty,
         http.request.method = http_method,
-        http.route = Empty,
-        http.response.status_code = Empty,
         rpc.system = rpc_method.map(|_| "grpc"),
         rpc.method = rpc_method,
-        rpc.grpc.status_code = Empty,
-        reason = Empty,
-        factor = Empty,
-        outcome = Empty,
-        client.id = Empty,
     )
 }
 
+/// Tells the exported span how the request went. Straight to OpenTelemetry: a span's name cannot be changed through `tracing`
+/// once it has been looked at, and the route is known only now.
 fn close_span(span: &Span, operation: Operation, code: Code, level: Level, facts: &RequestFacts) {
-    if span.is_disabled() {
+    let context = span.context();
+    let exported = context.span();
+    if !exported.is_recording() {
         return;
     }
-    match code {
-        Code::Http(status) => span.record("http.response.status_code", status),
-        Code::Grpc(code) => span.record("rpc.grpc.status_code", code.number()),
-    };
+    exported.set_attribute(match code {
+        Code::Http(status) => KeyValue::new("http.response.status_code", i64::from(status)),
+        Code::Grpc(code) => KeyValue::new("rpc.grpc.status_code", i64::from(code.number())),
+    });
     if let Operation::Http(_, route) = operation {
-        span.record("http.route", route).record("otel.name", display(operation));
+        exported.update_name(operation.to_string());
+        exported.set_attribute(KeyValue::new("http.route", route));
     }
     if level == Level::ERROR {
-        span.record("otel.status_code", "ERROR");
+        exported.set_status(Status::error(facts.reason.unwrap_or_default()));
     }
-    span.record("reason", facts.reason).record("factor", facts.factor).record("outcome", facts.outcome);
-    span.record("client.id", facts.client_id.as_deref());
+    for (name, value) in [("reason", facts.reason), ("factor", facts.factor), ("outcome", facts.outcome)] {
+        if let Some(value) = value {
+            exported.set_attribute(KeyValue::new(name, value));
+        }
+    }
+    if let Some(client) = &facts.client_id {
+        exported.set_attribute(KeyValue::new("client.id", client.clone()));
+    }
 }
 
 fn write_line(
