@@ -1,1 +1,148 @@
-//! The contract every adapter must pass. One file a port; each case is one async function.
+//! The contract every adapter must pass: each MUST of the ports is a case, and what may happen once is raced for.
+//!
+//! A case is one async function over [`Stores`]. [`durable_contract!`](crate::durable_contract) and
+//! [`session_contract!`](crate::session_contract) make a test of each.
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_errors_doc,
+    clippy::indexing_slicing,
+    reason = "these are tests that live in the library so that other crates can run them"
+)]
+
+pub mod authenticators;
+pub mod keys;
+pub mod logins;
+pub mod races;
+pub mod records;
+pub mod sessions;
+pub mod throttles;
+pub mod users;
+
+use std::{any::Any, future::Future, sync::Arc};
+
+use tokio::sync::Barrier;
+
+use crate::open::Stores;
+
+/// Empty stores, and what must live as long as they do.
+pub struct Opened {
+    /// The stores; dropped first.
+    pub stores: Stores,
+    /// A folder, a server.
+    pub guard: Box<dyn Any + Send>,
+}
+
+/// What `contestants` callers get who start at the same moment.
+pub async fn race<T, F>(contestants: usize, make: impl Fn(usize) -> F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let barrier = Arc::new(Barrier::new(contestants));
+    let tasks: Vec<_> = (0..contestants)
+        .map(|n| {
+            let (barrier, contestant) = (Arc::clone(&barrier), make(n));
+            tokio::spawn(async move {
+                barrier.wait().await;
+                contestant.await
+            })
+        })
+        .collect();
+    let mut results = Vec::with_capacity(contestants);
+    for task in tasks {
+        results.push(task.await.unwrap());
+    }
+    results
+}
+
+/// Makes a test of each case of the durable ports. The argument is an `async fn() -> Opened`.
+#[macro_export]
+macro_rules! durable_contract {
+    ($open:path) => {
+        $crate::contract_cases! { $open;
+            users::names_are_unique_across_kinds,
+            users::names_compare_by_byte_within_a_realm,
+            users::a_taken_name_leaves_the_others_in,
+            users::what_was_stored_is_what_is_read,
+            users::a_list_continues_where_it_ended,
+            users::an_operators_change_ends_what_is_in_flight,
+            users::a_reset_removes_all_factors,
+            users::nobody_is_changed_who_does_not_exist,
+            authenticators::an_enrolment_waits_and_is_confirmed,
+            authenticators::an_enrolment_obeys_its_conditions,
+            authenticators::expired_enrolments_go_with_their_recovery_code,
+            authenticators::only_one_is_preferred,
+            authenticators::only_active_ones_of_ones_own_are_changed,
+            authenticators::a_removal_raises_the_epoch_unless_it_was_pending,
+            authenticators::the_recovery_code_goes_with_the_last_authenticator,
+            logins::a_step_only_rises,
+            logins::a_transaction_is_used_once,
+            logins::a_refusal_changes_nothing,
+            logins::an_account_that_changed_is_refused,
+            logins::the_mark_is_judged_first_and_the_proof_last,
+            logins::a_recovery_code_is_used_once_and_replaced,
+            logins::ids_and_digests_compare_by_byte,
+            logins::a_confirmation_comes_in_time,
+            logins::a_confirmation_may_require_that_nobody_is_enrolled,
+            logins::failures_disable_at_the_ceiling,
+            logins::failures_disable_the_recovery_code,
+            logins::a_success_forgets_failures,
+            logins::a_purge_takes_what_no_longer_matters,
+            races::one_step_has_one_winner,
+            races::one_transaction_has_one_winner,
+            races::one_recovery_code_has_one_winner,
+            races::one_enrolment_is_confirmed_once,
+            races::one_of_many_first_confirmations_wins,
+            races::one_recovery_code_is_stored_by_many_enrolments,
+            races::the_limit_holds,
+            races::one_name_has_one_winner,
+            races::every_failure_counts,
+            races::one_is_preferred_whoever_asks,
+            races::a_block_and_logins_do_not_cross,
+            keys::the_first_key_of_an_algorithm_is_the_only_first,
+            keys::keys_are_listed_newest_first,
+        }
+    };
+}
+
+/// Makes a test of each case of the session port. The argument is an `async fn() -> Opened`; only `sessions` is used.
+#[macro_export]
+macro_rules! session_contract {
+    ($open:path) => {
+        $crate::contract_cases! { $open;
+            sessions::a_transaction_reads_back,
+            sessions::an_insert_does_not_replace,
+            sessions::exhaustion_is_kept,
+            sessions::an_unknown_transaction_is_not_made_by_exhausting_it,
+            sessions::a_settled_transaction_is_forgotten,
+            sessions::it_answers_a_ping,
+            throttles::three_hundred_at_once_get_exactly_ten,
+            throttles::the_same_attempt_is_charged_once,
+            throttles::the_same_attempt_at_once_is_charged_once,
+            throttles::an_attempt_comes_back_after_its_interval,
+            throttles::all_buckets_or_none_are_charged,
+            throttles::many_buckets_raced_for_stay_in_step,
+            throttles::a_refund_gives_one_back,
+            throttles::a_refund_never_exceeds_the_capacity,
+            throttles::a_refunded_attempt_is_charged_when_it_returns,
+            throttles::a_reset_fills_the_bucket,
+            throttles::counters_and_subjects_are_apart,
+            throttles::asking_for_the_wait_charges_nothing,
+        }
+    };
+}
+
+/// The tests behind the two contracts.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! contract_cases {
+    ($open:path; $($file:ident :: $case:ident,)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $case() {
+                let opened = $open().await;
+                $crate::contract::$file::$case(&opened.stores).await;
+            }
+        )*
+    };
+}

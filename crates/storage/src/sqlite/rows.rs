@@ -4,7 +4,7 @@ use countersign_domain::{
     account::Account,
     audit::AuditEvent,
     authenticator::{Authenticator, FactorKind, RecoveryCode, RecoveryStatus, Status},
-    id::{AuthenticatorId, RealmName, UserId},
+    id::{AuthenticatorId, ClientId, RealmName, UserId},
     secret::{Digest, Sealed},
     time::Timestamp,
     user::{Email, PasswordHash, Profile, User},
@@ -162,7 +162,7 @@ pub(super) fn insert_audit(connection: &Connection, audit: &AuditEvent) -> rusql
             audit.at.as_millis(),
             audit.event.as_str(),
             audit.user.as_str(),
-            audit.client.as_ref().map(|id| id.as_str()),
+            audit.client.as_ref().map(ClientId::as_str),
             audit.authenticator.as_ref().map(AuthenticatorId::as_str),
             audit.address.map(|address| address.to_string()),
         ])

@@ -1,0 +1,148 @@
+//! Enrolling, changing and removing authenticators.
+
+use countersign_domain::{
+    authenticator::{RecoveryStatus, Status},
+    id::{AuthenticatorId, UserId},
+    port::{
+        authenticator_store::{
+            AuthenticatorChange,
+            EnrollmentBegun::{AccountChanged, AlreadyEnrolled, Begun, LimitReached},
+            NewEnrollment,
+        },
+        login_store::FailureTarget,
+    },
+};
+
+use super::records::{NOW, account, add_user, audit, authenticator_id, confirm, enroll, enrollment, later, login};
+use crate::open::Stores;
+
+const WITH_CODE: bool = true;
+
+/// Pending first, with a recovery code only if there is none; active after the confirmation, the code too.
+pub async fn an_enrolment_waits_and_is_confirmed(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    let begin = |n| stores.authenticators.begin_enrollment(enrollment(&user, n), NOW);
+    assert_eq!(begin(1).await.unwrap(), Begun { with_recovery_code: WITH_CODE });
+    assert_eq!(begin(2).await.unwrap(), Begun { with_recovery_code: false });
+    let read = account(stores, &user).await;
+    assert!(!read.is_enrolled() && read.usable_recovery_code().is_none());
+    assert_eq!(read.recovery_code.unwrap().status, RecoveryStatus::Pending);
+
+    stores.logins.commit(login(&user, confirm(2, true))).await.unwrap();
+    let read = account(stores, &user).await;
+    assert_eq!(read.active()[0].id, authenticator_id(2));
+    assert_eq!(read.usable_recovery_code().unwrap().id.as_str(), "recovery-code|dev_0000000000000001");
+}
+
+/// Epoch, block, enrolment and limit are judged where the row is written.
+pub async fn an_enrolment_obeys_its_conditions(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    enroll(stores, &user, 1).await;
+    let begin = |change: fn(&mut NewEnrollment)| {
+        let mut enrollment = enrollment(&user, 2);
+        change(&mut enrollment);
+        stores.authenticators.begin_enrollment(enrollment, NOW)
+    };
+    assert_eq!(begin(|e| e.epoch = 1).await.unwrap(), AccountChanged);
+    assert_eq!(begin(|e| e.only_if_unenrolled = true).await.unwrap(), AlreadyEnrolled);
+    assert_eq!(begin(|e| e.limit = 1).await.unwrap(), LimitReached);
+    assert_eq!(begin(|e| e.authenticator.user = UserId::new("auth0|nobody")).await.unwrap(), AccountChanged);
+    assert_eq!(account(stores, &user).await.authenticators.len(), 1);
+    // A disabled one counts as enrolled.
+    let target = FailureTarget::Authenticators(vec![authenticator_id(1)]);
+    stores.logins.count_failure(&user, target, 1, audit(&user)).await.unwrap();
+    assert_eq!(begin(|e| e.only_if_unenrolled = true).await.unwrap(), AlreadyEnrolled);
+    stores.users.set_blocked(&user, true, NOW, audit(&user)).await.unwrap();
+    assert_eq!(begin(|e| e.epoch = 1).await.unwrap(), AccountChanged);
+}
+
+/// What was not confirmed in time makes room, and its recovery code is replaced by one that can be shown.
+pub async fn expired_enrolments_go_with_their_recovery_code(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    let mut first = enrollment(&user, 1);
+    first.limit = 1;
+    stores.authenticators.begin_enrollment(first, NOW).await.unwrap();
+    let again = |n| {
+        let mut again = enrollment(&user, n);
+        again.limit = 1;
+        again.authenticator.status = Status::Pending { until: later(1800) };
+        again
+    };
+    assert_eq!(stores.authenticators.begin_enrollment(again(2), later(599)).await.unwrap(), LimitReached);
+    let begun = stores.authenticators.begin_enrollment(again(3), later(600)).await.unwrap();
+    assert_eq!(begun, Begun { with_recovery_code: WITH_CODE });
+    let read = account(stores, &user).await;
+    assert_eq!(read.authenticators.len(), 1);
+    assert_eq!(read.recovery_code.unwrap().id.as_str(), "recovery-code|dev_0000000000000003");
+}
+
+/// Preferring one takes it from the others; the name is a matter of its own.
+pub async fn only_one_is_preferred(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    for n in 1..=3 {
+        enroll(stores, &user, n).await;
+    }
+    let change = async |n, name: Option<Option<&str>>, preferred| {
+        let change = AuthenticatorChange { name: name.map(|name| name.map(str::to_owned)), preferred };
+        stores.authenticators.update(&user, &authenticator_id(n), change, audit(&user)).await.unwrap()
+    };
+    assert!(change(1, Some(Some("Phone")), Some(true)).await);
+    assert!(change(2, None, Some(true)).await);
+    let read = account(stores, &user).await;
+    let preferred: Vec<_> = read.authenticators.iter().filter(|a| a.preferred).map(|a| a.id.clone()).collect();
+    assert_eq!(preferred, [authenticator_id(2)]);
+    assert_eq!(
+        read.authenticators.iter().find(|a| a.id == authenticator_id(1)).unwrap().name.as_deref(),
+        Some("Phone")
+    );
+
+    assert!(change(2, None, Some(false)).await);
+    assert!(change(1, Some(None), None).await);
+    let read = account(stores, &user).await;
+    assert!(read.authenticators.iter().all(|a| !a.preferred && a.name.is_none()));
+}
+
+/// A pending one, a stranger's and one that is not there stay as they are, and nothing else changes.
+pub async fn only_active_ones_of_ones_own_are_changed(stores: &Stores) {
+    let (ann, eve) = (add_user(stores, "ann").await, add_user(stores, "eve").await);
+    enroll(stores, &ann, 1).await;
+    enroll(stores, &eve, 2).await;
+    stores.authenticators.begin_enrollment(enrollment(&eve, 3), NOW).await.unwrap();
+    let prefer = || AuthenticatorChange { name: None, preferred: Some(true) };
+    assert!(stores.authenticators.update(&eve, &authenticator_id(2), prefer(), audit(&eve)).await.unwrap());
+    for id in [authenticator_id(1), authenticator_id(3), AuthenticatorId::new("TOTP|DEV_0000000000000002")] {
+        assert!(!stores.authenticators.update(&eve, &id, prefer(), audit(&eve)).await.unwrap());
+    }
+    assert!(!stores.authenticators.delete(&eve, &authenticator_id(1), audit(&eve)).await.unwrap());
+    let read = account(stores, &eve).await;
+    assert!(read.authenticators.iter().find(|a| a.id == authenticator_id(2)).unwrap().preferred);
+    assert_eq!(account(stores, &ann).await.user.epoch, 0);
+}
+
+/// Removing an active or disabled one ends what is in flight; removing a pending one does not.
+pub async fn a_removal_raises_the_epoch_unless_it_was_pending(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    for n in 1..=2 {
+        enroll(stores, &user, n).await;
+    }
+    stores.authenticators.begin_enrollment(enrollment(&user, 3), NOW).await.unwrap();
+    let target = FailureTarget::Authenticators(vec![authenticator_id(2)]);
+    stores.logins.count_failure(&user, target, 1, audit(&user)).await.unwrap();
+    for (n, epoch) in [(3, 0), (1, 1), (2, 2)] {
+        assert!(stores.authenticators.delete(&user, &authenticator_id(n), audit(&user)).await.unwrap());
+        assert_eq!(account(stores, &user).await.user.epoch, epoch);
+        assert!(!stores.authenticators.delete(&user, &authenticator_id(n), audit(&user)).await.unwrap());
+    }
+}
+
+/// The code stays while an active or disabled one is left, and goes with the last.
+pub async fn the_recovery_code_goes_with_the_last_authenticator(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    for n in 1..=2 {
+        enroll(stores, &user, n).await;
+    }
+    stores.authenticators.delete(&user, &authenticator_id(1), audit(&user)).await.unwrap();
+    assert!(account(stores, &user).await.usable_recovery_code().is_some());
+    stores.authenticators.delete(&user, &authenticator_id(2), audit(&user)).await.unwrap();
+    assert!(account(stores, &user).await.recovery_code.is_none());
+}

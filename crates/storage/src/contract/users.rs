@@ -1,0 +1,128 @@
+//! Accounts and their names.
+
+use std::time::Duration;
+
+use countersign_domain::{
+    id::{RealmName, UserId},
+    login_name::LoginName,
+    port::user_store::UserInserted::{Inserted, NameTaken},
+    user::PasswordHash,
+};
+
+use super::records::{NOW, account, add_user, audit, enroll, enrollment, later, new_user};
+use crate::open::Stores;
+
+fn name(text: &str) -> LoginName {
+    LoginName::parse(text).unwrap()
+}
+
+/// A username cannot be another person's address, nor the other way round.
+pub async fn names_are_unique_across_kinds(stores: &Stores) {
+    let insert = |username, email| stores.users.insert(vec![new_user(username, email)]);
+    assert_eq!(insert("ann", Some("ann@example.com")).await.unwrap(), [Inserted]);
+    assert_eq!(insert("ann@example.com", None).await.unwrap(), [NameTaken]);
+    assert_eq!(insert("eve", Some("ANN@example.com")).await.unwrap(), [NameTaken]);
+    assert_eq!(insert("eve", Some("ann")).await.unwrap(), [NameTaken]);
+    let main = RealmName::new("main");
+    for spelling in ["ann", "Ann", "ann@example.com"] {
+        let found = stores.users.find_by_login(&main, &name(spelling)).await.unwrap().unwrap();
+        assert_eq!(found.user.id, UserId::new("auth0|ann"));
+    }
+    assert!(stores.users.find_by_login(&main, &name("eve")).await.unwrap().is_none());
+}
+
+/// Names that differ in a byte are different, and a name is free in another realm.
+pub async fn names_compare_by_byte_within_a_realm(stores: &Stores) {
+    let mut elsewhere = new_user("ann2", None);
+    elsewhere.user.realm = RealmName::new("other");
+    elsewhere.names = vec![name("ann")];
+    let users = vec![new_user("ann", None), new_user("\u{e4}nn", None), elsewhere];
+    assert_eq!(stores.users.insert(users).await.unwrap(), [Inserted, Inserted, Inserted]);
+    let found = stores.users.find_by_login(&RealmName::new("other"), &name("ann")).await.unwrap().unwrap();
+    assert_eq!(found.user.id, UserId::new("auth0|ann2"));
+    for realm in ["Main", "main "] {
+        assert!(stores.users.find_by_login(&RealmName::new(realm), &name("ann")).await.unwrap().is_none());
+    }
+    assert!(stores.users.find(&UserId::new("auth0|ANN")).await.unwrap().is_none());
+}
+
+/// One taken name in a call leaves the rest of the call in, also if it was taken by the same call.
+pub async fn a_taken_name_leaves_the_others_in(stores: &Stores) {
+    let mut twin = new_user("twin", None);
+    twin.names = vec![name("a")];
+    let answers = stores.users.insert(vec![new_user("a", None), twin, new_user("b", None)]).await.unwrap();
+    assert_eq!(answers, [Inserted, NameTaken, Inserted]);
+    assert!(stores.users.find(&UserId::new("auth0|twin")).await.unwrap().is_none());
+}
+
+/// Every field of an account survives.
+pub async fn what_was_stored_is_what_is_read(stores: &Stores) {
+    let new = new_user("Ann", Some("Ann@Example.com"));
+    stores.users.insert(vec![new.clone()]).await.unwrap();
+    enroll(stores, &new.user.id, 1).await;
+    stores.users.ping().await.unwrap();
+    let read = account(stores, &new.user.id).await;
+    assert_eq!((&read.user.realm, &read.user.username), (&new.user.realm, &new.user.username));
+    assert_eq!((&read.user.email, &read.user.profile), (&new.user.email, &new.user.profile));
+    assert_eq!(read.user.password.as_str(), new.user.password.as_str());
+    assert_eq!((read.user.blocked, read.user.epoch, read.user.created_at), (false, 0, NOW));
+    let mine = &read.authenticators[0];
+    assert_eq!(mine.state.as_bytes(), [0, 1, 2, 255]);
+    assert_eq!((mine.last_step, mine.confirmed_at, mine.last_used_at), (Some(100), Some(NOW), Some(NOW)));
+    assert!(read.usable_recovery_code().is_some());
+}
+
+/// Pages cover everybody once, in the order of realm and username by byte.
+pub async fn a_list_continues_where_it_ended(stores: &Stores) {
+    for username in ["b", "a", "c", "\u{e4}", "Z"] {
+        add_user(stores, username).await;
+    }
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let page = stores.users.list(after.take(), 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some((last.user.realm.clone(), last.user.username.clone()));
+        seen.extend(page.into_iter().map(|account| account.user.username));
+    }
+    assert_eq!(seen, ["Z", "a", "b", "c", "\u{e4}"]);
+}
+
+/// A new password and a block raise the epoch and void tokens, never back in time.
+pub async fn an_operators_change_ends_what_is_in_flight(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    let password = PasswordHash::new("new".into());
+    assert!(stores.users.set_password(&user, password, later(10), audit(&user)).await.unwrap());
+    let read = account(stores, &user).await.user;
+    assert_eq!((read.password.as_str(), read.epoch), ("new", 1));
+    assert_eq!((read.tokens_valid_from, read.updated_at), (later(10), later(10)));
+
+    assert!(stores.users.set_blocked(&user, true, NOW.minus(Duration::from_secs(5)), audit(&user)).await.unwrap());
+    let read = account(stores, &user).await.user;
+    assert_eq!((read.blocked, read.epoch, read.tokens_valid_from), (true, 2, later(10)));
+    assert!(stores.users.set_blocked(&user, false, later(20), audit(&user)).await.unwrap());
+    let read = account(stores, &user).await.user;
+    assert_eq!((read.blocked, read.epoch, read.tokens_valid_from), (false, 3, later(20)));
+}
+
+/// A reset takes pending and active authenticators and the recovery code.
+pub async fn a_reset_removes_all_factors(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    enroll(stores, &user, 1).await;
+    stores.authenticators.begin_enrollment(enrollment(&user, 2), NOW).await.unwrap();
+    assert_eq!(stores.users.reset_factors(&user, later(10), audit(&user)).await.unwrap(), Some(2));
+    let read = account(stores, &user).await;
+    assert!(read.authenticators.is_empty() && read.recovery_code.is_none());
+    assert_eq!((read.user.epoch, read.user.tokens_valid_from), (1, later(10)));
+    assert_eq!(stores.users.reset_factors(&user, later(11), audit(&user)).await.unwrap(), Some(0));
+}
+
+/// Changes to nobody say so.
+pub async fn nobody_is_changed_who_does_not_exist(stores: &Stores) {
+    let nobody = UserId::new("auth0|nobody");
+    let password = PasswordHash::new("new".into());
+    assert!(!stores.users.set_password(&nobody, password, NOW, audit(&nobody)).await.unwrap());
+    assert!(!stores.users.set_blocked(&nobody, true, NOW, audit(&nobody)).await.unwrap());
+    assert_eq!(stores.users.reset_factors(&nobody, NOW, audit(&nobody)).await.unwrap(), None);
+    assert!(stores.users.find(&nobody).await.unwrap().is_none());
+}

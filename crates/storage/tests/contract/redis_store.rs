@@ -1,0 +1,117 @@
+//! Redis: the contract, and what happens to the connection.
+
+use std::{sync::Arc, time::Duration};
+
+use countersign_domain::port::{
+    PortError,
+    session_store::{Reservation, SessionStore as _},
+};
+use countersign_storage::{
+    contract::{
+        Opened,
+        records::{NOW, attempt, bucket, digest, transaction},
+    },
+    memory::MemoryStore,
+    open::Stores,
+    redis::{RedisOptions, RedisSessionStore, TimeSource},
+    testing_redis::{RedisServer, RedisServerOptions},
+};
+
+fn caller() -> RedisOptions {
+    RedisOptions { time: TimeSource::Caller, ..RedisOptions::default() }
+}
+
+async fn open() -> Opened {
+    // The user has the documented rights and no others, so the contract shows that they are enough.
+    let options =
+        RedisServerOptions { acl_user: Some(("countersign".into(), "p4ss".into())), ..RedisServerOptions::default() };
+    let server = RedisServer::start(options);
+    let store = RedisSessionStore::connect(&server.url(), caller()).await.unwrap();
+    let mut stores = Stores::of(Arc::new(MemoryStore::default()));
+    stores.sessions = Arc::new(store);
+    Opened { stores, guard: Box::new(server) }
+}
+
+countersign_storage::session_contract!(open);
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let links = std::iter::successors(Some(error), |error| error.source());
+    links.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[tokio::test]
+async fn a_server_that_evicts_is_refused_unless_allowed() {
+    let options = RedisServerOptions { maxmemory_policy: Some("allkeys-lru".into()), ..RedisServerOptions::default() };
+    let server = RedisServer::start(options);
+    let error = RedisSessionStore::connect(&server.url(), RedisOptions::default()).await.err().unwrap();
+    assert!(chain(&error).contains("noeviction"), "{}", chain(&error));
+    let allowed = RedisOptions { allow_eviction: true, ..RedisOptions::default() };
+    RedisSessionStore::connect(&server.url(), allowed).await.unwrap().ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_refused_and_not_shown() {
+    let server =
+        RedisServer::start(RedisServerOptions { password: Some("right".into()), ..RedisServerOptions::default() });
+    RedisSessionStore::connect(&server.url(), RedisOptions::default()).await.unwrap();
+    let url = format!("redis://:hunter2@127.0.0.1:{}", server.port());
+    let error = RedisSessionStore::connect(&url, RedisOptions::default()).await.err().unwrap();
+    assert!(!format!("{} {error:?}", chain(&error)).contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_lost_server_is_an_error_at_once_and_used_when_it_returns() {
+    let mut server = RedisServer::start(RedisServerOptions::default());
+    let store = RedisSessionStore::connect(&server.url(), RedisOptions::default()).await.unwrap();
+    assert_eq!(store.reserve(&[bucket(1, "otp")], attempt(1), NOW).await.unwrap(), Reservation::Granted);
+    server.kill();
+    let otp = [bucket(1, "otp")];
+    for n in 0..6 {
+        let call = store.reserve(&otp, attempt(n), NOW);
+        let answer = tokio::time::timeout(Duration::from_secs(1), call).await.unwrap();
+        assert!(matches!(answer, Err(PortError::Unavailable(..))), "{answer:?}");
+    }
+    server.restart();
+    let back = async {
+        // Both connections must be back, and the scripts are gone with the old server.
+        let mut well = 0;
+        while well < 4 {
+            let answer = store.reserve(&[bucket(2, "otp")], attempt(1), NOW).await;
+            well = if answer.is_ok() { well + 1 } else { 0 };
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), back).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_key_has_a_time_to_live() {
+    let server = RedisServer::start(RedisServerOptions::default());
+    let store = RedisSessionStore::connect(&server.url(), caller()).await.unwrap();
+    store.insert_transaction(transaction(1)).await.unwrap();
+    store.exhaust_transaction(&digest(1)).await.unwrap();
+    store.reserve(&[bucket(1, "otp"), bucket(1, "rate")], attempt(1), NOW).await.unwrap();
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
+    assert_eq!(keys.len(), 3);
+    for key in keys {
+        assert!(key.starts_with("cs1:{"), "{key}");
+        let left: i64 = redis::cmd("PTTL").arg(&key).query_async(&mut connection).await.unwrap();
+        assert!((1..=7_200_000).contains(&left), "{key}: {left}");
+    }
+}
+
+#[tokio::test]
+async fn the_servers_clock_refills_by_default() {
+    let server = RedisServer::start(RedisServerOptions::default());
+    let store = RedisSessionStore::connect(&server.url(), RedisOptions::default()).await.unwrap();
+    let narrow = countersign_domain::port::session_store::Bucket { capacity: 1, ..bucket(1, "otp") };
+    store.reserve(std::slice::from_ref(&narrow), attempt(1), NOW).await.unwrap();
+    // The caller's clock says that years have passed.
+    let far = NOW.plus(Duration::from_secs(100_000_000));
+    let answer = store.reserve(std::slice::from_ref(&narrow), attempt(2), far).await.unwrap();
+    assert!(
+        matches!(answer, Reservation::Denied { bucket: 0, retry_after } if retry_after <= Duration::from_secs(360))
+    );
+}

@@ -1,0 +1,186 @@
+//! SQLite: the contract, and what happens to the file.
+
+use std::{path::Path, sync::Arc};
+
+use countersign_domain::port::{
+    PortError,
+    login_store::{Burn, CommitOutcome, LoginStore as _},
+    session_store::SessionStore as _,
+    user_store::UserStore as _,
+};
+use countersign_storage::{
+    contract::{
+        Opened, race,
+        records::{
+            NOW, add_user, attempt, bucket, digest, enroll, later, login, login_with, new_user, otp, transaction,
+        },
+        sessions,
+    },
+    open::Stores,
+    sqlite::{SqliteOptions, SqliteStore},
+};
+
+async fn open() -> Opened {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    Opened { stores: Stores::of(store), guard: Box::new(folder) }
+}
+
+fn store(folder: &Path) -> Arc<SqliteStore> {
+    Arc::new(SqliteStore::open(&folder.join("data.db"), SqliteOptions::default()).unwrap())
+}
+
+countersign_storage::durable_contract!(open);
+countersign_storage::session_contract!(open);
+
+#[tokio::test]
+async fn a_purge_takes_what_expired() {
+    sessions::a_purge_takes_what_expired(&open().await.stores).await;
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_in_a_copy_of_the_files() {
+    // A copy taken while the store is open is what a crash of the process leaves.
+    let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = store(folder.path());
+    let stores = Stores::of(Arc::clone(&store));
+    let user = add_user(&stores, "ann").await;
+    enroll(&stores, &user, 1).await;
+    assert_eq!(store.commit(login_with(&user, 7, otp(1, 101))).await.unwrap(), CommitOutcome::Committed);
+    stores.sessions.insert_transaction(transaction(8)).await.unwrap();
+    for file in ["data.db", "data.db-wal"] {
+        std::fs::copy(folder.path().join(file), copy.path().join(file)).unwrap();
+    }
+    let revived = self::store(copy.path());
+    assert_eq!(revived.commit(login_with(&user, 7, otp(1, 102))).await.unwrap(), CommitOutcome::TransactionSpent);
+    assert_eq!(revived.commit(login_with(&user, 9, otp(1, 101))).await.unwrap(), CommitOutcome::ProofSpent);
+    assert!(revived.find_transaction(&digest(8)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn dropping_the_store_writes_what_was_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = store(folder.path());
+    let otp = bucket(1, "otp");
+    first.reserve(std::slice::from_ref(&otp), attempt(1), NOW).await.unwrap();
+    first
+        .settle(
+            countersign_domain::port::session_store::Settlement { reset: Some(otp.key.clone()), ..Default::default() },
+            NOW,
+        )
+        .await;
+    drop(first);
+    assert_eq!(
+        countersign_domain::port::session_store::SessionStore::purge(&*store(folder.path()), later(100_000))
+            .await
+            .unwrap(),
+        0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_stores_on_one_file_have_one_winner() {
+    let folder = tempfile::tempdir().unwrap();
+    let both = [store(folder.path()), store(folder.path())];
+    let stores = Stores::of(Arc::clone(&both[0]));
+    let user = add_user(&stores, "ann").await;
+    enroll(&stores, &user, 1).await;
+    for step in 101..111 {
+        let outcomes = race(64, |n| {
+            let store = Arc::clone(&both[n % 2]);
+            let login = login_with(&user, usize::try_from(step).unwrap() * 1000 + n, otp(1, step));
+            async move { store.commit(login).await.unwrap() }
+        })
+        .await;
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == CommitOutcome::Committed).count(), 1);
+    }
+    let granted = race(64, |n| {
+        let store = Arc::clone(&both[n % 2]);
+        async move { store.reserve(&[bucket(1, "otp")], attempt(n), NOW).await.unwrap() }
+    })
+    .await;
+    let granted =
+        granted.iter().filter(|r| **r == countersign_domain::port::session_store::Reservation::Granted).count();
+    assert_eq!(granted, 10);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_logins_share_few_commits() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let user = add_user(&Stores::of(Arc::clone(&store)), "ann").await;
+    let before = store.commits();
+    let outcomes = race(256, |n| {
+        let (store, login) = (Arc::clone(&store), login_with(&user, n, Burn::Nothing));
+        async move { store.commit(login).await.unwrap() }
+    })
+    .await;
+    assert!(outcomes.iter().all(|outcome| *outcome == CommitOutcome::Committed));
+    let commits = store.commits() - before;
+    assert!(commits < 128, "{commits} transactions for 256 logins");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_full_disk_refuses_and_the_store_lives_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let user = add_user(&Stores::of(Arc::clone(&store)), "ann").await;
+    store.limit_pages(1).await.unwrap();
+    let mut refused = None;
+    for n in 0..5000 {
+        match store.commit(login_with(&user, n, Burn::Nothing)).await {
+            Ok(outcome) => assert_eq!(outcome, CommitOutcome::Committed),
+            Err(error) => {
+                refused = Some((n, error));
+                break;
+            }
+        }
+    }
+    let (n, error) = refused.expect("the disk was never full");
+    assert!(matches!(error, PortError::Unavailable(..)), "{error:?}");
+    let many = race(64, |n| {
+        let (store, user) = (Arc::clone(&store), new_user(&format!("{n}{}", "x".repeat(300)), None));
+        async move { store.insert(vec![user]).await }
+    })
+    .await;
+    assert!(many.iter().any(|answer| matches!(answer, Err(PortError::Unavailable(..)))));
+    assert!(store.find(&user).await.unwrap().is_some(), "reading goes on");
+
+    store.limit_pages(u32::MAX - 1).await.unwrap();
+    assert_eq!(store.commit(login_with(&user, n, Burn::Nothing)).await.unwrap(), CommitOutcome::Committed);
+    assert_eq!(store.commit(login(&user, Burn::Nothing)).await.unwrap(), CommitOutcome::Committed);
+}
+
+#[tokio::test]
+async fn a_full_queue_is_overload() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteOptions { waiting: 1, ..SqliteOptions::default() };
+    let store = Arc::new(SqliteStore::open(&folder.path().join("data.db"), options).unwrap());
+    // Another process writes, so the queue does not move.
+    let other = rusqlite::Connection::open(folder.path().join("data.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // More than one batch and the queue hold together.
+    let calls: Vec<_> = (0..200)
+        .map(|n| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.insert_transaction(transaction(n)).await })
+        })
+        .collect();
+    let mut overloaded = 0;
+    let mut waiting = Vec::new();
+    for call in calls {
+        // Whoever is refused is refused at once; the others wait for the lock.
+        tokio::task::yield_now().await;
+        if call.is_finished() {
+            assert!(matches!(call.await.unwrap(), Err(PortError::Overloaded)));
+            overloaded += 1;
+        } else {
+            waiting.push(call);
+        }
+    }
+    assert!(overloaded > 0);
+    other.execute_batch("ROLLBACK").unwrap();
+    for call in waiting {
+        call.await.unwrap().unwrap();
+    }
+}
