@@ -1,0 +1,4 @@
+//! The real thing: requests to a server, as clients make them.
+
+pub mod over_grpc;
+pub mod over_http;

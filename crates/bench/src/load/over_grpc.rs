@@ -1,0 +1,133 @@
+//! Over gRPC, on one connection that all callers share.
+
+use anyhow::{Context as _, bail};
+use countersign_proto::v1::{
+    AssociateAuthenticatorRequest, ClientAuthentication, IssueTokenRequest, ListAuthenticatorsRequest, OtpEnrollment,
+    OtpGrant, PasswordGrant, associate_authenticator_request::Enrollment,
+    associate_service_client::AssociateServiceClient, client_authentication::Credential, issue_token_request::Grant,
+    issue_token_response::Outcome, token_service_client::TokenServiceClient,
+};
+use tonic::{
+    Request,
+    transport::{Channel, Endpoint},
+};
+
+use crate::{
+    deployment::{AUDIENCE, CLIENT, CLIENT_SECRET, SCOPE},
+    people::{PASSWORD, Pending, Person, now},
+};
+
+/// A client of both services.
+#[derive(Clone)]
+pub struct GrpcClient {
+    tokens: TokenServiceClient<Channel>,
+    associate: AssociateServiceClient<Channel>,
+    /// The connection.
+    pub channel: Channel,
+}
+
+impl GrpcClient {
+    /// Connects to `url`.
+    ///
+    /// # Errors
+    ///
+    /// The server does not answer.
+    pub async fn connect(url: &str) -> anyhow::Result<Self> {
+        let channel = Endpoint::from_shared(url.to_owned())?.tcp_nodelay(true).connect().await?;
+        Ok(Self {
+            tokens: TokenServiceClient::new(channel.clone()),
+            associate: AssociateServiceClient::new(channel.clone()),
+            channel,
+        })
+    }
+
+    /// Proves the password; the answer is the pending login.
+    ///
+    /// # Errors
+    ///
+    /// It was refused, or no second factor was asked for.
+    pub async fn password(mut self, person: Person) -> anyhow::Result<Pending> {
+        let grant = PasswordGrant {
+            username: person.username.clone(),
+            password: PASSWORD.to_owned(),
+            realm: String::new(),
+            realm_required: false,
+        };
+        match self.issue(Grant::Password(grant)).await? {
+            Outcome::MfaRequired(required) => Ok(Pending { person, mfa_token: required.mfa_token }),
+            Outcome::Tokens(_) => bail!("no second factor was asked for"),
+        }
+    }
+
+    /// Proves the second factor.
+    ///
+    /// # Errors
+    ///
+    /// It was refused, or the tokens are not those that are meant to be measured.
+    pub async fn second_factor(mut self, pending: Pending) -> anyhow::Result<()> {
+        let otp = pending.person.code(now())?;
+        match self.issue(Grant::Otp(OtpGrant { mfa_token: pending.mfa_token, otp })).await? {
+            Outcome::Tokens(tokens) => {
+                anyhow::ensure!(!tokens.access_token.is_empty(), "no access token");
+                anyhow::ensure!(tokens.id_token.is_empty(), "an ID token, which is not meant to be measured");
+                Ok(())
+            }
+            Outcome::MfaRequired(_) => bail!("a second factor was asked for again"),
+        }
+    }
+
+    /// Both.
+    ///
+    /// # Errors
+    ///
+    /// As each.
+    pub async fn login(self, person: Person) -> anyhow::Result<()> {
+        let pending = self.clone().password(person).await?;
+        self.second_factor(pending).await
+    }
+
+    /// Begins an enrolment.
+    ///
+    /// # Errors
+    ///
+    /// It was refused.
+    pub async fn associate(mut self, pending: Pending) -> anyhow::Result<()> {
+        let enrollment = Some(Enrollment::Otp(OtpEnrollment::default()));
+        let message = AssociateAuthenticatorRequest { enrollment, ..AssociateAuthenticatorRequest::default() };
+        let answer = self.associate.associate_authenticator(bearing(message, &pending)?).await?.into_inner();
+        anyhow::ensure!(answer.enrollment.is_some(), "nothing to enrol with");
+        Ok(())
+    }
+
+    /// Lists authenticators.
+    ///
+    /// # Errors
+    ///
+    /// It was refused.
+    pub async fn list(mut self, pending: Pending) -> anyhow::Result<()> {
+        let message = ListAuthenticatorsRequest::default();
+        let answer = self.associate.list_authenticators(bearing(message, &pending)?).await?.into_inner();
+        anyhow::ensure!(!answer.authenticators.is_empty(), "no authenticator");
+        Ok(())
+    }
+
+    async fn issue(&mut self, grant: Grant) -> anyhow::Result<Outcome> {
+        let request = IssueTokenRequest {
+            client: Some(ClientAuthentication {
+                client_id: CLIENT.to_owned(),
+                credential: Some(Credential::ClientSecret(CLIENT_SECRET.to_owned())),
+            }),
+            grant: Some(grant),
+            audience: AUDIENCE.to_owned(),
+            scopes: vec![SCOPE.to_owned()],
+            end_user: None,
+        };
+        self.tokens.issue_token(request).await?.into_inner().outcome.context("an answer without an outcome")
+    }
+}
+
+fn bearing<T>(message: T, pending: &Pending) -> anyhow::Result<Request<T>> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("authorization", format!("Bearer {}", pending.mfa_token).parse()?);
+    Ok(request)
+}

@@ -1,0 +1,265 @@
+//! Measuring: a closed loop of callers, or one thread in a row, with latencies and CPU time.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use hdrhistogram::Histogram;
+use serde::Serialize;
+use tokio::task::JoinSet;
+
+use crate::process;
+
+/// One line of the result.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// What was done.
+    pub name: &'static str,
+    /// How often, in the measured part.
+    pub operations: u64,
+    /// By how many callers at once.
+    pub callers: usize,
+    /// Operations per second.
+    pub per_second: f64,
+    /// Median latency, in microseconds.
+    pub p50_us: f64,
+    /// 95th percentile of the latency, in microseconds.
+    pub p95_us: f64,
+    /// 99th percentile of the latency, in microseconds.
+    pub p99_us: f64,
+    /// CPU time per operation, in microseconds, of the process that is measured: the server, or for yardsticks without one the
+    /// benchmark itself.
+    pub cpu_us: f64,
+    /// The most memory that process had resident meanwhile, in megabytes (10^6 bytes).
+    pub peak_mb: f64,
+}
+
+/// Latencies in nanoseconds.
+pub struct Latencies(Histogram<u64>);
+
+impl Latencies {
+    /// None yet; up to a minute each, three digits of it.
+    ///
+    /// # Errors
+    ///
+    /// Never: the bounds are good.
+    pub fn new() -> anyhow::Result<Self> {
+        Ok(Self(Histogram::new_with_bounds(1, 60_000_000_000, 3).context("bad bounds of the histogram")?))
+    }
+
+    /// Takes one in.
+    pub fn record(&mut self, latency: Duration) {
+        self.0.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// How many there are.
+    pub fn recorded(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// Takes those of another in.
+    ///
+    /// # Errors
+    ///
+    /// Never: all have the same bounds.
+    pub fn merge(&mut self, other: &Self) -> anyhow::Result<()> {
+        self.0.add(&other.0).context("histograms of one shape add up")
+    }
+
+    fn percentile_us(&self, percentile: f64) -> f64 {
+        count(self.0.value_at_percentile(percentile)) / 1e3
+    }
+}
+
+/// What is about to be measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured {
+    /// The name of the row.
+    pub name: &'static str,
+    /// The process whose CPU time and memory count.
+    pub pid: u32,
+    /// Callers at once.
+    pub callers: usize,
+}
+
+impl Measured {
+    /// Has `callers` callers do `operation` on every item, each caller the next as soon as its last is done. The first tenth
+    /// warms up and does not count.
+    ///
+    /// # Errors
+    ///
+    /// An operation failed.
+    pub async fn closed_loop<T, F, Fut>(self, mut items: Vec<T>, operation: F) -> anyhow::Result<Row>
+    where
+        T: Send + 'static,
+        F: Fn(T) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = anyhow::Result<()>> + Send,
+    {
+        let counted = items.split_off(items.len() / 10);
+        drive(items, self.callers, operation.clone()).await.with_context(|| self.name)?;
+        let operations = counted.len();
+        let begin = Begin::now(self.pid)?;
+        let (_, latencies) = drive(counted, self.callers, operation).await.with_context(|| self.name)?;
+        self.row(&begin, operations as u64, &latencies)
+    }
+
+    /// Has this thread do `operation` again and again for `span`, after a tenth of it to warm up. Each call counts as `members`
+    /// operations.
+    ///
+    /// # Errors
+    ///
+    /// An operation failed.
+    pub fn in_a_row(
+        self,
+        span: Duration,
+        members: u64,
+        mut operation: impl FnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Row> {
+        repeat(span / 10, &mut operation)?;
+        let begin = Begin::now(self.pid)?;
+        let latencies = repeat(span, &mut operation)?;
+        self.row(&begin, latencies.recorded() * members, &latencies)
+    }
+
+    /// The row of `operations` that began at `begin` and have just ended.
+    ///
+    /// # Errors
+    ///
+    /// The process has ended.
+    pub fn row(self, begin: &Begin, operations: u64, latencies: &Latencies) -> anyhow::Result<Row> {
+        let elapsed = begin.at.elapsed();
+        let cpu = process::cpu_time(self.pid)?.saturating_sub(begin.cpu);
+        Ok(Row {
+            name: self.name,
+            operations,
+            callers: self.callers,
+            per_second: count(operations) / elapsed.as_secs_f64(),
+            p50_us: latencies.percentile_us(50.0),
+            p95_us: latencies.percentile_us(95.0),
+            p99_us: latencies.percentile_us(99.0),
+            cpu_us: cpu.as_secs_f64() * 1e6 / count(operations),
+            peak_mb: megabytes(process::memory(self.pid)?.peak),
+        })
+    }
+}
+
+/// The state of things when measuring began.
+pub struct Begin {
+    at: Instant,
+    cpu: Duration,
+}
+
+impl Begin {
+    /// Begins.
+    ///
+    /// # Errors
+    ///
+    /// The process has ended.
+    pub fn now(pid: u32) -> anyhow::Result<Self> {
+        process::forget_peak(pid);
+        Ok(Self { cpu: process::cpu_time(pid)?, at: Instant::now() })
+    }
+}
+
+/// Does `operation` again and again for `span`, at least once.
+///
+/// # Errors
+///
+/// An operation failed.
+pub fn repeat(span: Duration, operation: &mut impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<Latencies> {
+    let mut latencies = Latencies::new()?;
+    let start = Instant::now();
+    let mut last = Duration::ZERO;
+    loop {
+        operation()?;
+        let now = start.elapsed();
+        latencies.record(now.saturating_sub(last));
+        if now >= span {
+            return Ok(latencies);
+        }
+        last = now;
+    }
+}
+
+/// Has `callers` callers work off `items`; the answers come in no particular order.
+///
+/// # Errors
+///
+/// An operation failed; the others are cut off then.
+pub async fn drive<T, R, F, Fut>(items: Vec<T>, callers: usize, operation: F) -> anyhow::Result<(Vec<R>, Latencies)>
+where
+    T: Send + 'static,
+    R: Send + 'static,
+    F: Fn(T) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output = anyhow::Result<R>> + Send,
+{
+    let mut answers = Vec::with_capacity(items.len());
+    let items = Arc::new(Mutex::new(items.into_iter()));
+    let mut workers = JoinSet::new();
+    for _ in 0..callers.max(1) {
+        let (items, operation) = (Arc::clone(&items), operation.clone());
+        workers.spawn(async move {
+            let (mut answers, mut latencies) = (Vec::new(), Latencies::new()?);
+            loop {
+                let next = items.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some(item) = next else { return anyhow::Ok((answers, latencies)) };
+                let start = Instant::now();
+                answers.push(operation(item).await?);
+                latencies.record(start.elapsed());
+            }
+        });
+    }
+    let mut latencies = Latencies::new()?;
+    while let Some(worker) = workers.join_next().await {
+        let (done, theirs) = worker??;
+        answers.extend(done);
+        latencies.merge(&theirs)?;
+    }
+    Ok((answers, latencies))
+}
+
+/// Bytes as megabytes of 10^6.
+pub fn megabytes(bytes: u64) -> f64 {
+    count(bytes) / 1e6
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts here stay far below 2^52")]
+const fn count(number: u64) -> f64 {
+    number as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_item_is_worked_off_once() {
+        let (mut answers, latencies) = drive((0..100).collect(), 7, async |item: u32| Ok(item)).await.unwrap();
+        answers.sort_unstable();
+        assert_eq!(answers, (0..100).collect::<Vec<_>>());
+        assert_eq!(latencies.recorded(), 100);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_told_and_not_counted_as_fast() {
+        let outcome = drive(vec![1], 2, async |_: u32| -> anyhow::Result<()> { anyhow::bail!("no") }).await;
+        assert!(outcome.is_err());
+    }
+
+    #[test]
+    fn members_of_a_group_count_each() {
+        let measured = Measured { name: "group", pid: std::process::id(), callers: 1 };
+        let mut calls = 0;
+        let row = measured
+            .in_a_row(Duration::from_micros(10), 8, || {
+                calls += 1;
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(row.operations % 8, 0);
+        assert!(row.operations <= calls * 8);
+    }
+}

@@ -1,0 +1,283 @@
+//! The people who log in, put into the stores before the server starts.
+//!
+//! Everything goes through the server's own library, so that rows are exactly those a server would have written. Only their
+//! passwords are believed unseen: a hash for each of tens of thousands would take longer than everything that is measured.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use async_trait::async_trait;
+use countersign::{
+    config::layers::{self, Variables},
+    serve::{self, StartOptions},
+};
+use countersign_domain::{
+    app::{App, ClientCredentials, Origin},
+    audit::{AuditEvent, Event},
+    authenticator::{Authenticator, FactorKind, MAX_PER_USER, RecoveryCode, RecoveryStatus, Status},
+    factor::otp::{OtpAlgorithm, OtpSecret, step_at},
+    id::{AuthenticatorId, ClientId, RealmName, Scope, UserId},
+    login_name::LoginName,
+    opaque::{ALPHANUMERIC, random_text},
+    port::{
+        PortError,
+        authenticator_store::{EnrollmentBegun, NewEnrollment},
+        clock::Clock,
+        login_store::{Burn, CommitOutcome, LoginCommit},
+        password_hasher::{PasswordHasher, PasswordVerdict},
+    },
+    secret::{Digest, Secret},
+    time::Timestamp,
+    usecase::{
+        issue_token::{Command, Grant, Outcome, PasswordGrant},
+        manage_users::{AddUser, Added, NewPassword},
+    },
+    user::{PasswordHash, Profile},
+};
+use data_encoding::BASE32_NOPAD;
+use totp_rs::{Algorithm, Builder};
+
+use crate::{
+    deployment::{AUDIENCE, CLIENT, CLIENT_SECRET, Deployment, REALM, SCOPE},
+    measure::drive,
+};
+
+/// Everybody's password.
+pub const PASSWORD: &str = "pass wörd of all";
+
+/// Steps to the store that are under way at once; they share commits.
+const AT_ONCE: usize = 64;
+
+/// Steps between the one that confirmed an authenticator and now, so that every code of now is new.
+const STEPS_AGO: u64 = 10;
+
+/// Somebody who can log in.
+#[derive(Clone)]
+pub struct Person {
+    id: UserId,
+    /// Their username.
+    pub username: String,
+    seed: Option<Arc<Vec<u8>>>,
+}
+
+/// Somebody whose password was right.
+#[derive(Clone)]
+pub struct Pending {
+    /// Who.
+    pub person: Person,
+    /// Handle of the pending login.
+    pub mfa_token: String,
+}
+
+impl Person {
+    /// The code their authenticator app shows at `now`.
+    ///
+    /// # Errors
+    ///
+    /// They have no app.
+    pub fn code(&self, now: Timestamp) -> anyhow::Result<String> {
+        let seed = self.seed.as_ref().context("has no authenticator app")?;
+        let totp = Builder::new()
+            .with_algorithm(Algorithm::SHA1)
+            .with_digits(6)
+            .with_secret(seed.to_vec())
+            .with_step_duration(30)
+            .build_noncompliant();
+        Ok(totp.generate(u64::try_from(now.as_secs())?).to_string())
+    }
+}
+
+/// The stores of a deployment, opened by a server within this process.
+pub struct Stores {
+    running: serve::Running,
+    /// The same application with a hasher that believes everything.
+    credulous: Arc<App>,
+}
+
+impl Stores {
+    /// Opens them. Listeners are elsewhere than the deployment says, so that its own stay free.
+    ///
+    /// # Errors
+    ///
+    /// The configuration is wrong; a store cannot be opened.
+    pub async fn open(deployment: &Deployment) -> anyhow::Result<Self> {
+        let config = layers::load(Some(&deployment.config), &Variables::new())?;
+        let running = serve::start_checked(config, StartOptions::default()).await?;
+        let app = &running.app;
+        let credulous = App {
+            clock: Arc::clone(&app.clock),
+            entropy: Arc::clone(&app.entropy),
+            users: Arc::clone(&app.users),
+            authenticators: Arc::clone(&app.authenticators),
+            logins: Arc::clone(&app.logins),
+            sessions: Arc::clone(&app.sessions),
+            hasher: Arc::new(Credulous(Arc::clone(&app.hasher))),
+            sealer: Arc::clone(&app.sealer),
+            signer: Arc::clone(&app.signer),
+            registry: app.registry.clone(),
+        };
+        Ok(Self { credulous: Arc::new(credulous), running })
+    }
+
+    /// Closes them.
+    pub async fn close(self) {
+        drop(self.credulous);
+        self.running.stop().await;
+    }
+
+    /// Adds `count` people without a second factor, whose usernames begin with `prefix`. Their password is hashed once.
+    ///
+    /// # Errors
+    ///
+    /// The store or the hasher failed.
+    pub async fn add(&self, prefix: &str, count: usize) -> anyhow::Result<Vec<Person>> {
+        let names: Vec<String> = (0..count).map(|number| format!("{prefix}{number:06}")).collect();
+        let users = names.iter().map(|username| AddUser {
+            realm: RealmName::new(REALM),
+            username: username.clone(),
+            email: None,
+            profile: Profile::default(),
+            password: NewPassword::Plain(Secret::new(PASSWORD.to_owned())),
+        });
+        let added = self.running.app.add_users(users.collect()).await?;
+        let people = names.into_iter().zip(added).map(|(username, added)| match added {
+            Added::Added(id) => Ok(Person { id, username, seed: None }),
+            Added::NameTaken => bail!("{username} is there already"),
+        });
+        people.collect()
+    }
+
+    /// Gives each of `people` an authenticator app that is confirmed and was last used a while ago.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn enroll(&self, people: Vec<Person>) -> anyhow::Result<Vec<Person>> {
+        let app = Arc::clone(&self.running.app);
+        let enroll = move |person| {
+            let app = Arc::clone(&app);
+            async move { enroll(&app, person).await }
+        };
+        Ok(drive(people, AT_ONCE, enroll).await?.0)
+    }
+
+    /// Lets each of `people` prove the first factor.
+    ///
+    /// # Errors
+    ///
+    /// A store failed, or somebody was not asked for a second factor.
+    pub async fn prove_password(&self, people: Vec<Person>) -> anyhow::Result<Vec<Pending>> {
+        let app = Arc::clone(&self.credulous);
+        let prove = move |person| {
+            let app = Arc::clone(&app);
+            async move { prove_password(&app, person).await }
+        };
+        Ok(drive(people, AT_ONCE, prove).await?.0)
+    }
+}
+
+async fn enroll(app: &App, person: Person) -> anyhow::Result<Person> {
+    let now = app.clock.now();
+    let entropy = app.entropy.as_ref();
+    let epoch = app.users.find(&person.id).await?.context("the account is gone")?.user.epoch;
+    let dev =
+        |prefix| anyhow::Ok(AuthenticatorId::new(format!("{prefix}|dev_{}", random_text(ALPHANUMERIC, 16, entropy)?)));
+    let id = dev(FactorKind::Otp.id_prefix())?;
+    let secret = OtpSecret::generate(OtpAlgorithm::Sha1, 6, entropy)?;
+    let mut digest = [0; 32];
+    entropy.fill(&mut digest)?;
+    let audit = |event| AuditEvent {
+        event,
+        user: person.id.clone(),
+        client: Some(ClientId::new(CLIENT)),
+        authenticator: Some(id.clone()),
+        address: None,
+        at: now,
+    };
+    let recovery =
+        RecoveryCode { id: dev("recovery-code")?, status: RecoveryStatus::Pending, failures: 0, created_at: now };
+    let enrollment = NewEnrollment {
+        authenticator: Authenticator {
+            state: secret.seal(&id, &person.id, app.sealer.as_ref())?,
+            id: id.clone(),
+            user: person.id.clone(),
+            kind: FactorKind::Otp,
+            status: Status::Pending { until: now.plus(app.registry.policy.mfa_token_lifetime) },
+            name: None,
+            preferred: false,
+            last_step: None,
+            failures: 0,
+            created_at: now,
+            confirmed_at: None,
+            last_used_at: None,
+        },
+        recovery_code: (recovery, Digest::new(digest)),
+        epoch,
+        only_if_unenrolled: true,
+        limit: MAX_PER_USER,
+        audit: audit(Event::EnrollmentStarted),
+    };
+    let begun = app.authenticators.begin_enrollment(enrollment, now).await?;
+    anyhow::ensure!(matches!(begun, EnrollmentBegun::Begun { .. }), "not enrolled: {begun:?}");
+    let commit = LoginCommit {
+        user: person.id.clone(),
+        epoch,
+        transaction: None,
+        burn: Burn::ConfirmOtp {
+            authenticator: id.clone(),
+            step: step_at(now).saturating_sub(STEPS_AGO),
+            only_if_unenrolled: true,
+        },
+        now,
+        audit: audit(Event::EnrollmentCompleted),
+    };
+    let outcome = app.logins.commit(commit).await?;
+    anyhow::ensure!(outcome == CommitOutcome::Committed, "not confirmed: {outcome:?}");
+    let seed = BASE32_NOPAD.decode(secret.base32().as_bytes())?;
+    Ok(Person { seed: Some(Arc::new(seed)), ..person })
+}
+
+async fn prove_password(app: &App, person: Person) -> anyhow::Result<Pending> {
+    let grant = PasswordGrant {
+        login: Some(LoginName::parse(&person.username)?),
+        password: Secret::new(PASSWORD.to_owned()),
+        realm: None,
+        realm_grant: false,
+        audience: Some(AUDIENCE.to_owned()),
+        scopes: Some(vec![Scope::new(SCOPE)]),
+    };
+    let client =
+        ClientCredentials { client_id: ClientId::new(CLIENT), secret: Some(Secret::new(CLIENT_SECRET.to_owned())) };
+    let command = Command { client, grant: Grant::Password(grant), origin: Origin::default() };
+    match app.issue_token(command).await? {
+        Outcome::MfaRequired(required) => Ok(Pending { person, mfa_token: required.mfa_token.expose().clone() }),
+        Outcome::Tokens(_) => bail!("{} was not asked for a second factor", person.username),
+    }
+}
+
+/// Believes every password, and makes verifiers as the real one does.
+struct Credulous(Arc<dyn PasswordHasher>);
+
+#[async_trait]
+impl PasswordHasher for Credulous {
+    async fn verify(
+        &self,
+        stored: Option<PasswordHash>,
+        _password: Secret<String>,
+    ) -> Result<PasswordVerdict, PortError> {
+        Ok(if stored.is_some() { PasswordVerdict::Right } else { PasswordVerdict::Wrong })
+    }
+
+    async fn hash(&self, password: Secret<String>) -> Result<PasswordHash, PortError> {
+        self.0.hash(password).await
+    }
+
+    fn import(&self, phc: &Secret<String>) -> Result<PasswordHash, PortError> {
+        self.0.import(phc)
+    }
+}
+
+/// The time, for codes.
+pub fn now() -> Timestamp {
+    countersign::system::SystemClock.now()
+}

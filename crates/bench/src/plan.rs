@@ -1,0 +1,46 @@
+//! How much of everything a run does.
+
+use std::time::Duration;
+
+/// Sizes of a run. A tenth of each is for warming up.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// How long a yardstick on threads is measured.
+    pub span: Duration,
+    /// Calls of the empty server, and round trips to Redis.
+    pub trips: usize,
+    /// Second factors of each kind; each takes a person of its own.
+    pub second_factors: usize,
+    /// Password steps, and as many full logins.
+    pub logins: usize,
+    /// Enrolments; each takes a person of its own.
+    pub associations: usize,
+    /// Lists of authenticators.
+    pub lists: usize,
+    /// Starts of the server.
+    pub starts: usize,
+}
+
+impl Plan {
+    /// What figures are quoted from: CPU times, which the kernel tells in steps of 10 ms, are good to about one in a hundred.
+    pub const FULL: Self = Self {
+        span: Duration::from_secs(4),
+        trips: 40_000,
+        second_factors: 8_000,
+        logins: 1_500,
+        associations: 4_000,
+        lists: 12_000,
+        starts: 7,
+    };
+
+    /// Less than a minute, to see that everything works and roughly where it stands.
+    pub const QUICK: Self = Self {
+        span: Duration::from_millis(800),
+        trips: 8_000,
+        second_factors: 1_500,
+        logins: 300,
+        associations: 800,
+        lists: 2_000,
+        starts: 3,
+    };
+}

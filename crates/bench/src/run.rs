@@ -1,0 +1,235 @@
+//! One run: people are prepared, yardsticks are measured, then the server is.
+
+use std::path::{Path, PathBuf};
+
+use countersign::config::stores::PasswordsConfig;
+use tokio::process::Command;
+
+use crate::{
+    deployment::{Deployment, Redis, Server, free_port},
+    load::{over_grpc::GrpcClient, over_http::HttpClient},
+    measure::{Measured, Row, megabytes},
+    people::{Pending, Person, Stores},
+    plan::Plan,
+    process,
+    report::{Machine, Report},
+    verdict::{Footprint, judge, seconds},
+    yardstick::{commit, empty_call, hash, redis_trip, signature, totp},
+};
+
+/// What a run is told.
+#[derive(Debug)]
+pub struct Options {
+    /// The folder for its files, which is on the disk that is measured.
+    pub dir: PathBuf,
+    /// The server's binary.
+    pub server: PathBuf,
+    /// A Redis to use, instead of one of its own.
+    pub redis: Option<String>,
+    /// Callers at once, of all but passwords.
+    pub callers: usize,
+    /// Whether to do less.
+    pub quick: bool,
+}
+
+/// The people of a run, each for one thing.
+struct Cast {
+    grpc: Vec<Pending>,
+    http: Vec<Pending>,
+    unenrolled: Vec<Pending>,
+    logins: Vec<Person>,
+    listed: Vec<Pending>,
+    redis: Option<(Vec<Pending>, Vec<Pending>)>,
+}
+
+/// Runs everything once.
+///
+/// # Errors
+///
+/// Something does not start, or an operation fails: figures of failures would be worth nothing.
+pub async fn run(options: &Options) -> anyhow::Result<Report> {
+    let plan = if options.quick { Plan::QUICK } else { Plan::FULL };
+    let dir = options.dir.as_path();
+    let own = if options.redis.is_none() { Redis::start(dir).await? } else { None };
+    let redis = options.redis.clone().or_else(|| own.as_ref().map(|own| own.url.clone()));
+    if redis.is_none() {
+        eprintln!("no redis-server here and no --redis: its rows are left out");
+    }
+    let write = |name, redis| Deployment::write(dir, name, redis);
+    let embedded = write("embedded", None)?;
+    let shared = redis.as_deref().map(|url| write("redis", Some(url))).transpose()?;
+
+    eprintln!("preparing people");
+    let cast = prepare(plan, &embedded, shared.as_ref()).await?;
+
+    eprintln!("yardsticks");
+    let mut yardsticks = yardsticks(plan, options, redis.as_deref()).await?;
+
+    let mut ready_seconds = Vec::new();
+    let mut server = None;
+    for _ in 0..plan.starts {
+        if let Some(server) = server.take() {
+            Server::stop(server).await?;
+        }
+        let (started, took) = embedded.start(&options.server).await?;
+        ready_seconds.push(seconds(took));
+        server = Some(started);
+    }
+    let server = match server {
+        Some(server) => server,
+        None => embedded.start(&options.server).await?.0,
+    };
+    let idle_mb = megabytes(process::memory(server.pid)?.resident);
+
+    eprintln!("server, embedded store");
+    // Beside the logins it is compared with, so that a change of the machine's mood matters less.
+    yardsticks.push(hash::argon2id(plan.span)?);
+    let mut rows = embedded_rows(plan, options, &server, cast.logins, cast.grpc, cast.http).await?;
+    rows.extend(enrolment_rows(plan, options, &server, cast.unenrolled, cast.listed).await?);
+    server.stop().await?;
+    if let Some((shared, (grpc, http))) = shared.zip(cast.redis) {
+        eprintln!("server, Redis");
+        let (server, _) = shared.start(&options.server).await?;
+        let names = ["second factor, gRPC, Redis", "second factor, HTTP, Redis"];
+        rows.extend(second_factors(options, &server, names, grpc, http).await?);
+        server.stop().await?;
+    }
+
+    let footprint = Footprint {
+        idle_mb,
+        peak_mb: rows.iter().map(|row| row.peak_mb).fold(0.0, f64::max),
+        hashing_permits: PasswordsConfig::default().effective_threads(),
+        ready_seconds,
+    };
+    let all: Vec<Row> = yardsticks.iter().chain(&rows).cloned().collect();
+    let verdicts = judge(&all, &footprint);
+    Ok(Report { machine: Machine::this(), quick: options.quick, yardsticks, server: rows, footprint, verdicts })
+}
+
+async fn prepare(plan: Plan, embedded: &Deployment, shared: Option<&Deployment>) -> anyhow::Result<Cast> {
+    let stores = Stores::open(embedded).await?;
+    let people = stores.enroll(stores.add("second", plan.second_factors * 2).await?).await?;
+    let mut grpc = stores.prove_password(people).await?;
+    let http = grpc.split_off(plan.second_factors);
+    let unenrolled = stores.prove_password(stores.add("unenrolled", plan.associations).await?).await?;
+    let logins = stores.enroll(stores.add("login", plan.logins).await?).await?;
+    let listed = stores.prove_password(logins.clone()).await?;
+    let elsewhere = match shared {
+        Some(_) => stores.enroll(stores.add("redis", plan.second_factors * 2).await?).await?,
+        None => Vec::new(),
+    };
+    stores.close().await;
+    let redis = match shared {
+        Some(shared) => {
+            let stores = Stores::open(shared).await?;
+            let mut grpc = stores.prove_password(elsewhere).await?;
+            let http = grpc.split_off(plan.second_factors);
+            stores.close().await;
+            Some((grpc, http))
+        }
+        None => None,
+    };
+    Ok(Cast { grpc, http, unenrolled, logins, listed, redis })
+}
+
+async fn yardsticks(plan: Plan, options: &Options, redis: Option<&str>) -> anyhow::Result<Vec<Row>> {
+    let mut rows = vec![signature::rs256(plan.span)?, signature::es256(plan.span)?, totp::check(plan.span)?];
+    let (alone, group) = commit::commits(&options.dir, plan.span)?;
+    rows.extend([alone, group]);
+    if let Some(url) = redis {
+        rows.push(redis_trip::round_trip(url, plan.trips, options.callers).await?);
+    }
+    rows.push(empty_calls(plan, options.callers).await?);
+    Ok(rows)
+}
+
+async fn empty_calls(plan: Plan, callers: usize) -> anyhow::Result<Row> {
+    let address = free_port()?;
+    let mut server = Command::new(std::env::current_exe()?)
+        .args(["--serve-empty", &address.port().to_string()])
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut tick = tokio::time::interval(std::time::Duration::from_millis(5));
+    let client = loop {
+        tick.tick().await;
+        match GrpcClient::connect(&format!("http://{address}")).await {
+            Ok(client) => break client,
+            Err(error) if server.try_wait()?.is_some() => return Err(error),
+            Err(_not_yet) => {}
+        }
+    };
+    let pid = server.id().unwrap_or_default();
+    let row = empty_call::health_checks(Measured { name: "empty gRPC call", pid, callers }, client.channel, plan.trips);
+    let row = row.await?;
+    server.kill().await?;
+    Ok(row)
+}
+
+async fn embedded_rows(
+    plan: Plan,
+    options: &Options,
+    server: &Server,
+    logins: Vec<Person>,
+    grpc: Vec<Pending>,
+    http: Vec<Pending>,
+) -> anyhow::Result<Vec<Row>> {
+    let passwords = PasswordsConfig::default();
+    // As many as hash or wait at once: one more would be shed.
+    let callers = passwords.effective_threads() + passwords.effective_queue();
+    let measured = |name, callers| Measured { name, pid: server.pid, callers };
+    let client = GrpcClient::connect(&server.grpc).await?;
+    let login = client.clone();
+    let full = measured("full login, gRPC", callers)
+        .closed_loop(logins.clone(), move |person| login.clone().login(person))
+        .await?;
+    let password = client.clone();
+    let step = measured("password step, gRPC", callers)
+        .closed_loop(logins, move |person| {
+            let client = password.clone();
+            async move { client.password(person).await.map(drop) }
+        })
+        .await?;
+    let mut rows = vec![step, full];
+    rows.extend(second_factors(options, server, ["second factor, gRPC", "second factor, HTTP"], grpc, http).await?);
+    let health = measured("health check, gRPC", options.callers);
+    rows.push(empty_call::health_checks(health, client.channel, plan.trips).await?);
+    Ok(rows)
+}
+
+async fn second_factors(
+    options: &Options,
+    server: &Server,
+    [over_grpc, over_http]: [&'static str; 2],
+    grpc: Vec<Pending>,
+    http: Vec<Pending>,
+) -> anyhow::Result<[Row; 2]> {
+    let measured = |name| Measured { name, pid: server.pid, callers: options.callers };
+    let client = GrpcClient::connect(&server.grpc).await?;
+    let first = measured(over_grpc).closed_loop(grpc, move |pending| client.clone().second_factor(pending)).await?;
+    let client = HttpClient::new(&server.http)?;
+    let second = measured(over_http).closed_loop(http, move |pending| client.clone().second_factor(pending)).await?;
+    Ok([first, second])
+}
+
+async fn enrolment_rows(
+    plan: Plan,
+    options: &Options,
+    server: &Server,
+    unenrolled: Vec<Pending>,
+    listed: Vec<Pending>,
+) -> anyhow::Result<[Row; 2]> {
+    let measured = |name| Measured { name, pid: server.pid, callers: options.callers };
+    let client = GrpcClient::connect(&server.grpc).await?;
+    let for_lists = client.clone();
+    let associate =
+        measured("associate, gRPC").closed_loop(unenrolled, move |pending| client.clone().associate(pending)).await?;
+    let again: Vec<Pending> = listed.into_iter().cycle().take(plan.lists).collect();
+    let list = measured("list, gRPC").closed_loop(again, move |pending| for_lists.clone().list(pending)).await?;
+    Ok([associate, list])
+}
+
+/// The binary beside this one.
+pub fn neighbour() -> Option<PathBuf> {
+    let here = std::env::current_exe().ok()?;
+    here.parent().map(|dir: &Path| dir.join("countersign"))
+}

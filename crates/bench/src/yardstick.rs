@@ -1,0 +1,8 @@
+//! Yardsticks: what the parts of a login cost by themselves, with nothing of ours around them.
+
+pub mod commit;
+pub mod empty_call;
+pub mod hash;
+pub mod redis_trip;
+pub mod signature;
+pub mod totp;

@@ -1,0 +1,47 @@
+//! Signatures of a token's size, one after the other on one thread.
+
+use std::{hint::black_box, time::Duration};
+
+use anyhow::Context as _;
+use aws_lc_rs::{
+    rand::SystemRandom,
+    rsa::KeySize,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256, RsaKeyPair},
+};
+
+use crate::measure::{Measured, Row};
+
+/// Bytes of what is signed: header and claims of an access token.
+const SIGNED: [u8; 600] = [b'a'; 600];
+
+/// RS256 with 2048 bits (RFC 7518, section 3.3).
+///
+/// # Errors
+///
+/// The library failed.
+pub fn rs256(span: Duration) -> anyhow::Result<Row> {
+    let key = RsaKeyPair::generate(KeySize::Rsa2048).context("no RSA key")?;
+    let random = SystemRandom::new();
+    let mut signature = vec![0; key.public_modulus_len()];
+    measured("RS256 signature").in_a_row(span, 1, || {
+        key.sign(&RSA_PKCS1_SHA256, &random, black_box(&SIGNED), &mut signature).context("RSA does not sign")
+    })
+}
+
+/// ES256 (RFC 7518, section 3.4).
+///
+/// # Errors
+///
+/// The library failed.
+pub fn es256(span: Duration) -> anyhow::Result<Row> {
+    let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).context("no EC key")?;
+    let random = SystemRandom::new();
+    measured("ES256 signature").in_a_row(span, 1, || {
+        black_box(key.sign(&random, black_box(&SIGNED)).context("ECDSA does not sign")?);
+        Ok(())
+    })
+}
+
+fn measured(name: &'static str) -> Measured {
+    Measured { name, pid: std::process::id(), callers: 1 }
+}
