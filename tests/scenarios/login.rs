@@ -5,7 +5,7 @@ use countersign_tests::{
     everywhere,
     person::{PASSWORD, Phone},
     refusal::{
-        BLOCKED, EXPIRED_TOKEN, FOREIGN_TOKEN, MALFORMED_TOKEN, OTP_GRANT_OFF, Refused as _, UNKNOWN_API, WRONG_CLIENT,
+        BLOCKED, BLOCKED_AT_PASSWORD, EXPIRED_TOKEN, FOREIGN_TOKEN, MALFORMED_TOKEN, OTP_GRANT_OFF, Refused as _, UNKNOWN_API, WRONG_CLIENT,
         WRONG_OTP, WRONG_PASSWORD,
     },
     tenant::{API, BACKEND, Client, LENIENT, NARROW, NATIVE, OTHER_REALM, REALM},
@@ -181,7 +181,7 @@ everywhere! {
         let (ann, phone) = world.enrolled(&api, "ann").await;
         let token = ann.mfa_token(&api).await;
         assert!(world.app().set_blocked(&ann.id, true).await.unwrap());
-        ann.password(&api).await.refused(&BLOCKED);
+        ann.password(&api).await.refused(&BLOCKED_AT_PASSWORD);
         api.login(BACKEND, "ann", "wrong").await.refused(&WRONG_PASSWORD);
         api.otp(BACKEND, &token, &phone.code(&world)).await.refused(&BLOCKED);
     }

@@ -4,7 +4,7 @@ use countersign_domain::{secret::Secret, usecase::manage_users::NewPassword};
 use countersign_tests::{
     everywhere,
     person::PASSWORD,
-    refusal::{BAD_ACCESS_TOKEN, BLOCKED, MALFORMED_TOKEN, Refused as _, WRONG_PASSWORD},
+    refusal::{BAD_ACCESS_TOKEN, BLOCKED, BLOCKED_AT_PASSWORD, BLOCKED_BEARER, MALFORMED_TOKEN, Refused as _, WRONG_PASSWORD},
     tenant::BACKEND,
 };
 
@@ -16,10 +16,10 @@ everywhere! {
         let pending = ann.mfa_token(&api).await;
         world.advance(1);
         assert!(world.app().set_blocked(&ann.id, true).await.unwrap());
-        ann.password(&api).await.refused(&BLOCKED);
+        ann.password(&api).await.refused(&BLOCKED_AT_PASSWORD);
         api.otp(BACKEND, &pending, &phone.code(&world)).await.refused(&BLOCKED);
-        api.list(&pending).await.refused(&BLOCKED);
-        api.list(&manager).await.refused(&BLOCKED);
+        api.list(&pending).await.refused(&BLOCKED_BEARER);
+        api.list(&manager).await.refused(&BLOCKED_BEARER);
         assert!(api.subject(&tokens.access_token).await.is_err());
 
         assert!(world.app().set_blocked(&ann.id, false).await.unwrap());

@@ -38,6 +38,12 @@ pub fn rows(path: &Path, table: &str) -> i64 {
     open(path).query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).expect("the table is there")
 }
 
+/// How many rows of the audit trail tell of `event` and `user`.
+pub fn audited(path: &Path, event: &str, user: &str) -> i64 {
+    let sql = "SELECT count(*) FROM audit WHERE event = ?1 AND user_id = ?2";
+    open(path).query_row(sql, [event, user], |row| row.get(0)).expect("the trail can be read")
+}
+
 /// Every key of the Redis at `url`, and every value.
 pub async fn redis(url: &str) -> Vec<(String, Vec<u8>)> {
     let client = redis::Client::open(url).expect("the URL is one");

@@ -30,7 +30,7 @@ refusals! {
     /// Username or password.
     WRONG_PASSWORD = CredentialsRejected, 403 "invalid_grant" "Wrong email or password.";
     /// Too many wrong passwords.
-    LOCKED = AccountLocked, 429 "too_many_attempts" "Your account has been blocked after multiple consecutive login attempts.";
+    LOCKED = AccountLocked, 429 "too_many_attempts" "Your account has been blocked after multiple consecutive login attempts. We've sent you an email with instructions on how to unblock it.";
     /// Too many logins.
     RATE_LIMITED = RateLimited, 429 "too_many_requests" "Rate limit exceeded. Please retry after some time.";
     /// A wrong or used code of an app.
@@ -51,8 +51,12 @@ refusals! {
     EXPIRED_BEARER = MfaTokenExpired, 401 "expired_token" "mfa_token is expired";
     /// As a bearer: an access token that is none, or voided.
     BAD_ACCESS_TOKEN = AccessTokenInvalid, 401 "invalid_grant" "The mfa_token provided is invalid. Try getting a new token.";
-    /// The operator blocked the account.
+    /// The operator blocked the account; said to who has the password.
+    BLOCKED_AT_PASSWORD = UserBlocked, 403 "unauthorized" "user is blocked";
+    /// The operator blocked the account; said at the second factor.
     BLOCKED = UserBlocked, 403 "invalid_grant" "user is blocked";
+    /// The operator blocked the account; said to a bearer.
+    BLOCKED_BEARER = UserBlocked, 403 "access_denied" "user is blocked";
     /// A token of the first factor alone cannot add a factor.
     ALREADY_ENROLLED = AlreadyEnrolled, 403 "access_denied" "User is already enrolled.";
     /// No authenticator at all.
@@ -70,7 +74,7 @@ refusals! {
     /// An access token without the scope.
     NO_SCOPE = ScopeMissing, 403 "insufficient_scope" "";
     /// An access token of the first factor alone.
-    STEP_UP = StepUpRequired, 403 "insufficient_user_authentication" "";
+    STEP_UP = StepUpRequired, 401 "insufficient_user_authentication" "";
     /// No API of that name.
     UNKNOWN_API = AudienceUnknown, 403 "access_denied" "Service not found: https://nowhere.test/";
     /// A store does not answer.

@@ -1,0 +1,27 @@
+//! What went wrong elsewhere, and does not here. The numbers are those of the list of incidents in the security document.
+
+mod g01_new_sessions_give_no_new_tries;
+mod g02_parallel_passwords_do_not_exceed_the_limit;
+mod g03_parallel_codes_do_not_exceed_the_limit;
+mod g04_every_factor_is_throttled_on_every_way;
+mod g06_a_persons_own_factor_is_never_ignored;
+mod g08_the_issuer_comes_from_the_configuration;
+mod g11_a_code_lives_as_long_as_its_window;
+mod g12_enrolment_cannot_be_skipped;
+mod g13_a_username_cannot_be_anothers_address;
+mod g16_the_login_dies_with_its_tries;
+mod g17_a_code_has_one_spelling;
+mod g18_the_guard_outlives_a_restart;
+mod g19_spellings_share_one_budget;
+mod g20_who_exists_cannot_be_told;
+mod g21_a_broken_header_skips_nothing;
+mod g23_addresses_give_no_new_tries;
+mod g25_counts_outlive_a_restart;
+mod g31_a_recovery_code_is_spent_once;
+mod g35_a_step_is_spent_once;
+mod g41_flags_of_the_client_are_ignored;
+mod g44_the_second_step_needs_the_first;
+mod g46_nobody_touches_anothers_authenticator;
+mod g48_a_removed_factor_is_dead_at_once;
+mod g53_a_claim_of_the_wrong_type_is_refused;
+mod g60_what_is_open_to_everybody_is_listed;

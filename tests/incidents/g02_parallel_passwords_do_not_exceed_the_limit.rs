@@ -1,0 +1,22 @@
+//! G-02, Zitadel CVE-2023-47111: parallel checks of passwords got past the lock.
+
+use countersign_tests::{
+    everywhere,
+    refusal::{LOCKED, Refused as _, WRONG_PASSWORD},
+    tenant::BACKEND,
+};
+use futures_util::future::join_all;
+
+everywhere! {
+    async fn of_three_hundred_wrong_passwords_at_once_ten_are_looked_at(world: World, api: Api) {
+        world.person("ann").await;
+        let tries = (0..300).map(|number| {
+            let api = api.clone();
+            async move { api.login(BACKEND, "ann", &format!("wrong {number}")).await.unwrap_err() }
+        });
+        let refusals = join_all(tries).await;
+        assert_eq!(refusals.iter().filter(|refusal| refusal.is(&WRONG_PASSWORD)).count(), 10);
+        assert_eq!(refusals.iter().filter(|refusal| refusal.is(&LOCKED)).count(), 290);
+        api.login(BACKEND, "ann", countersign_tests::person::PASSWORD).await.refused(&LOCKED);
+    }
+}

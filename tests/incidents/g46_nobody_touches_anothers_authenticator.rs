@@ -1,0 +1,34 @@
+//! G-46, wagtail-2fa CVE-2020-5240: another person's device could be deleted by its id. G-49: what exists elsewhere reads like
+//! what does not exist.
+
+use countersign_tests::{
+    everywhere,
+    refusal::{NO_SUCH_AUTHENTICATOR, NO_SUCH_CHALLENGE, Refused as _},
+    tenant::BACKEND,
+};
+
+everywhere! {
+    async fn anothers_authenticator_reads_like_none_and_stays(world: World, api: Api) {
+        let (ann, anns) = world.enrolled(&api, "ann").await;
+        let (bob, bobs) = world.enrolled(&api, "bob").await;
+        let anns_id = api.list(&ann.mfa_token(&api).await).await.unwrap().remove(0).id;
+        let manager = bob.manager(&world, &api, &bobs).await;
+        let token = bob.mfa_token(&api).await;
+        let said = |refusal: countersign_tests::refusal::Refusal| match refusal {
+            countersign_tests::refusal::Refusal::Http { body, .. } => body.to_string(),
+            countersign_tests::refusal::Refusal::Grpc(status) => format!("{:?} {}", status.code(), status.message()),
+        };
+        let mut heard: Vec<Vec<String>> = Vec::new();
+        for id in [anns_id.as_str(), "totp|dev_0000000000000000"] {
+            heard.push(vec![
+                said(api.find(&manager, id).await.refused(&NO_SUCH_AUTHENTICATOR)),
+                said(api.update(&manager, id, Some("mine"), None).await.refused(&NO_SUCH_AUTHENTICATOR)),
+                said(api.delete(&manager, id).await.refused(&NO_SUCH_AUTHENTICATOR)),
+                said(api.challenge(BACKEND, &token, "otp", Some(id)).await.refused(&NO_SUCH_CHALLENGE)),
+            ]);
+        }
+        assert_eq!(heard[0], heard[1]);
+        assert!(api.list(&manager).await.unwrap().iter().all(|entry| entry.id != anns_id));
+        ann.log_in(&world, &api, &anns).await;
+    }
+}
