@@ -2,13 +2,14 @@
 
 use std::{thread, time::Duration};
 
-use anyhow::{Context as _, anyhow};
-use argon2::{Algorithm, Argon2, Block, Params, Version};
+use anyhow::anyhow;
 use countersign::config::stores::PasswordsConfig;
+use countersign_crypto::password::{HashMemory, HashParams, argon2id_raw};
 
 use crate::measure::{Begin, Latencies, Measured, Row, repeat};
 
-/// Measures for `span`. Each thread keeps its memory from hash to hash, as the server's do.
+/// Measures for `span`: the implementation the server uses, without its queue. Each thread keeps its memory from hash to hash,
+/// as the server's do.
 ///
 /// # Errors
 ///
@@ -35,15 +36,10 @@ fn on_all(threads: usize, span: Duration, config: &PasswordsConfig) -> anyhow::R
 }
 
 fn on_one(span: Duration, config: &PasswordsConfig) -> anyhow::Result<Latencies> {
-    let params = Params::new(config.memory_kib, config.passes, config.lanes, Some(32))
-        .map_err(|error| anyhow!("{error}"))
-        .context("the default parameters are refused")?;
-    let mut memory = vec![Block::default(); params.block_count()];
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let params = HashParams::new(config.memory_kib, config.passes, config.lanes)?;
+    let mut memory = HashMemory::new();
     let mut output = [0; 32];
     repeat(span, &mut || {
-        argon2
-            .hash_password_into_with_memory(b"pass word of all", b"sixteen bytes ok", &mut output, &mut memory)
-            .map_err(|error| anyhow!("{error}"))
+        Ok(argon2id_raw(&mut memory, params, b"pass word of all", b"sixteen bytes ok", &mut output)?)
     })
 }

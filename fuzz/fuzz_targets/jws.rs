@@ -1,0 +1,55 @@
+//! The verifier of our own tokens: it never panics, and takes nothing that we did not sign.
+#![no_main]
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+};
+
+use countersign_crypto::{
+    entropy::SystemEntropy,
+    keyring::{KeyRing, KeyRingOptions, RsaBits},
+    master_key::MasterKey,
+    sealer::AeadSealer,
+};
+use countersign_domain::{
+    port::signer::{Algorithm, Signer as _},
+    testing::ManualClock,
+    time::Timestamp,
+};
+use countersign_storage::memory::MemoryStore;
+use libfuzzer_sys::fuzz_target;
+
+static SIGNED: LazyLock<(KeyRing, String)> = LazyLock::new(|| {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let master = MasterKey::parse(&"01c2".repeat(16)).expect("a key");
+        let sealer = AeadSealer::new(&master, Arc::new(SystemEntropy::new())).expect("keys derive");
+        let options = KeyRingOptions { algorithms: BTreeSet::from([Algorithm::Es256]), rsa_bits: RsaBits::Bits2048 };
+        let clock = ManualClock::new(Timestamp::from_millis(0));
+        let ring = KeyRing::load(&MemoryStore::default(), &sealer, &clock, options).await.expect("a key ring");
+        let token = ring.sign(Algorithm::Es256, br#"{"sub":"auth0|1","aud":"https://api.example/"}"#.to_vec()).await;
+        (ring, token.expect("signs").expose().clone())
+    })
+});
+
+fuzz_target!(|data: &[u8]| {
+    let (ring, token) = &*SIGNED;
+    if let Ok(text) = std::str::from_utf8(data) {
+        assert!(ring.verify(text).is_none());
+        // A payload of the fuzzer's between a good header and a good signature.
+        let (header, rest) = token.split_once('.').expect("three parts");
+        let (payload, signature) = rest.split_once('.').expect("three parts");
+        assert_eq!(ring.verify(&format!("{header}.{text}.{signature}")).is_some(), text == payload);
+        assert_eq!(ring.verify(&format!("{text}.{payload}.{signature}")).is_some(), text == header);
+    }
+    // The good token with changes: pairs of a place and a byte.
+    let mut changed = token.clone().into_bytes();
+    for pair in data.chunks_exact(2) {
+        let at = usize::from(pair[0]).wrapping_mul(7) % changed.len();
+        changed[at] = pair[1];
+    }
+    if let Ok(changed) = String::from_utf8(changed) {
+        assert_eq!(ring.verify(&changed).is_some(), changed == *token);
+    }
+});
