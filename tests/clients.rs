@@ -1,0 +1,41 @@
+//! Clients that nobody here wrote, against a demo.
+
+use countersign::demo::{DemoOptions, description::Description, start};
+use countersign::serve::Running;
+use countersign_telemetry::Metrics;
+use countersign_tests::python;
+use tempfile::TempDir;
+
+async fn demo() -> (TempDir, Running, Description) {
+    // Both sides of TLS in this process use the same provider.
+    let _already = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let folder = TempDir::new().unwrap();
+    let options = DemoOptions {
+        dir: folder.path().to_owned(),
+        users: 3,
+        https_port: 0,
+        http_port: 0,
+        grpc_port: 0,
+        ops_port: 0,
+        ..DemoOptions::default()
+    };
+    let (running, description) = start(&options, Metrics::new().into()).await.expect("the demo starts");
+    (folder, running, description)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn auth0_python_logs_in_with_a_second_factor() {
+    let (folder, _running, description) = demo().await;
+    let json = folder.path().join("demo.json");
+    let trust = [("REQUESTS_CA_BUNDLE", description.ca_file.as_str()), ("SSL_CERT_FILE", description.ca_file.as_str())];
+    let said = python::run("auth0_login.py", &[json.to_str().unwrap()], &trust).await;
+    assert!(said.contains("logged in"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_python_grpc_client_finds_the_services_by_reflection_and_logs_in() {
+    let (folder, _running, _) = demo().await;
+    let json = folder.path().join("demo.json");
+    let said = python::run("grpc_login.py", &[json.to_str().unwrap()], &[]).await;
+    assert!(said.contains("logged in"), "{said}");
+}

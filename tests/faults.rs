@@ -1,0 +1,5 @@
+//! What breaks around the server, and what it does then: a clear answer, nothing lost, no token wrongly issued, still up.
+
+mod disk_full;
+mod garbage;
+mod redis_gone;

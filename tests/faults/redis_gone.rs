@@ -1,0 +1,106 @@
+//! Redis dies in the middle of a login.
+
+use countersign_tests::{
+    api::Transport,
+    dump,
+    refusal::{MALFORMED_TOKEN, Refused as _, STORE_DOWN, TOO_MANY_CODES, WRONG_OTP},
+    tenant::{BACKEND, Tenant},
+    world::{Store, World},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_logins_are_refused_with_a_time_to_come_back_and_work_again_after_it() {
+    for transport in [Transport::Http, Transport::Grpc] {
+        let mut world = World::start(Store::Redis, Tenant::default()).await;
+        let api = world.api(transport);
+        let (ann, phone) = world.enrolled(&api, "ann").await;
+        let manager = ann.manager(&world, &api, &phone).await;
+        let pending = ann.mfa_token(&api).await;
+        let code = phone.code(&world);
+        world.redis().kill();
+
+        for _ in 0..3 {
+            let refusal = ann.password(&api).await.refused(&STORE_DOWN);
+            assert!(refusal.retry_after().is_some_and(|seconds| seconds >= 1), "{refusal:?}");
+            api.otp(BACKEND, &pending, &code).await.refused(&STORE_DOWN);
+            api.recovery(BACKEND, &pending, phone.recovery_code.as_deref().unwrap()).await.refused(&STORE_DOWN);
+            api.challenge(BACKEND, &pending, "otp", None).await.refused(&STORE_DOWN);
+            api.list(&pending).await.refused(&STORE_DOWN);
+            api.otp(BACKEND, &manager, &code).await.refused(&STORE_DOWN);
+        }
+        // What needs no session store is served.
+        assert_eq!(api.list(&manager).await.unwrap().len(), 2);
+        assert_eq!(world.http().get("/.well-known/jwks.json").await.status, 200);
+        let ready = countersign_tests::http::plain_client().get(format!("http://{}/readyz", world.server().ops())).send().await.unwrap();
+        assert_eq!(ready.status(), 503);
+        assert_eq!(dump::audited(&world.database(), "login.otp", ann.id.as_str()), 1, "no login was completed meanwhile");
+
+        world.redis().restart();
+        // It came back empty: the login in flight starts over, and nothing was burnt.
+        let token = recovered(|| ann.password(&api)).await.mfa_token();
+        api.otp(BACKEND, &pending, &code).await.refused(&MALFORMED_TOKEN);
+        api.otp(BACKEND, &token, &code).await.unwrap();
+        let token = ann.mfa_token(&api).await;
+        api.otp(BACKEND, &token, &code).await.refused(&WRONG_OTP);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_used_code_stays_used_when_redis_forgets_everything() {
+    let mut world = World::start(Store::Redis, Tenant::default()).await;
+    let api = world.api(Transport::Grpc);
+    let (ann, phone) = world.enrolled(&api, "ann").await;
+    let token = ann.mfa_token(&api).await;
+    let code = phone.code(&world);
+    let recovery = phone.recovery_code.clone().unwrap();
+    api.otp(BACKEND, &token, &code).await.unwrap();
+    let other = ann.mfa_token(&api).await;
+    api.recovery(BACKEND, &other, &recovery).await.unwrap();
+    world.redis().restart();
+    let again = recovered(|| ann.password(&api)).await.mfa_token();
+    for token in [&token, &other] {
+        api.otp(BACKEND, token, &code).await.refused(&MALFORMED_TOKEN);
+    }
+    api.otp(BACKEND, &again, &code).await.refused(&WRONG_OTP);
+    assert!(api.recovery(BACKEND, &again, &recovery).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_while_redis_dies_issues_at_most_one_login() {
+    let mut world = World::start(Store::Redis, Tenant::default()).await;
+    let api = world.api(Transport::Http);
+    let (ann, phone) = world.enrolled(&api, "ann").await;
+    let pending = ann.mfa_token(&api).await;
+    let code = phone.code(&world);
+    let tries: Vec<_> = (0..64)
+        .map(|_| {
+            let (api, pending, code) = (api.clone(), pending.clone(), code.clone());
+            tokio::spawn(async move { api.otp(BACKEND, &pending, &code).await })
+        })
+        .collect();
+    world.redis().kill();
+    let mut won = 0;
+    for attempt in tries {
+        match attempt.await.unwrap() {
+            Ok(_) => won += 1,
+            Err(refusal) => assert!(
+                [STORE_DOWN, MALFORMED_TOKEN, WRONG_OTP, TOO_MANY_CODES].iter().any(|known| refusal.is(known)),
+                "{refusal:?}"
+            ),
+        }
+    }
+    assert!(won <= 1, "{won}");
+    assert_eq!(dump::audited(&world.database(), "login.otp", ann.id.as_str()), won);
+}
+
+/// Asks until the store is back: the client of the server reconnects when it can.
+async fn recovered<T, F: Future<Output = Result<T, countersign_tests::refusal::Refusal>>>(ask: impl Fn() -> F) -> T {
+    for _ in 0..10_000 {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(refusal) => assert!(refusal.is(&STORE_DOWN), "{refusal:?}"),
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("Redis is back, the server does not notice");
+}
