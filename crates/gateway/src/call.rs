@@ -57,6 +57,8 @@ fn propagate(request: &HeaderMap) -> HeaderMap {
             headers.insert(name, value.clone());
         }
     }
+    // Where the request is logged here, its own span is the parent.
+    countersign_telemetry::inject(&mut headers);
     // The server decides whether the client may speak for the person's address.
     if let Some(value) = request.get(AUTH0_FORWARDED_FOR) {
         headers.insert(X_AUTH0_FORWARDED_FOR, value.clone());

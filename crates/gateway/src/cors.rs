@@ -38,7 +38,9 @@ impl Cors {
 
     /// Whether the request only asks what would be allowed.
     pub(crate) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
-        *method == Method::OPTIONS && headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        *method == Method::OPTIONS
+            && headers.contains_key(ORIGIN)
+            && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
     }
 
     /// The answer to a preflight. It cannot know the client, so any client's origin will do.
@@ -114,6 +116,9 @@ mod tests {
         let evil = cors().preflight(Some(&HeaderValue::from_static("https://evil.example")));
         assert!(!evil.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
         let good = cors().preflight(Some(&HeaderValue::from_static("https://app.example")));
-        assert_eq!(good.headers().get(ACCESS_CONTROL_ALLOW_ORIGIN), Some(&HeaderValue::from_static("https://app.example")));
+        assert_eq!(
+            good.headers().get(ACCESS_CONTROL_ALLOW_ORIGIN),
+            Some(&HeaderValue::from_static("https://app.example"))
+        );
     }
 }

@@ -68,7 +68,9 @@ fn looks_encoded(text: &str) -> bool {
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
         let fits = match byte {
-            b'%' => [bytes.next(), bytes.next()].iter().all(|digit| digit.is_some_and(|digit| digit.is_ascii_hexdigit())),
+            b'%' => {
+                [bytes.next(), bytes.next()].iter().all(|digit| digit.is_some_and(|digit| digit.is_ascii_hexdigit()))
+            }
             b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')' | b'+' => true,
             _ => byte.is_ascii_alphanumeric(),
         };
@@ -149,7 +151,10 @@ mod tests {
 
     #[test]
     fn refuses_two_ways_at_once_and_two_names() {
-        let problem = |basic: &str, body: &str| read(basic, body).err().unwrap().outcome();
+        let problem = |basic: &str, body: &str| match read(basic, body).err().unwrap() {
+            Refusal::Problem(problem) => problem.outcome(),
+            Refusal::Service(refused) => refused.reason.as_str_name(),
+        };
         assert_eq!(problem("Basic d2ViOnM=", "client_secret=s"), "TWO_CLIENT_AUTHENTICATIONS");
         assert_eq!(problem("Basic d2ViOnM=", "client_id=other"), "CLIENT_MISMATCH");
         assert_eq!(problem("Basic %%%", ""), "CLIENT_UNAUTHENTICATED");

@@ -7,6 +7,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use countersign_telemetry::RouteName;
 use http::{
     HeaderMap, HeaderValue,
     header::{CACHE_CONTROL, ORIGIN, PRAGMA, X_CONTENT_TYPE_OPTIONS},
@@ -17,8 +18,8 @@ use crate::{
     call::X_REQUEST_ID,
     cors::Cors,
     oauth_error::Problem,
-    reply::{ClientId, Kind, Outcome},
-    router::Gateway,
+    reply::{ClientId, Kind},
+    router::{Gateway, route_name},
     transport::Transport,
 };
 
@@ -35,20 +36,21 @@ pub(crate) async fn finish<T: Transport>(
     let id = request_id(&gateway, request.headers());
     let origin = request.headers().get(ORIGIN).cloned();
     let preflight = Cors::is_preflight(request.method(), request.headers());
-    let token = request.uri().path() == "/oauth/token";
+    let route = route_name(request.uri().path());
     request.headers_mut().insert(X_REQUEST_ID, id.clone());
     let mut response = if preflight {
         gateway.cors.preflight(origin.as_ref())
     } else {
-        let kind = if token { Kind::Token } else { Kind::Api };
+        let kind = if route == Some("/oauth/token") { Kind::Token } else { Kind::Api };
         let deadline = gateway.config.deadline;
         timeout(deadline, next.run(request))
             .await
             .unwrap_or_else(|_| gateway.refuse(kind, Problem::DeadlineExceeded.into()))
     };
     let client = response.extensions_mut().remove::<ClientId>();
-    if response.extensions().get::<Outcome>().is_none() {
-        response.extensions_mut().insert(Outcome { reason: None });
+    if let Some(route) = route {
+        // The request log must not print the path itself: it may hold anything.
+        response.extensions_mut().insert(RouteName(route));
     }
     let headers = response.headers_mut();
     if !preflight {

@@ -25,7 +25,6 @@ mod transport;
 pub use config::{
     ClientErrorStyle, ClientOrigins, EpochSeconds, GatewayConfig, NotEnrolledStyle, RequestIds, TrustedProxies,
 };
-pub use reply::Outcome;
 pub use router::router;
 pub use transport::Transport;
 

@@ -60,8 +60,7 @@ const fn is(status: u16, error: &'static str, description: &'static str) -> Row 
 pub(crate) fn row(reason: ErrorReason, place: Place, style: Style) -> Row {
     use ErrorReason as R;
     use Place as P;
-    const BEARER_REFUSED: Row =
-        is(401, "invalid_grant", "The mfa_token provided is invalid. Try getting a new token.");
+    const BEARER_REFUSED: Row = is(401, "invalid_grant", "The mfa_token provided is invalid. Try getting a new token.");
     const NO_ACCESS: Row = is(401, "invalid_token", "The access token is invalid or has expired");
 
     match (reason, place) {
@@ -84,9 +83,7 @@ pub(crate) fn row(reason: ErrorReason, place: Place, style: Style) -> Row {
             "Your account has been blocked after multiple consecutive login attempts. We've sent you an email with \
              instructions on how to unblock it.",
         ),
-        (R::RateLimited, _) => {
-            is(429, "too_many_requests", "Rate limit exceeded. Please retry after some time.")
-        }
+        (R::RateLimited, _) => is(429, "too_many_requests", "Rate limit exceeded. Please retry after some time."),
         (R::UserBlocked, P::PasswordGrant) => is(403, "unauthorized", "user is blocked"),
         (R::UserBlocked, P::OtpGrant | P::RecoveryCodeGrant | P::Challenge) => {
             is(403, "invalid_grant", "user is blocked")
@@ -103,17 +100,13 @@ pub(crate) fn row(reason: ErrorReason, place: Place, style: Style) -> Row {
         (R::MfaTokenExpired, P::PasswordGrant | P::OtpGrant | P::RecoveryCodeGrant | P::Challenge) => {
             is(403, "expired_token", "mfa_token is expired")
         }
-        (R::MfaTokenExpired, P::Authenticators | P::Authenticator) => {
-            is(401, "expired_token", "mfa_token is expired")
-        }
+        (R::MfaTokenExpired, P::Authenticators | P::Authenticator) => is(401, "expired_token", "mfa_token is expired"),
         (R::MfaTokenOfOtherClient, _) => is(400, "invalid_request", "mfa_token not issued to this client"),
         (R::ProofRejected, P::RecoveryCodeGrant) => is(403, "invalid_grant", "MFA Authorization rejected."),
         (R::ProofRejected, _) => is(403, "invalid_grant", "Invalid otp_code."),
-        (R::TooManyAttempts, _) => is(
-            429,
-            "too_many_attempts",
-            "Too many failed codes. Wait for some minutes before retrying.",
-        ),
+        (R::TooManyAttempts, _) => {
+            is(429, "too_many_attempts", "Too many failed codes. Wait for some minutes before retrying.")
+        }
         (R::NotEnrolled, _) => match style.not_enrolled {
             NotEnrolledStyle::UnsupportedChallengeType => {
                 is(401, "unsupported_challenge_type", "User is not enrolled with guardian")
@@ -134,11 +127,9 @@ pub(crate) fn row(reason: ErrorReason, place: Place, style: Style) -> Row {
             is(403, "access_denied", "The maximum number of authenticators is reached.")
         }
         (R::ScopeMissing, _) => is(403, "insufficient_scope", "The access token lacks the scope: {scope}"),
-        (R::StepUpRequired, _) => is(
-            401,
-            "insufficient_user_authentication",
-            "A token obtained with a second factor is required.",
-        ),
+        (R::StepUpRequired, _) => {
+            is(401, "insufficient_user_authentication", "A token obtained with a second factor is required.")
+        }
         (R::StoreUnavailable | R::Overloaded, _) => {
             is(503, "temporarily_unavailable", "The service is temporarily unavailable. Please retry.")
         }
@@ -188,14 +179,6 @@ impl Refusal {
             violation: None,
             retry_delay: None,
         }))
-    }
-
-    /// The name of the reason, for the log.
-    pub(crate) fn outcome(&self) -> &'static str {
-        match self {
-            Self::Problem(problem) => problem.outcome(),
-            Self::Service(refused) => refused.reason.as_str_name(),
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
+use countersign_telemetry::RequestFacts;
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
@@ -21,14 +22,6 @@ const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset
 /// Seconds to wait before the next try, where a service that is unavailable does not say.
 const DEFAULT_RETRY: u64 = 2;
 const GRANT_TYPES_URI: &str = "https://auth0.com/docs/clients/client-grant-types";
-
-/// What the request log may say of a response; an extension of every response that is not a plain success.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// Why the request was refused: a reason of the gRPC contract, one of the gateway's own, or `MFA_REQUIRED`.
-    /// None: it was not refused.
-    pub reason: Option<&'static str>,
-}
 
 /// The client a request named, for the CORS headers.
 #[derive(Clone)]
@@ -126,7 +119,7 @@ fn error(kind: Kind, row: Row, description: &str, uri: Option<&'static str>, rea
     let status = StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = shape::Error { error: row.error, error_description: description, error_uri: uri };
     let mut response = json(kind, status, &body);
-    response.extensions_mut().insert(Outcome { reason: Some(reason) });
+    response.extensions_mut().insert(RequestFacts { reason: Some(reason), ..RequestFacts::default() });
     response
 }
 

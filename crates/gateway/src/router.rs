@@ -73,11 +73,30 @@ pub(crate) fn routes<T: Transport>() -> Vec<Route<T>> {
     ]
 }
 
+/// The name of the route a path belongs to.
+pub(crate) fn route_name(path: &str) -> Option<&'static str> {
+    const PATHS: [&str; 9] = [
+        "/oauth/token",
+        "/mfa/challenge",
+        "/mfa/associate",
+        "/mfa/authenticators",
+        "/userinfo",
+        "/.well-known/openid-configuration",
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/jwks.json",
+        "/openapi.json",
+    ];
+    PATHS.into_iter().find(|known| *known == path).or_else(|| {
+        let id = path.strip_prefix("/mfa/authenticators/")?;
+        (!id.is_empty() && !id.contains('/')).then_some("/mfa/authenticators/{authenticator_id}")
+    })
+}
+
 /// The HTTP API over `transport`.
 ///
 /// The server that mounts it inserts the peer's address into every request as
-/// [`axum::extract::ConnectInfo`]`<`[`std::net::SocketAddr`]`>`. Every response carries an [`crate::Outcome`] extension for
-/// the request log.
+/// [`axum::extract::ConnectInfo`]`<`[`std::net::SocketAddr`]`>`. For the request log, responses carry
+/// [`countersign_telemetry::RouteName`] and, where they are refusals, [`countersign_telemetry::RequestFacts`].
 pub fn router<T: Transport>(transport: T, config: GatewayConfig) -> Router {
     let gateway = Arc::new(Gateway {
         cors: Cors::new(&config.origins),
@@ -102,3 +121,6 @@ async fn method_not_allowed<T: Transport>(State(gateway): State<Arc<Gateway<T>>>
     let kind = if request.uri().path() == "/oauth/token" { Kind::Token } else { Kind::Api };
     gateway.refuse(kind, Problem::MethodNotAllowed.into())
 }
+
+#[cfg(test)]
+mod tests;

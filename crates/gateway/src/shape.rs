@@ -210,9 +210,8 @@ mod tests {
 
     #[test]
     fn times_have_milliseconds_and_a_z() {
-        let written = |seconds, nanos| {
-            serde_json::to_string(&Moment::of(&prost_types::Timestamp { seconds, nanos })).unwrap()
-        };
+        let written =
+            |seconds, nanos| serde_json::to_string(&Moment::of(&prost_types::Timestamp { seconds, nanos })).unwrap();
         assert_eq!(written(1_686_778_586, 399_000_000), "\"2023-06-14T21:36:26.399Z\"");
         assert_eq!(written(0, 0), "\"1970-01-01T00:00:00.000Z\"");
     }

@@ -108,7 +108,7 @@ fn reads_the_details_of_a_status() {
     details.set_retry_info(Some(Duration::from_secs(7)));
     details.add_bad_request_violation("otp", "first").add_bad_request_violation("otp", "second");
     let refused = service(tonic::Status::with_error_details(Code::ResourceExhausted, "", details));
-    assert_eq!(refused.reason, ErrorReason::TooManyAttempts);
+    assert!(refused.reason == ErrorReason::TooManyAttempts);
     assert_eq!(refused.metadata["limit"], "10");
     assert_eq!(refused.violation.as_deref(), Some("first"));
     assert_eq!(refused.retry_delay, Some(Duration::from_secs(7)));
@@ -124,9 +124,9 @@ fn a_status_without_our_details_is_never_the_callers_fault() {
         (Code::Unauthenticated, ErrorReason::Internal),
         (Code::Unknown, ErrorReason::Internal),
     ] {
-        assert_eq!(service(tonic::Status::new(code, "secret cause")).reason, reason);
+        assert!(service(tonic::Status::new(code, "secret cause")).reason == reason, "{code}");
     }
     let foreign = ErrorDetails::with_error_info("USER_BLOCKED", "elsewhere", HashMap::new());
     let status = tonic::Status::with_error_details(Code::PermissionDenied, "", foreign);
-    assert_eq!(service(status).reason, ErrorReason::Internal);
+    assert!(service(status).reason == ErrorReason::Internal);
 }

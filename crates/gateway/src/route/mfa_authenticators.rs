@@ -82,8 +82,7 @@ async fn change<T: Transport>(gateway: &Gateway<T>, request: Request) -> Result<
     let call = outgoing_as_bearer(&gateway.config, &request, ())?;
     let body = body::read(&gateway.config, &request.headers, body).await?;
     let params = Params::parse(&request.headers, &body)?;
-    let message =
-        UpdateAuthenticatorRequest { authenticator_id, name: name(&params)?, preferred: preferred(&params)? };
+    let message = UpdateAuthenticatorRequest { authenticator_id, name: name(&params)?, preferred: preferred(&params)? };
     if message.name.is_none() && message.preferred.is_none() {
         return Err(Problem::NothingToChange.into());
     }

@@ -10,6 +10,7 @@ use countersign_proto::v1::{
     IssueTokenRequest, MfaRequired, OtpGrant, PasswordGrant, RecoveryCodeGrant, TokenSet, issue_token_request::Grant,
     issue_token_response::Outcome as Issued,
 };
+use countersign_telemetry::RequestFacts;
 use http::StatusCode;
 
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     credentials,
     oauth_error::{Place, Problem, Refusal},
     params::{Name, Params},
-    reply::{ClientId, Kind, Outcome, json},
+    reply::{ClientId, Kind, json},
     router::Gateway,
     shape,
     transport::Transport,
@@ -129,6 +130,6 @@ fn mfa_required(required: &MfaRequired) -> Response {
         }),
     };
     let mut response = json(Kind::Token, StatusCode::FORBIDDEN, &body);
-    response.extensions_mut().insert(Outcome { reason: Some("MFA_REQUIRED") });
+    response.extensions_mut().insert(RequestFacts { outcome: Some("mfa_required"), ..RequestFacts::default() });
     response
 }

@@ -1,0 +1,210 @@
+//! The OpenAPI document tells the truth: about the routes, and about every answer.
+
+use std::collections::BTreeSet;
+
+use countersign_proto::v1::{Email, ErrorReason, MfaRequired, Profile, issue_token_response::Outcome};
+use http::{Method, Request};
+use serde_json::{Value, json};
+
+use super::{
+    super::{route_name, routes},
+    script::{Reply, Rig, recovery_code, tokens, totp},
+};
+use crate::OPENAPI_DOCUMENT;
+
+fn document() -> Value {
+    serde_json::from_str(OPENAPI_DOCUMENT).unwrap()
+}
+
+/// Every request the tests make, with a body that is good.
+fn requests() -> Vec<(Method, &'static str, &'static str, Value)> {
+    let grant = json!({"client_id": "web", "grant_type": "password", "username": "a", "password": "b", "scope": null});
+    vec![
+        (Method::POST, "/oauth/token", "/oauth/token", grant),
+        (Method::POST, "/mfa/challenge", "/mfa/challenge", json!({"client_id": "web", "mfa_token": "m"})),
+        (Method::POST, "/mfa/associate", "/mfa/associate", json!({"authenticator_types": ["otp"], "digits": 8})),
+        (Method::GET, "/mfa/authenticators", "/mfa/authenticators", Value::Null),
+        (Method::GET, "/mfa/authenticators/{authenticator_id}", "/mfa/authenticators/a%7Cb", Value::Null),
+        (Method::PATCH, "/mfa/authenticators/{authenticator_id}", "/mfa/authenticators/a%7Cb", json!({"name": "n"})),
+        (Method::DELETE, "/mfa/authenticators/{authenticator_id}", "/mfa/authenticators/a%7Cb", Value::Null),
+        (Method::GET, "/userinfo", "/userinfo", Value::Null),
+        (Method::POST, "/userinfo", "/userinfo", Value::Null),
+        (Method::GET, "/.well-known/openid-configuration", "/.well-known/openid-configuration", Value::Null),
+        (
+            Method::GET,
+            "/.well-known/oauth-authorization-server",
+            "/.well-known/oauth-authorization-server",
+            Value::Null,
+        ),
+        (Method::GET, "/.well-known/jwks.json", "/.well-known/jwks.json", Value::Null),
+        (Method::GET, "/openapi.json", "/openapi.json", Value::Null),
+    ]
+}
+
+/// Complains about whatever the document does not say of this answer.
+fn check(document: &Value, method: &Method, path: &str, reply: &Reply) {
+    let what = format!("{method} {path} {}", reply.status);
+    let operation = &document["paths"][path][method.as_str().to_ascii_lowercase()];
+    let response = &operation["responses"][reply.status.as_str()];
+    assert!(response.is_object(), "{what}: {}", reply.body);
+    for header in ["retry-after", "x-ratelimit-reset", "www-authenticate", "x-request-id"] {
+        let listed = response["headers"].as_object().unwrap().keys().any(|name| name.eq_ignore_ascii_case(header));
+        assert!(listed || !reply.headers.contains_key(header), "{what}: {header}");
+    }
+    let Some(content) = response["content"].as_object() else {
+        assert_eq!(reply.body, "", "{what}");
+        return;
+    };
+    let media = content.get(reply.header("content-type")).unwrap_or_else(|| panic!("{what}: content type"));
+    validate(document, &media["schema"], &reply.json(), &what);
+}
+
+fn validate(document: &Value, schema: &Value, instance: &Value, what: &str) {
+    let schema = json!({"allOf": [schema], "components": document["components"]});
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    if let Err(error) = validator.validate(instance) {
+        panic!("{what}: {error}: {instance}");
+    }
+}
+
+async fn send(rig: &Rig, method: &Method, uri: &str, body: &Value) -> Reply {
+    let request = Request::builder().method(method).uri(uri).header("authorization", "Bearer t");
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    rig.send(request, body).await
+}
+
+#[test]
+fn the_document_is_whole() {
+    let document = document();
+    let text = document.to_string();
+    for reference in text.split("\"$ref\":\"#").skip(1) {
+        let pointer = reference.split('"').next().unwrap();
+        assert!(document.pointer(pointer).is_some(), "{pointer}");
+    }
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        assert!(jsonschema::meta::is_valid(schema), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn routes_and_document_name_the_same_operations() {
+    let document = document();
+    let documented: BTreeSet<(String, String)> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, item)| item.as_object().unwrap().keys().map(|method| (path.clone(), method.to_uppercase())))
+        .filter(|(_, method)| method != "PARAMETERS")
+        .collect();
+    let mut served = BTreeSet::new();
+    for (path, _) in routes::<tonic::service::Routes>() {
+        let uri = path.replace("{authenticator_id}", "a");
+        assert_eq!(route_name(&uri), Some(path));
+        let reply = Rig::default().send(Request::builder().method("TRACE").uri(uri), "").await;
+        assert_eq!(reply.status, 405);
+        let methods = reply.header("allow").split(',').filter(|method| *method != "HEAD");
+        served.extend(methods.map(|method| (path.to_owned(), method.to_owned())));
+    }
+    assert_eq!(served, documented);
+    let tested = requests().into_iter().map(|(method, path, ..)| (path.to_owned(), method.to_string())).collect();
+    assert_eq!(served, tested);
+}
+
+#[tokio::test]
+async fn good_answers_are_as_documented() {
+    let document = document();
+    for outcome in [
+        tokens(),
+        Outcome::MfaRequired(MfaRequired {
+            mfa_token: "m".into(),
+            challenge: vec![1, 2],
+            requirements_published: true,
+            ..MfaRequired::default()
+        }),
+    ] {
+        let rig = Rig::issuing(outcome);
+        {
+            let mut script = rig.services.0.lock().unwrap();
+            script.pages = vec![vec![totp("totp|dev_1"), recovery_code("recovery-code|dev_1")]];
+            script.user.subject = "auth0|1".into();
+            script.user.profile = Some(Profile {
+                name: "Jo".into(),
+                update_time: Some(prost_types::Timestamp { seconds: 1, nanos: 0 }),
+                ..Profile::default()
+            });
+            script.user.email = Some(Email { address: "jo@id.example".into(), verified: true });
+        }
+        for (method, path, uri, body) in requests() {
+            if let Some(schema) = document["paths"][path][method.as_str().to_ascii_lowercase()]
+                .pointer("/requestBody/content/application~1json/schema")
+            {
+                validate(&document, schema, &body, path);
+            }
+            let reply = send(&rig, &method, uri, &body).await;
+            check(&document, &method, path, &reply);
+            let cacheable = path.starts_with("/.well-known") || path == "/openapi.json";
+            let expected = if cacheable { "public, max-age=300" } else { "no-store" };
+            assert_eq!(reply.header("cache-control"), expected, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_refusal_is_as_documented_wherever_it_can_come_from() {
+    let document = document();
+    let services = [
+        "REQUEST_MALFORMED CLIENT_UNAUTHENTICATED GRANT_NOT_ALLOWED AUDIENCE_UNKNOWN NO_DEFAULT_REALM \
+         CREDENTIALS_REJECTED ACCOUNT_LOCKED RATE_LIMITED USER_BLOCKED MFA_TOKEN_INVALID MFA_TOKEN_EXPIRED \
+         MFA_TOKEN_OF_OTHER_CLIENT PROOF_REJECTED TOO_MANY_ATTEMPTS STORE_UNAVAILABLE OVERLOADED INTERNAL",
+        "REQUEST_MALFORMED CLIENT_UNAUTHENTICATED GRANT_NOT_ALLOWED MFA_TOKEN_INVALID MFA_TOKEN_EXPIRED \
+         MFA_TOKEN_OF_OTHER_CLIENT USER_BLOCKED NOT_ENROLLED CHALLENGE_TYPE_UNSUPPORTED AUTHENTICATOR_NOT_FOUND \
+         TOO_MANY_ATTEMPTS STORE_UNAVAILABLE OVERLOADED INTERNAL",
+        "REQUEST_MALFORMED MFA_TOKEN_INVALID MFA_TOKEN_EXPIRED ACCESS_TOKEN_INVALID SCOPE_MISSING STEP_UP_REQUIRED \
+         USER_BLOCKED ALREADY_ENROLLED AUTHENTICATOR_LIMIT_REACHED RATE_LIMITED STORE_UNAVAILABLE OVERLOADED INTERNAL",
+        "REQUEST_MALFORMED MFA_TOKEN_INVALID MFA_TOKEN_EXPIRED ACCESS_TOKEN_INVALID SCOPE_MISSING USER_BLOCKED \
+         RATE_LIMITED STORE_UNAVAILABLE OVERLOADED INTERNAL",
+        "REQUEST_MALFORMED ACCESS_TOKEN_INVALID SCOPE_MISSING USER_BLOCKED AUTHENTICATOR_NOT_FOUND STORE_UNAVAILABLE \
+         RATE_LIMITED OVERLOADED INTERNAL",
+        "REQUEST_MALFORMED ACCESS_TOKEN_INVALID SCOPE_MISSING USER_BLOCKED RATE_LIMITED STORE_UNAVAILABLE INTERNAL",
+        "RATE_LIMITED STORE_UNAVAILABLE OVERLOADED INTERNAL",
+    ];
+    for (method, path, uri, body) in requests() {
+        let reasons = match (path, &method) {
+            ("/oauth/token", _) => services[0].to_owned(),
+            ("/mfa/challenge", _) => services[1].to_owned(),
+            ("/mfa/associate", _) => services[2].to_owned(),
+            ("/mfa/authenticators", _) => services[3].to_owned(),
+            ("/mfa/authenticators/{authenticator_id}", &Method::GET) => services[4].to_owned(),
+            ("/mfa/authenticators/{authenticator_id}", _) => format!("{} STEP_UP_REQUIRED", services[4]),
+            ("/userinfo", _) => services[5].to_owned(),
+            ("/openapi.json", _) => continue,
+            _ => services[6].to_owned(),
+        };
+        for reason in reasons.split_whitespace() {
+            let reason = ErrorReason::from_str_name(reason).unwrap();
+            check(&document, &method, path, &send(&Rig::refusing(reason), &method, uri, &body).await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn refusals_of_the_gateway_are_as_documented() {
+    let document = document();
+    for (method, path, uri, body) in requests() {
+        if body.is_null() {
+            continue;
+        }
+        let builder = || Request::builder().method(&method).uri(uri).header("authorization", "Bearer t");
+        let rig = Rig::default();
+        for body in ["", "{", "a=%ff", &"x".repeat(17_000)] {
+            check(&document, &method, path, &rig.send(builder(), body.to_owned()).await);
+        }
+        check(&document, &method, path, &rig.send(builder().header("content-type", "text/xml"), "<a/>").await);
+    }
+}
+
+#[tokio::test]
+async fn the_served_document_names_the_deployment() {
+    let reply = Rig::default().send(Request::get("/openapi.json"), "").await;
+    assert_eq!(reply.json()["servers"], json!([{"url": "https://id.example"}]));
+}
