@@ -1,0 +1,82 @@
+//! Between messages and commands. `parse` finds every wrong field at once; `render` cannot fail.
+
+pub mod associate;
+pub mod authenticator;
+pub mod challenge;
+pub mod token;
+
+use countersign_domain::{
+    app::ClientCredentials,
+    error::{Error, Violation},
+    id::ClientId,
+    secret::Secret,
+    time::Timestamp,
+};
+use countersign_proto::v1;
+
+/// Collects what is wrong with a request.
+#[derive(Default)]
+pub(crate) struct Violations(Vec<Violation>);
+
+impl Violations {
+    /// `value`, unless it is absent; then that is noted and the answer is empty.
+    pub(crate) fn required(&mut self, field: &'static str, value: String) -> String {
+        if value.is_empty() {
+            self.add(field, format!("Missing required parameter: {field}"));
+        }
+        value
+    }
+
+    /// Notes that `value` is longer than `most` characters, if it is.
+    pub(crate) fn at_most(&mut self, field: &'static str, value: &str, most: usize) {
+        if value.len() > most && value.chars().count() > most {
+            self.add(field, format!("{field} must have at most {most} characters"));
+        }
+    }
+
+    /// Notes that `value` has control characters, if it has.
+    pub(crate) fn printable(&mut self, field: &'static str, value: &str) {
+        if value.chars().any(char::is_control) {
+            self.add(field, format!("{field} must not have control characters"));
+        }
+    }
+
+    /// Notes that `field` is wrong.
+    pub(crate) fn add(&mut self, field: &'static str, description: String) {
+        self.0.push(Violation { field, description });
+    }
+
+    /// `value` if nothing is wrong.
+    pub(crate) fn none<T>(self, value: T) -> Result<T, Error> {
+        if self.0.is_empty() { Ok(value) } else { Err(Error::violations(self.0)) }
+    }
+}
+
+/// `None` where the protobuf field has its default, which means absent.
+pub(crate) fn given(value: String) -> Option<String> {
+    Some(value).filter(|value| !value.is_empty())
+}
+
+pub(crate) fn client(client: Option<v1::ClientAuthentication>, violations: &mut Violations) -> ClientCredentials {
+    let client = client.unwrap_or_default();
+    let id = violations.required("client_id", client.client_id);
+    violations.at_most("client_id", &id, 128);
+    let secret = client.credential.map(|v1::client_authentication::Credential::ClientSecret(secret)| secret);
+    if let Some(secret) = &secret {
+        violations.at_most("client_secret", secret, 512);
+    }
+    countersign_telemetry::note(|facts| facts.client_id = Some(shown(&id)));
+    ClientCredentials { client_id: ClientId::new(id), secret: secret.and_then(given).map(Secret::new) }
+}
+
+/// What a caller sent, cut for a log line.
+fn shown(id: &str) -> String {
+    id.chars().filter(|symbol| !symbol.is_control()).take(64).collect()
+}
+
+pub(crate) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: time.as_secs(),
+        nanos: i32::try_from(time.as_millis().rem_euclid(1000)).unwrap_or(0) * 1_000_000,
+    }
+}

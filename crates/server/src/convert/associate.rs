@@ -1,0 +1,119 @@
+//! Messages of `AssociateService`.
+
+use countersign_domain::{
+    app::{Bearer, Origin},
+    authenticator::MAX_NAME_CHARS,
+    error::Error,
+    factor::otp::OtpAlgorithm,
+    id::AuthenticatorId,
+    usecase::{
+        associate::{Association, Command, Enrollment},
+        authenticators::{ListCommand, Page, UpdateCommand},
+    },
+};
+use countersign_proto::v1::{self, associate_authenticator_request, associate_authenticator_response};
+
+use super::{Violations, authenticator, given};
+
+/// Most entries of a page, and how many there are if the request does not say.
+const PAGE: u32 = 100;
+
+/// A command, or everything that is wrong with the request.
+pub(crate) fn parse(
+    request: v1::AssociateAuthenticatorRequest,
+    bearer: Bearer,
+    origin: Origin,
+) -> Result<Command, Error> {
+    let mut violations = Violations::default();
+    check_name(&request.name, &mut violations);
+    let enrollment = match request.enrollment {
+        None => {
+            violations.add("authenticator_types", "Missing required parameter: authenticator_types".into());
+            Enrollment::Otp { algorithm: OtpAlgorithm::Sha1, digits: 6 }
+        }
+        Some(associate_authenticator_request::Enrollment::Otp(otp)) => {
+            let algorithm = match v1::OtpAlgorithm::try_from(otp.algorithm) {
+                Ok(v1::OtpAlgorithm::Unspecified | v1::OtpAlgorithm::Sha1) => OtpAlgorithm::Sha1,
+                Ok(v1::OtpAlgorithm::Sha256) => OtpAlgorithm::Sha256,
+                Ok(v1::OtpAlgorithm::Sha512) => OtpAlgorithm::Sha512,
+                Err(_unknown) => {
+                    violations.add("algorithm", "algorithm must be SHA1, SHA256 or SHA512".into());
+                    OtpAlgorithm::Sha1
+                }
+            };
+            let digits = match otp.digits {
+                0 | 6 => 6,
+                8 => 8,
+                _ => {
+                    violations.add("digits", "digits must be 6 or 8".into());
+                    6
+                }
+            };
+            Enrollment::Otp { algorithm, digits }
+        }
+    };
+    violations.none(Command { bearer, enrollment, name: given(request.name), origin })
+}
+
+/// What the device needs, as a message.
+pub(crate) fn render(association: Association) -> v1::AssociateAuthenticatorResponse {
+    let otp = association.otp;
+    v1::AssociateAuthenticatorResponse {
+        authenticator: Some(authenticator::render(association.authenticator)),
+        enrollment: Some(associate_authenticator_response::Enrollment::Otp(v1::OtpEnrollmentDetails {
+            secret: otp.secret.expose().clone(),
+            barcode_uri: otp.barcode_uri.expose().clone(),
+            barcode_svg: otp.barcode_svg.expose().clone(),
+        })),
+        recovery_codes: association.recovery_code.iter().map(|code| code.expose().clone()).collect(),
+    }
+}
+
+/// A command, or what is wrong with the request.
+pub(crate) fn parse_list(request: v1::ListAuthenticatorsRequest, bearer: Bearer) -> Result<ListCommand, Error> {
+    let mut violations = Violations::default();
+    if request.page_size > PAGE {
+        violations.add("page_size", format!("page_size must be at most {PAGE}"));
+    }
+    violations.at_most("page_token", &request.page_token, 128);
+    let page_size = if request.page_size == 0 { PAGE } else { request.page_size };
+    violations.none(ListCommand { bearer, page_size: page_size as usize, page_token: given(request.page_token) })
+}
+
+/// A page as a message.
+pub(crate) fn render_page(page: Page) -> v1::ListAuthenticatorsResponse {
+    v1::ListAuthenticatorsResponse {
+        authenticators: page.authenticators.into_iter().map(authenticator::render).collect(),
+        next_page_token: page.next_page_token.unwrap_or_default(),
+    }
+}
+
+/// An id, or what is wrong with it.
+pub(crate) fn parse_id(id: String) -> Result<AuthenticatorId, Error> {
+    let mut violations = Violations::default();
+    let id = violations.required("authenticator_id", id);
+    violations.at_most("authenticator_id", &id, 128);
+    violations.none(AuthenticatorId::new(id))
+}
+
+/// A command, or everything that is wrong with the request.
+pub(crate) fn parse_update(request: v1::UpdateAuthenticatorRequest, bearer: Bearer) -> Result<UpdateCommand, Error> {
+    let mut violations = Violations::default();
+    let id = violations.required("authenticator_id", request.authenticator_id);
+    violations.at_most("authenticator_id", &id, 128);
+    if request.name.is_none() && request.preferred.is_none() {
+        violations.add("name", "name or preferred must be given".into());
+    }
+    check_name(request.name.as_deref().unwrap_or_default(), &mut violations);
+    violations.none(UpdateCommand {
+        bearer,
+        authenticator: AuthenticatorId::new(id),
+        name: request.name,
+        preferred: request.preferred,
+    })
+}
+
+fn check_name(name: &str, violations: &mut Violations) {
+    violations.at_most("name", name, MAX_NAME_CHARS);
+    violations.printable("name", name);
+}

@@ -1,0 +1,46 @@
+//! Messages of `ChallengeService`.
+
+use countersign_domain::{
+    app::Origin,
+    authenticator::FactorKind,
+    error::Error,
+    id::AuthenticatorId,
+    usecase::open_challenge::{Challenge, Command},
+};
+use countersign_proto::v1::{self, create_challenge_response};
+
+use super::{Violations, client, given, token::mfa_token};
+
+/// A command, or everything that is wrong with the request.
+pub(crate) fn parse(request: v1::CreateChallengeRequest, origin: Origin) -> Result<Command, Error> {
+    let mut violations = Violations::default();
+    let client = client(request.client, &mut violations);
+    let mfa_token = mfa_token(request.mfa_token, &mut violations);
+    if request.challenge_types.len() > 10 || request.challenge_types.iter().any(|kind| kind.len() > 64) {
+        violations.add("challenge_type", "challenge_type must have at most 10 values of at most 64 characters".into());
+    }
+    violations.at_most("authenticator_id", &request.authenticator_id, 128);
+    violations.at_most("oob_channel", &request.oob_channel, 64);
+    violations.none(Command {
+        client,
+        mfa_token,
+        challenge_types: request
+            .challenge_types
+            .into_iter()
+            .filter(|kind| !kind.is_empty())
+            .map(|kind| kind.to_ascii_lowercase())
+            .collect(),
+        authenticator: given(request.authenticator_id).map(AuthenticatorId::new),
+        oob_channel: given(request.oob_channel),
+        origin,
+    })
+}
+
+/// What was chosen, as a message.
+pub(crate) fn render(challenge: Challenge) -> v1::CreateChallengeResponse {
+    let Challenge { authenticator, kind } = challenge;
+    let challenge = match kind {
+        FactorKind::Otp => create_challenge_response::Challenge::Otp(v1::OtpChallenge {}),
+    };
+    v1::CreateChallengeResponse { authenticator_id: authenticator.as_str().to_owned(), challenge: Some(challenge) }
+}

@@ -1,0 +1,172 @@
+//! Messages of `TokenService`.
+
+use countersign_domain::{
+    app::Origin,
+    error::Error,
+    id::{RealmName, Scope},
+    login_name::{LoginName, MAX_CHARS},
+    port::signer::{KeyMaterial, PublicKey},
+    secret::Secret,
+    usecase::{
+        describe::Metadata,
+        issue_token::{Command, FactorType, Grant, MfaRequired, Outcome, PasswordGrant, TokenSet},
+        manage_users::MAX_PASSWORD_BYTES,
+        user_info::UserInfo,
+    },
+};
+use countersign_proto::v1::{self, issue_token_request, issue_token_response, signing_key};
+
+use super::{Violations, client, given, timestamp};
+
+const MAX_TOKEN: usize = 8192;
+
+/// A command, or everything that is wrong with the request.
+pub(crate) fn parse(request: v1::IssueTokenRequest, origin: Origin) -> Result<Command, Error> {
+    let mut violations = Violations::default();
+    let client = client(request.client, &mut violations);
+    let grant = match request.grant {
+        None => {
+            violations.add("grant_type", "Missing required parameter: grant_type".into());
+            return violations.none(()).and_then(|()| Err(Error::missing("grant_type")));
+        }
+        Some(issue_token_request::Grant::Password(grant)) => {
+            Grant::Password(password(grant, request.audience, request.scopes, &mut violations))
+        }
+        Some(issue_token_request::Grant::Otp(grant)) => {
+            let mfa_token = mfa_token(grant.mfa_token, &mut violations);
+            let code = violations.required("otp", grant.otp);
+            violations.at_most("otp", &code, 64);
+            Grant::Otp { mfa_token, code: Secret::new(code) }
+        }
+        Some(issue_token_request::Grant::RecoveryCode(grant)) => {
+            let mfa_token = mfa_token(grant.mfa_token, &mut violations);
+            let code = violations.required("recovery_code", grant.recovery_code);
+            violations.at_most("recovery_code", &code, 256);
+            Grant::RecoveryCode { mfa_token, code: Secret::new(code) }
+        }
+    };
+    violations.none(Command { client, grant, origin })
+}
+
+/// An `mfa_token` of any kind.
+pub(crate) fn mfa_token(token: String, violations: &mut Violations) -> Secret<String> {
+    let token = violations.required("mfa_token", token);
+    violations.at_most("mfa_token", &token, MAX_TOKEN);
+    Secret::new(token)
+}
+
+fn password(
+    grant: v1::PasswordGrant,
+    audience: String,
+    scopes: Vec<String>,
+    violations: &mut Violations,
+) -> PasswordGrant {
+    let username = violations.required("username", grant.username);
+    violations.at_most("username", &username, MAX_CHARS);
+    let password = Secret::new(violations.required("password", grant.password));
+    if password.expose().len() > MAX_PASSWORD_BYTES {
+        violations.add("password", format!("password must have at most {MAX_PASSWORD_BYTES} bytes"));
+    }
+    let realm = given(grant.realm);
+    if grant.realm_required && realm.is_none() {
+        violations.add("realm", "Missing required parameter: realm".into());
+    }
+    violations.at_most("realm", realm.as_deref().unwrap_or_default(), 128);
+    violations.at_most("audience", &audience, 512);
+    if scopes.len() > 100 || scopes.iter().any(|scope| scope.len() > 128) {
+        violations.add("scope", "scope must have at most 100 values of at most 128 characters".into());
+    }
+    let scopes: Vec<Scope> = scopes.into_iter().filter(|scope| !scope.is_empty()).map(Scope::new).collect();
+    PasswordGrant {
+        login: LoginName::parse(&username).ok(),
+        password,
+        realm: realm.map(RealmName::new),
+        realm_grant: grant.realm_required,
+        audience: given(audience),
+        scopes: Some(scopes).filter(|scopes| !scopes.is_empty()),
+    }
+}
+
+/// The outcome as a message.
+pub(crate) fn render(outcome: Outcome) -> v1::IssueTokenResponse {
+    let outcome = match outcome {
+        Outcome::Tokens(tokens) => issue_token_response::Outcome::Tokens(token_set(tokens)),
+        Outcome::MfaRequired(required) => {
+            countersign_telemetry::note(|facts| facts.outcome = Some("mfa_required"));
+            issue_token_response::Outcome::MfaRequired(mfa_required(required))
+        }
+    };
+    v1::IssueTokenResponse { outcome: Some(outcome) }
+}
+
+fn token_set(tokens: TokenSet) -> v1::TokenSet {
+    let text = |secret: Option<Secret<String>>| secret.map(|secret| secret.expose().clone()).unwrap_or_default();
+    v1::TokenSet {
+        access_token: tokens.access_token.expose().clone(),
+        lifetime: prost_types::Duration::try_from(tokens.lifetime).ok(),
+        scopes: tokens.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+        scopes_changed: tokens.scopes_changed,
+        id_token: text(tokens.id_token),
+        recovery_code: text(tokens.recovery_code),
+    }
+}
+
+fn mfa_required(required: MfaRequired) -> v1::MfaRequired {
+    let types = |types: Vec<FactorType>| types.into_iter().map(|kind| factor_type(kind).into()).collect();
+    v1::MfaRequired {
+        mfa_token: required.mfa_token.expose().clone(),
+        expire_time: Some(timestamp(required.expires_at)),
+        challenge: types(required.challenge),
+        enroll: types(required.enroll),
+        requirements_published: required.published,
+    }
+}
+
+const fn factor_type(kind: FactorType) -> v1::FactorType {
+    match kind {
+        FactorType::Otp => v1::FactorType::Otp,
+        FactorType::RecoveryCode => v1::FactorType::RecoveryCode,
+    }
+}
+
+/// Claims as a message.
+pub(crate) fn render_user_info(info: UserInfo) -> v1::GetUserInfoResponse {
+    v1::GetUserInfoResponse {
+        subject: info.subject.as_str().to_owned(),
+        profile: info.profile.map(|profile| v1::Profile {
+            name: profile.name,
+            nickname: profile.nickname,
+            given_name: profile.given_name.unwrap_or_default(),
+            family_name: profile.family_name.unwrap_or_default(),
+            picture: profile.picture.unwrap_or_default(),
+            update_time: Some(timestamp(profile.updated_at)),
+        }),
+        email: info.email.map(|email| v1::Email { address: email.address, verified: email.verified }),
+    }
+}
+
+/// Public keys as a message.
+pub(crate) fn render_keys(keys: Vec<PublicKey>) -> v1::GetSigningKeysResponse {
+    let keys = keys
+        .into_iter()
+        .map(|key| v1::SigningKey {
+            key_id: key.id.as_str().to_owned(),
+            algorithm: key.algorithm.as_str().to_owned(),
+            key: Some(match key.material {
+                KeyMaterial::Rsa { modulus, exponent } => signing_key::Key::Rsa(v1::RsaPublicKey { modulus, exponent }),
+                KeyMaterial::Ec { x, y } => signing_key::Key::Ec(v1::EcPublicKey { curve: "P-256".into(), x, y }),
+            }),
+        })
+        .collect();
+    v1::GetSigningKeysResponse { keys }
+}
+
+/// The server's description as a message.
+pub(crate) fn render_metadata(metadata: Metadata) -> v1::GetMetadataResponse {
+    v1::GetMetadataResponse {
+        issuer: metadata.issuer,
+        scopes_supported: metadata.scopes,
+        id_token_signing_algorithms: metadata.id_token_algorithms,
+        claims_supported: metadata.claims,
+    }
+}

@@ -1,0 +1,121 @@
+//! All services behind one router, and the way to them without a socket.
+
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use countersign_domain::app::App;
+use countersign_proto::{
+    FILE_DESCRIPTOR_SET,
+    v1::{
+        associate_service_server::AssociateServiceServer, challenge_service_server::ChallengeServiceServer,
+        token_service_server::TokenServiceServer,
+    },
+};
+use tonic::{body::Body, service::Routes};
+use tonic_health::{ServingStatus, server::HealthReporter};
+use tower::Service;
+
+use crate::{caller::Caller, service::Services};
+
+/// The largest message that is read, in bytes (security, section 4.8).
+const MAX_MESSAGE: usize = 256 * 1024;
+
+/// Full names of the methods that are served, for logs and metrics.
+pub const METHODS: [&str; 13] = [
+    "countersign.v1.TokenService/IssueToken",
+    "countersign.v1.TokenService/GetUserInfo",
+    "countersign.v1.TokenService/GetSigningKeys",
+    "countersign.v1.TokenService/GetMetadata",
+    "countersign.v1.ChallengeService/CreateChallenge",
+    "countersign.v1.AssociateService/AssociateAuthenticator",
+    "countersign.v1.AssociateService/ListAuthenticators",
+    "countersign.v1.AssociateService/GetAuthenticator",
+    "countersign.v1.AssociateService/UpdateAuthenticator",
+    "countersign.v1.AssociateService/DeleteAuthenticator",
+    "grpc.health.v1.Health/Check",
+    "grpc.health.v1.Health/Watch",
+    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+];
+
+/// Switches what `grpc.health.v1` says.
+#[derive(Clone)]
+pub struct HealthHandle(HealthReporter);
+
+impl HealthHandle {
+    /// From now on every service is not serving.
+    pub async fn set_not_serving(&self) {
+        self.set(ServingStatus::NotServing).await;
+    }
+
+    /// From now on every service is serving.
+    pub async fn set_serving(&self) {
+        self.set(ServingStatus::Serving).await;
+    }
+
+    async fn set(&self, status: ServingStatus) {
+        for service in
+            ["", "countersign.v1.TokenService", "countersign.v1.ChallengeService", "countersign.v1.AssociateService"]
+        {
+            self.0.set_service_status(service, status).await;
+        }
+    }
+}
+
+/// All services: ours, health and reflection.
+///
+/// # Errors
+///
+/// The descriptors cannot be read, which a build that compiled them does not do.
+pub async fn routes(app: Arc<App>) -> Result<(Routes, HealthHandle), tonic_reflection::server::Error> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let handle = HealthHandle(reporter);
+    handle.set_serving().await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let routes = Routes::default()
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    Ok((with_services(routes, app), handle))
+}
+
+fn with_services(routes: Routes, app: Arc<App>) -> Routes {
+    let services = Services::new(app);
+    routes
+        .add_service(TokenServiceServer::new(services.clone()).max_decoding_message_size(MAX_MESSAGE))
+        .add_service(ChallengeServiceServer::new(services.clone()).max_decoding_message_size(MAX_MESSAGE))
+        .add_service(AssociateServiceServer::new(services).max_decoding_message_size(MAX_MESSAGE))
+        .prepare()
+}
+
+/// The services without a socket, for the gateway of the same process. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct InProcess(Routes);
+
+impl InProcess {
+    /// A way to `routes`, whose calls come from [`Caller::InProcessGateway`].
+    pub const fn new(routes: Routes) -> Self {
+        Self(routes)
+    }
+}
+
+impl Service<http::Request<Body>> for InProcess {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = <Routes as Service<http::Request<Body>>>::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<http::Request<Body>>::poll_ready(&mut self.0, context)
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        request.extensions_mut().insert(Caller::InProcessGateway);
+        self.0.call(request)
+    }
+}

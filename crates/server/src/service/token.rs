@@ -1,0 +1,51 @@
+//! `TokenService`.
+
+use countersign_domain::{error::Reason, usecase::issue_token::Grant};
+use countersign_proto::v1::{self, token_service_server::TokenService};
+use tonic::{Request, Response, Status, async_trait};
+
+use super::{Parts, Services};
+use crate::{caller, convert::token, work::Share};
+
+#[async_trait]
+impl TokenService for Services {
+    async fn issue_token(
+        &self,
+        request: Request<v1::IssueTokenRequest>,
+    ) -> Result<Response<v1::IssueTokenResponse>, Status> {
+        let Parts { metadata, extensions, message } = request.into();
+        let origin = caller::origin(&extensions, &metadata, message.end_user.as_ref());
+        let parsed = token::parse(message, origin);
+        let share = match parsed.as_ref().map(|command| &command.grant) {
+            Ok(Grant::Otp { .. } | Grant::RecoveryCode { .. }) => Share::Completion,
+            _ => Share::Ordinary,
+        };
+        let app = self.app.clone();
+        let work = parsed.map(|command| async move { app.issue_token(command).await });
+        self.call(share, &metadata, work, token::render).await
+    }
+
+    async fn get_user_info(
+        &self,
+        request: Request<v1::GetUserInfoRequest>,
+    ) -> Result<Response<v1::GetUserInfoResponse>, Status> {
+        let app = self.app.clone();
+        let work = caller::bearer(request.metadata(), Reason::AccessTokenInvalid)
+            .map(|bearer| async move { app.user_info(bearer).await });
+        self.call(Share::Ordinary, request.metadata(), work, token::render_user_info).await
+    }
+
+    async fn get_signing_keys(
+        &self,
+        _request: Request<v1::GetSigningKeysRequest>,
+    ) -> Result<Response<v1::GetSigningKeysResponse>, Status> {
+        Ok(Response::new(token::render_keys(self.app.signing_keys())))
+    }
+
+    async fn get_metadata(
+        &self,
+        _request: Request<v1::GetMetadataRequest>,
+    ) -> Result<Response<v1::GetMetadataResponse>, Status> {
+        Ok(Response::new(token::render_metadata(self.app.metadata())))
+    }
+}

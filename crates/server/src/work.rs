@@ -1,0 +1,153 @@
+//! How a call is carried out: within its time, not too many at once, and never cut off in the middle of a commit.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use countersign_domain::error::{Error, Reason};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::{Status, metadata::MetadataMap};
+
+use crate::status::to_status;
+
+/// Longest time a call may take, if the caller does not ask for less.
+pub const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Calls in flight: what anybody may take, and what is kept for people who have typed their password already.
+const ORDINARY: usize = 384;
+const RESERVED: usize = 128;
+
+/// Which share of the room a call takes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// First factors and everything else.
+    Ordinary,
+    /// What completes a login that has begun. A flood of first factors leaves it its room.
+    Completion,
+}
+
+/// The room for calls in flight.
+#[derive(Clone)]
+pub(crate) struct Room {
+    ordinary: Arc<Semaphore>,
+    reserved: Arc<Semaphore>,
+}
+
+impl Room {
+    pub(crate) fn new() -> Self {
+        Self { ordinary: Arc::new(Semaphore::new(ORDINARY)), reserved: Arc::new(Semaphore::new(RESERVED)) }
+    }
+
+    fn enter(&self, share: Share) -> Option<OwnedSemaphorePermit> {
+        let ordinary = Arc::clone(&self.ordinary).try_acquire_owned().ok();
+        match share {
+            Share::Ordinary => ordinary,
+            Share::Completion => ordinary.or_else(|| Arc::clone(&self.reserved).try_acquire_owned().ok()),
+        }
+    }
+
+    /// Carries `work` out on a task of its own: a caller that goes away or whose time is up does not stop a commit half-way.
+    ///
+    /// # Errors
+    ///
+    /// `OVERLOADED` if there is no room, `DEADLINE_EXCEEDED` if the time is up, and what the work refuses.
+    pub(crate) async fn carry_out<T: Send + 'static>(
+        &self,
+        share: Share,
+        metadata: &MetadataMap,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Status> {
+        let Some(permit) = self.enter(share) else { return Err(to_status(&Error::new(Reason::Overloaded))) };
+        let span = tracing::Span::current();
+        let task = tokio::spawn(tracing::Instrument::instrument(
+            async move {
+                let outcome = work.await;
+                drop(permit);
+                outcome
+            },
+            span,
+        ));
+        match tokio::time::timeout(deadline(metadata), task).await {
+            Ok(Ok(outcome)) => outcome.map_err(|error| to_status(&error)),
+            Ok(Err(panicked)) => {
+                tracing::error!(error = %panicked, "a use case panicked");
+                Err(to_status(&Error::new(Reason::Internal)))
+            }
+            Err(_elapsed) => Err(Status::deadline_exceeded("the call took too long")),
+        }
+    }
+}
+
+/// `grpc-timeout`: up to eight digits and a unit.
+fn deadline(metadata: &MetadataMap) -> Duration {
+    let asked = metadata.get("grpc-timeout").and_then(|value| parse_timeout(value.to_str().ok()?));
+    asked.map_or(DEADLINE, |asked| asked.min(DEADLINE))
+}
+
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let value: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(value * 3600),
+        "M" => Duration::from_secs(value * 60),
+        "S" => Duration::from_secs(value),
+        "m" => Duration::from_millis(value),
+        "u" => Duration::from_micros(value),
+        "n" => Duration::from_nanos(value),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_timeouts_as_the_grpc_protocol_spells_them() {
+        assert_eq!(parse_timeout("100m"), Some(Duration::from_millis(100)));
+        assert_eq!(parse_timeout("2S"), Some(Duration::from_secs(2)));
+        for text in ["", "S", "100", "123456789S", "-1S", "1s", "1 S", "é"] {
+            assert_eq!(parse_timeout(text), None, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_house_sheds_first_factors_and_lets_logins_complete() {
+        let room = Room::new();
+        let held: Vec<_> = (0..ORDINARY).map(|_| room.enter(Share::Ordinary).unwrap()).collect();
+        let none = MetadataMap::new();
+        let shed = room.carry_out(Share::Ordinary, &none, async { Ok(()) }).await.unwrap_err();
+        assert_eq!(shed.code(), tonic::Code::Unavailable);
+        assert!(room.carry_out(Share::Completion, &none, async { Ok(()) }).await.is_ok());
+        drop(held);
+        assert!(room.carry_out(Share::Ordinary, &none, async { Ok(()) }).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn work_goes_on_when_its_time_is_up() {
+        let room = Room::new();
+        let mut metadata = MetadataMap::new();
+        metadata.insert("grpc-timeout", "1m".parse().unwrap());
+        let (go, went) = tokio::sync::oneshot::channel::<()>();
+        let (done, finished) = tokio::sync::oneshot::channel();
+        let outcome = room
+            .carry_out(Share::Completion, &metadata, async move {
+                went.await.unwrap();
+                done.send(()).unwrap();
+                Ok(())
+            })
+            .await;
+        assert_eq!(outcome.unwrap_err().code(), tonic::Code::DeadlineExceeded);
+        go.send(()).unwrap();
+        finished.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_internal_error() {
+        let outcome = Room::new()
+            .carry_out(Share::Ordinary, &MetadataMap::new(), async { if true { panic!("boom") } else { Ok(()) } })
+            .await;
+        assert_eq!(outcome.unwrap_err().code(), tonic::Code::Internal);
+    }
+}
