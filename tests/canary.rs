@@ -71,7 +71,8 @@ impl Canaries {
                 // Six digits turn up inside times and numbers by chance; a code of its own has an end on both sides.
                 let alone = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte != b'.');
                 window == needle
-                    && (!digits || alone(at.checked_sub(1).and_then(|at| bytes.get(at))) && alone(bytes.get(at + needle.len())))
+                    && (!digits
+                        || alone(at.checked_sub(1).and_then(|at| bytes.get(at))) && alone(bytes.get(at + needle.len())))
             });
             assert!(!found, "{name} is in {place}");
         }
@@ -85,7 +86,8 @@ async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
     let endpoint = format!("http://{}", incoming.local_addr().unwrap());
     let server = tonic::transport::Server::builder().add_service(TraceServiceServer::new(collector.clone()));
     tokio::spawn(server.serve_with_incoming(incoming));
-    let config = TelemetryConfig { filter: "debug".into(), otlp_endpoint: Some(endpoint), ..TelemetryConfig::default() };
+    let config =
+        TelemetryConfig { filter: "debug".into(), otlp_endpoint: Some(endpoint), ..TelemetryConfig::default() };
     let writer = lines.clone();
     let (dispatch, telemetry) = Telemetry::build(&config, move || writer.clone()).unwrap();
     tracing::dispatcher::set_global_default(dispatch).expect("the test runner gives each test a process of its own");
@@ -150,8 +152,12 @@ async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
     http.get(&format!("/mfa/authenticators/{stray}")).await;
     http.get(&format!("/nowhere/{stray}")).await;
     let stray = canaries.plant("a secret as a name", "stray-member-canary");
-    http.post("/oauth/token", &serde_json::json!({"grant_type": stray, "client_id": stray, stray.clone(): stray})).await;
-    let request = http.request(Method::POST, "/oauth/token").header("cookie", "session=cookie-canary").header("dpop", "dpop-canary");
+    http.post("/oauth/token", &serde_json::json!({"grant_type": stray, "client_id": stray, stray.clone(): stray}))
+        .await;
+    let request = http
+        .request(Method::POST, "/oauth/token")
+        .header("cookie", "session=cookie-canary")
+        .header("dpop", "dpop-canary");
     canaries.plant("a cookie", "cookie-canary");
     canaries.plant("a proof", "dpop-canary");
     http.send(request.json(&body(BACKEND, &[("grant_type", "password")]))).await;
@@ -161,7 +167,11 @@ async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
     assert!(spans.len() > 1000, "spans were exported");
     let lines = lines.0.lock().unwrap().clone();
     assert!(lines.iter().filter(|byte| **byte == b'\n').count() > 40, "lines were written");
-    for (place, bytes) in [("a log line", lines.as_slice()), ("a trace", spans.as_bytes()), ("the metrics", world.metrics().await.text().as_bytes())] {
+    for (place, bytes) in [
+        ("a log line", lines.as_slice()),
+        ("a trace", spans.as_bytes()),
+        ("the metrics", world.metrics().await.text().as_bytes()),
+    ] {
         canaries.search(place, bytes);
         people.search(place, bytes);
     }

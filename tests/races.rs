@@ -5,8 +5,7 @@ use std::{future::Future, sync::Arc};
 use countersign_domain::factor::otp::step_at;
 use countersign_tests::{
     api::{Api, Tokens},
-    dump, everywhere,
-    otp,
+    dump, everywhere, otp,
     person::{PASSWORD, Person, Phone},
     refusal::{MALFORMED_TOKEN, Refusal, Refused as _, WRONG_OTP, WRONG_RECOVERY_CODE},
     tenant::BACKEND,

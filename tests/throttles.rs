@@ -5,8 +5,8 @@ use countersign_tests::{
     dump, everywhere,
     person::{PASSWORD, Person, Phone},
     refusal::{
-        ALREADY_ENROLLED, LOCKED, MALFORMED_TOKEN, RATE_LIMITED, Refused as _, TOO_MANY_CODES, WRONG_OTP, WRONG_PASSWORD,
-        WRONG_RECOVERY_CODE,
+        ALREADY_ENROLLED, LOCKED, MALFORMED_TOKEN, RATE_LIMITED, Refused as _, TOO_MANY_CODES, WRONG_OTP,
+        WRONG_PASSWORD, WRONG_RECOVERY_CODE,
     },
     tenant::{BACKEND, NATIVE, Tenant},
     world::{Store, World},

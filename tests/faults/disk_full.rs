@@ -88,7 +88,11 @@ async fn on_a_full_disk_nothing_is_issued_and_nothing_is_lost() {
         assert!(refusal.retry_after().is_some());
         api.associate(&manager).await.refused(&STORE_DOWN);
         assert_eq!(api.list(&manager).await.unwrap().len(), 2, "what is there can be read");
-        assert_eq!(dump::audited(&world.database(), "login.otp", ann.id.as_str()) - before, issued, "each token has its commit");
+        assert_eq!(
+            dump::audited(&world.database(), "login.otp", ann.id.as_str()) - before,
+            issued,
+            "each token has its commit"
+        );
 
         std::fs::remove_file(ballast).unwrap();
         world.advance(3600);

@@ -89,7 +89,20 @@ impl Dice {
             6 => serde_json::to_vec(&self.value(4)).unwrap(),
             _ => {
                 let mut body = json!({"grant_type": GRANTS[self.below(GRANTS.len())], "client_id": NATIVE.id});
-                for name in ["username", "password", "mfa_token", "otp", "recovery_code", "realm", "audience", "scope", "client_id", "challenge_type", "authenticator_id", "authenticator_types"] {
+                for name in [
+                    "username",
+                    "password",
+                    "mfa_token",
+                    "otp",
+                    "recovery_code",
+                    "realm",
+                    "audience",
+                    "scope",
+                    "client_id",
+                    "challenge_type",
+                    "authenticator_id",
+                    "authenticator_types",
+                ] {
                     if self.below(2) == 0 {
                         body[name] = self.value(2);
                     }
@@ -113,7 +126,8 @@ async fn ten_thousand_garbage_requests_are_refused_and_a_good_one_is_served() {
     let mut statuses = std::collections::BTreeMap::new();
     for number in 0..10_000 {
         let path = PATHS[dice.below(PATHS.len())];
-        let mut request = client.request(METHODS[dice.below(METHODS.len())].clone(), world.http().url(path)).body(dice.body());
+        let mut request =
+            client.request(METHODS[dice.below(METHODS.len())].clone(), world.http().url(path)).body(dice.body());
         let media = MEDIA[dice.below(MEDIA.len())];
         if let (false, Ok(value)) = (media.is_empty(), HeaderValue::from_str(media)) {
             request = request.header("content-type", value);
@@ -153,7 +167,8 @@ async fn bytes_that_are_no_protocol_end_the_connection_and_nothing_else() {
         let address = [world.server().http(), world.server().grpc(), world.server().ops()][number % 3];
         let mut bytes = match number % 4 {
             0 => b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
-            1 => b"POST /oauth/token HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffff\r\n".to_vec(),
+            1 => b"POST /oauth/token HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffff\r\n"
+                .to_vec(),
             2 => b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
             _ => Vec::new(),
         };

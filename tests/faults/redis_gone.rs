@@ -31,9 +31,17 @@ async fn without_redis_logins_are_refused_with_a_time_to_come_back_and_work_agai
         // What needs no session store is served.
         assert_eq!(api.list(&manager).await.unwrap().len(), 2);
         assert_eq!(world.http().get("/.well-known/jwks.json").await.status, 200);
-        let ready = countersign_tests::http::plain_client().get(format!("http://{}/readyz", world.server().ops())).send().await.unwrap();
+        let ready = countersign_tests::http::plain_client()
+            .get(format!("http://{}/readyz", world.server().ops()))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(ready.status(), 503);
-        assert_eq!(dump::audited(&world.database(), "login.otp", ann.id.as_str()), 1, "no login was completed meanwhile");
+        assert_eq!(
+            dump::audited(&world.database(), "login.otp", ann.id.as_str()),
+            1,
+            "no login was completed meanwhile"
+        );
 
         world.redis().restart();
         // It came back empty: the login in flight starts over, and nothing was burnt.

@@ -6,7 +6,11 @@ use countersign_domain::{
     usecase::manage_users::{AddUser, Added, NewPassword},
     user::Profile,
 };
-use countersign_tests::{everywhere, person::PASSWORD, tenant::{BACKEND, REALM}};
+use countersign_tests::{
+    everywhere,
+    person::PASSWORD,
+    tenant::{BACKEND, REALM},
+};
 
 everywhere! {
     async fn the_name_is_taken_in_any_spelling_and_the_victim_logs_in(world: World, api: Api) {

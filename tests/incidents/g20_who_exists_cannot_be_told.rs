@@ -16,7 +16,12 @@ async fn a_missing_account_costs_a_hash_and_reads_the_same() {
     world.app().set_blocked(&blocked.id, true).await.unwrap();
     let hashes = async || {
         let metrics = world.metrics().await;
-        metrics.text().lines().filter(|line| line.contains("hash") && line.contains("_count")).map(str::to_owned).collect::<Vec<_>>()
+        metrics
+            .text()
+            .lines()
+            .filter(|line| line.contains("hash") && line.contains("_count"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     let mut answers = Vec::new();
     let mut before = hashes().await;

@@ -15,15 +15,34 @@ async fn headers_that_are_no_addresses_change_nothing() {
     let world = World::start(Store::Sqlite, tenant).await;
     world.enrolled(&world.api(Transport::Http), "ann").await;
     let http = world.http();
-    for value in ["", ",", "nonsense", "1.2.3", "999.1.1.1", "::::", "[::1", "1.2.3.4, garbage", "unknown", "for=1.2.3.4", "\u{e4}"] {
+    for value in [
+        "",
+        ",",
+        "nonsense",
+        "1.2.3",
+        "999.1.1.1",
+        "::::",
+        "[::1",
+        "1.2.3.4, garbage",
+        "unknown",
+        "for=1.2.3.4",
+        "\u{e4}",
+    ] {
         for name in ["x-forwarded-for", "forwarded", "x-real-ip", "auth0-forwarded-for"] {
             for client in [BACKEND, FORWARDER] {
                 let send = async |password: &str| {
                     let fields = [("grant_type", "password"), ("username", "ann"), ("password", password)];
-                    http.send(http.request(Method::POST, "/oauth/token").header(name, value).json(&body(client, &fields))).await
+                    http.send(
+                        http.request(Method::POST, "/oauth/token").header(name, value).json(&body(client, &fields)),
+                    )
+                    .await
                 };
                 let right = send(PASSWORD).await;
-                assert_eq!((right.status, right.json()["error"].as_str()), (403, Some("mfa_required")), "{name}: {value}");
+                assert_eq!(
+                    (right.status, right.json()["error"].as_str()),
+                    (403, Some("mfa_required")),
+                    "{name}: {value}"
+                );
                 let wrong = send("wrong").await;
                 assert_eq!(wrong.json()["error"], "invalid_grant", "{name}: {value}");
             }

@@ -19,7 +19,11 @@ async fn two_hundred_addresses_share_ten_tries_at_a_code() {
     let wrong = phone.wrong(&world);
     let mut looked_at = 0;
     for number in 0..200 {
-        let fields = [("grant_type", "http://auth0.com/oauth/grant-type/mfa-otp"), ("mfa_token", token.as_str()), ("otp", &wrong)];
+        let fields = [
+            ("grant_type", "http://auth0.com/oauth/grant-type/mfa-otp"),
+            ("mfa_token", token.as_str()),
+            ("otp", &wrong),
+        ];
         let address = format!("203.0.113.{number}");
         let request = world
             .http()
@@ -58,7 +62,10 @@ async fn who_guesses_passwords_elsewhere_locks_nobody_out() {
     plain.person("ann").await;
     for number in 0..11 {
         let fields = [("grant_type", "password"), ("username", "ann"), ("password", "wrong")];
-        let request = plain.http().request(Method::POST, "/oauth/token").header("x-forwarded-for", format!("198.51.100.{number}"));
+        let request = plain
+            .http()
+            .request(Method::POST, "/oauth/token")
+            .header("x-forwarded-for", format!("198.51.100.{number}"));
         let status = plain.http().send(request.json(&body(countersign_tests::tenant::BACKEND, &fields))).await.status;
         assert_eq!(status, if number < 10 { 403 } else { 429 }, "{number}");
     }

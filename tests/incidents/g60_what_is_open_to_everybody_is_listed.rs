@@ -15,7 +15,12 @@ async fn without_credentials_only_documents_are_served() {
     let paths = http.document().document()["paths"].as_object().unwrap().clone();
     let mut open = BTreeSet::new();
     for (path, operations) in &paths {
-        for method in operations.as_object().unwrap().keys().filter(|key| !matches!(key.as_str(), "parameters" | "summary" | "description")) {
+        for method in operations
+            .as_object()
+            .unwrap()
+            .keys()
+            .filter(|key| !matches!(key.as_str(), "parameters" | "summary" | "description"))
+        {
             let concrete = path.replace("{authenticator_id}", "totp%7Cdev_0000000000000000");
             let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).unwrap();
             let answer = http.send(http.request(method.clone(), &concrete)).await;

@@ -35,20 +35,34 @@ async fn every_post_takes_json_and_forms() {
     let http = world.http();
     let password = [("grant_type", "password"), ("username", "ann"), ("password", PASSWORD), ("client_id", NATIVE.id)];
     let by_form = http.form("/oauth/token", &password).await;
-    let by_json = http.post("/oauth/token", &json!({
-        "grant_type": "password", "username": "ann", "password": PASSWORD, "client_id": NATIVE.id,
-    })).await;
+    let by_json = http
+        .post(
+            "/oauth/token",
+            &json!({
+                "grant_type": "password", "username": "ann", "password": PASSWORD, "client_id": NATIVE.id,
+            }),
+        )
+        .await;
     assert_eq!((by_form.status, by_json.status), (403, 403));
     let token = by_form.json()["mfa_token"].as_str().unwrap().to_owned();
 
-    let by_form = http.form("/mfa/challenge", &[("mfa_token", &token), ("client_id", NATIVE.id), ("challenge_type", "otp")]).await;
-    let by_json = http.post("/mfa/challenge", &json!({"mfa_token": token, "client_id": NATIVE.id, "challenge_type": "otp"})).await;
+    let by_form = http
+        .form("/mfa/challenge", &[("mfa_token", &token), ("client_id", NATIVE.id), ("challenge_type", "otp")])
+        .await;
+    let by_json = http
+        .post("/mfa/challenge", &json!({"mfa_token": token, "client_id": NATIVE.id, "challenge_type": "otp"}))
+        .await;
     assert_eq!((by_form.status, by_json.status), (200, 200));
     assert_eq!(by_form.json(), by_json.json());
     assert_eq!(by_form.header("content-type"), Some("application/json; charset=utf-8"));
 
     let code = phone.code(&world);
-    let otp = http.form("/oauth/token", &[("grant_type", OTP_GRANT), ("mfa_token", &token), ("otp", &code), ("client_id", NATIVE.id)]).await;
+    let otp = http
+        .form(
+            "/oauth/token",
+            &[("grant_type", OTP_GRANT), ("mfa_token", &token), ("otp", &code), ("client_id", NATIVE.id)],
+        )
+        .await;
     assert_eq!(otp.status, 200);
     assert_eq!(otp.header("content-type"), Some("application/json"));
 
@@ -65,18 +79,25 @@ async fn a_client_proves_itself_by_basic_encoded_or_not_by_post_or_not_at_all() 
     let secret = BACKEND.secret.unwrap();
     let encoded = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
     let password = [("grant_type", "password"), ("username", "ann"), ("password", PASSWORD)];
-    for header in [basic(BACKEND.id, &encoded), basic(BACKEND.id, secret), basic(BACKEND.id, secret).replacen("Basic", "basic", 1)] {
+    for header in [
+        basic(BACKEND.id, &encoded),
+        basic(BACKEND.id, secret),
+        basic(BACKEND.id, secret).replacen("Basic", "basic", 1),
+    ] {
         let request = http.request(Method::POST, "/oauth/token").header("authorization", &header).form(&password);
         assert_eq!(http.send(request).await.json()["error"], "mfa_required", "{header}");
     }
     let named = [("client_id", BACKEND.id), password[0], password[1], password[2]];
-    let request = http.request(Method::POST, "/oauth/token").header("authorization", basic(BACKEND.id, &encoded)).form(&named);
+    let request =
+        http.request(Method::POST, "/oauth/token").header("authorization", basic(BACKEND.id, &encoded)).form(&named);
     assert_eq!(http.send(request).await.json()["error"], "mfa_required", "the id may come twice if it is the same");
     let other = [("client_id", NATIVE.id), password[0], password[1], password[2]];
-    let request = http.request(Method::POST, "/oauth/token").header("authorization", basic(BACKEND.id, &encoded)).form(&other);
+    let request =
+        http.request(Method::POST, "/oauth/token").header("authorization", basic(BACKEND.id, &encoded)).form(&other);
     assert!(matches!(http.send(request).await.status, 400 | 401), "another id");
     let both = [("client_id", BACKEND.id), ("client_secret", secret), password[0], password[1], password[2]];
-    let request = http.request(Method::POST, "/oauth/token").header("authorization", basic(BACKEND.id, &encoded)).form(&both);
+    let request =
+        http.request(Method::POST, "/oauth/token").header("authorization", basic(BACKEND.id, &encoded)).form(&both);
     let answer = http.send(request).await;
     assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("invalid_request")), "two methods at once");
 }
@@ -102,7 +123,14 @@ async fn empty_and_null_parameters_count_as_absent() {
     let http = world.http();
     let token = token(&world, NATIVE).await;
     // As .NET sends it.
-    let form = [("mfa_token", token.as_str()), ("client_id", NATIVE.id), ("client_secret", ""), ("challenge_type", "otp"), ("authenticator_id", ""), ("oob_channel", "")];
+    let form = [
+        ("mfa_token", token.as_str()),
+        ("client_id", NATIVE.id),
+        ("client_secret", ""),
+        ("challenge_type", "otp"),
+        ("authenticator_id", ""),
+        ("oob_channel", ""),
+    ];
     assert_eq!(http.form("/mfa/challenge", &form).await.status, 200);
     let json = json!({"mfa_token": token, "client_id": NATIVE.id, "client_secret": null, "authenticator_id": null, "challenge_type": null});
     assert_eq!(http.post("/mfa/challenge", &json).await.status, 200);
@@ -146,7 +174,11 @@ async fn associate_takes_a_bare_string_for_its_list() {
     let http = world.http();
     let one = http.post_as(&bearer, "/mfa/associate", &json!({"authenticator_types": "otp"})).await;
     assert_eq!(one.status, 200);
-    for unsupported in [json!({"authenticator_types": ["oob"], "oob_channels": ["sms"], "phone_number": "+15551234567"}), json!({"authenticator_types": ["pigeon"]}), json!({})] {
+    for unsupported in [
+        json!({"authenticator_types": ["oob"], "oob_channels": ["sms"], "phone_number": "+15551234567"}),
+        json!({"authenticator_types": ["pigeon"]}),
+        json!({}),
+    ] {
         let answer = http.post_as(&bearer, "/mfa/associate", &unsupported).await;
         assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("invalid_request")), "{unsupported}");
     }
@@ -158,7 +190,11 @@ async fn a_code_may_be_a_json_number_of_six_digits() {
     let http = world.http();
     let send = async |otp: Value| {
         let token = token(&world, NATIVE).await;
-        http.post("/oauth/token", &json!({"grant_type": OTP_GRANT, "mfa_token": token, "otp": otp, "client_id": NATIVE.id})).await
+        http.post(
+            "/oauth/token",
+            &json!({"grant_type": OTP_GRANT, "mfa_token": token, "otp": otp, "client_id": NATIVE.id}),
+        )
+        .await
     };
     let mut code = phone.code(&world);
     while code.starts_with('0') {
@@ -183,9 +219,13 @@ async fn ids_in_paths_come_encoded_or_raw() {
         let shown = http.call_as(&manager, Method::GET, &path).await;
         assert_eq!((shown.status, shown.json()["id"].as_str()), (200, Some(id.as_str())), "{path}");
     }
-    let gone = http.send(
-        http.request(Method::DELETE, &format!("/mfa/authenticators/{id}")).bearer_auth(&manager).header("content-type", "application/json"),
-    ).await;
+    let gone = http
+        .send(
+            http.request(Method::DELETE, &format!("/mfa/authenticators/{id}"))
+                .bearer_auth(&manager)
+                .header("content-type", "application/json"),
+        )
+        .await;
     assert_eq!((gone.status, gone.body.len()), (204, 0));
 }
 
@@ -195,7 +235,10 @@ async fn a_get_with_a_content_type_and_no_body_is_fine() {
     let api = world.api(Transport::Http);
     let token = ann.mfa_token(&api).await;
     let http = world.http();
-    let request = http.request(Method::GET, "/mfa/authenticators").header("authorization", format!("bearer {token}")).header("content-type", "application/json");
+    let request = http
+        .request(Method::GET, "/mfa/authenticators")
+        .header("authorization", format!("bearer {token}"))
+        .header("content-type", "application/json");
     let answer = http.send(request).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));

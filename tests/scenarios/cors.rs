@@ -41,8 +41,10 @@ async fn a_page_of_another_origin_is_not_let_in() {
     let world = World::start(Store::Sqlite, Tenant::default()).await;
     let http = world.http();
     for origin in ["https://evil.test", "https://spa.test.evil.test", "http://spa.test", "null"] {
-        let preflight =
-            http.request(Method::OPTIONS, "/oauth/token").header("origin", origin).header("access-control-request-method", "POST");
+        let preflight = http
+            .request(Method::OPTIONS, "/oauth/token")
+            .header("origin", origin)
+            .header("access-control-request-method", "POST");
         assert_eq!(http.send(preflight).await.header("access-control-allow-origin"), None, "{origin}");
     }
 }
@@ -63,5 +65,9 @@ async fn refusals_can_be_read_by_the_page_too() {
         assert_eq!(answer.header("access-control-allow-origin"), Some(ORIGIN));
         assert!(answer.header("vary").unwrap().to_ascii_lowercase().contains("origin"));
     }
-    assert_eq!(login(NATIVE.id, PASSWORD, ORIGIN).await.header("access-control-allow-origin"), None, "of another client");
+    assert_eq!(
+        login(NATIVE.id, PASSWORD, ORIGIN).await.header("access-control-allow-origin"),
+        None,
+        "of another client"
+    );
 }

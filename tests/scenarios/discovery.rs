@@ -26,7 +26,8 @@ async fn discovery_names_what_is_there_and_nothing_else() {
         assert_eq!(document[member], format!("{ISSUER}{path}"), "{member}");
     }
     assert_eq!(document["id_token_signing_alg_values_supported"], json!(["RS256"]));
-    let grants: Vec<&str> = document["grant_types_supported"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let grants: Vec<&str> =
+        document["grant_types_supported"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     for grant in ["password", "password-realm", "mfa-otp", "mfa-recovery-code"] {
         assert!(grants.iter().any(|known| known.rsplit('/').next() == Some(grant)), "{grant}");
     }
@@ -59,7 +60,13 @@ async fn userinfo_tells_what_the_scopes_allow() {
     let ann = world.person("ann").await;
     let http = world.http();
     let login = async |scope: &str| {
-        let fields = [("grant_type", "password"), ("username", "ann"), ("password", PASSWORD), ("client_id", LENIENT.id), ("scope", scope)];
+        let fields = [
+            ("grant_type", "password"),
+            ("username", "ann"),
+            ("password", PASSWORD),
+            ("client_id", LENIENT.id),
+            ("scope", scope),
+        ];
         http.form("/oauth/token", &fields).await.json()["access_token"].as_str().unwrap().to_owned()
     };
     let all = login("openid profile email").await;

@@ -37,7 +37,9 @@ async fn the_wrong_method_is_405_and_says_the_right_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_path_is_404_in_the_same_shape() {
     let world = world().await;
-    for path in ["/", "/oauth", "/oauth/token/", "/oauth/ro", "/api/v2/users", "/metrics", "/healthz", "/mfa", "/../etc/passwd"] {
+    for path in
+        ["/", "/oauth", "/oauth/token/", "/oauth/ro", "/api/v2/users", "/metrics", "/healthz", "/mfa", "/../etc/passwd"]
+    {
         let answer = world.http().get(path).await;
         assert_eq!(answer.status, 404, "{path}");
         assert!(answer.json()["error"].is_string() && answer.json()["error_description"].is_string(), "{path}");
@@ -48,12 +50,14 @@ async fn an_unknown_path_is_404_in_the_same_shape() {
 async fn a_body_that_is_too_large_is_413_and_one_of_another_type_415() {
     let world = world().await;
     let http = world.http();
-    let large = json!({"grant_type": "password", "username": "ann", "password": "x".repeat(1 << 20), "client_id": NATIVE.id});
+    let large =
+        json!({"grant_type": "password", "username": "ann", "password": "x".repeat(1 << 20), "client_id": NATIVE.id});
     let answer = http.post("/oauth/token", &large).await;
     assert_eq!(answer.status, 413);
     assert!(answer.json()["error"].is_string());
     for media in ["text/plain", "application/xml", "multipart/form-data; boundary=x"] {
-        let request = http.request(Method::POST, "/oauth/token").header("content-type", media).body("grant_type=password");
+        let request =
+            http.request(Method::POST, "/oauth/token").header("content-type", media).body("grant_type=password");
         let answer = http.send(request).await;
         assert_eq!((answer.status, answer.json()["error"].is_string()), (415, true), "{media}");
     }
@@ -66,11 +70,22 @@ async fn a_body_that_is_too_large_is_413_and_one_of_another_type_415() {
 async fn a_parameter_that_comes_twice_is_refused() {
     let world = world().await;
     let http = world.http();
-    let twice = [("grant_type", "password"), ("username", "ann"), ("username", "bob"), ("password", PASSWORD), ("client_id", NATIVE.id)];
+    let twice = [
+        ("grant_type", "password"),
+        ("username", "ann"),
+        ("username", "bob"),
+        ("password", PASSWORD),
+        ("client_id", NATIVE.id),
+    ];
     let answer = http.form("/oauth/token", &twice).await;
     assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("invalid_request")));
-    let body = format!(r#"{{"grant_type":"password","username":"ann","username":"bob","password":"x","client_id":"{}"}}"#, NATIVE.id);
-    let answer = http.send(http.request(Method::POST, "/oauth/token").header("content-type", "application/json").body(body)).await;
+    let body = format!(
+        r#"{{"grant_type":"password","username":"ann","username":"bob","password":"x","client_id":"{}"}}"#,
+        NATIVE.id
+    );
+    let answer = http
+        .send(http.request(Method::POST, "/oauth/token").header("content-type", "application/json").body(body))
+        .await;
     assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("invalid_request")));
 }
 

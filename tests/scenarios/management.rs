@@ -2,8 +2,7 @@
 
 use countersign_tests::{
     api::Wish,
-    everywhere,
-    jwt,
+    everywhere, jwt,
     person::{PASSWORD, Phone},
     refusal::{
         BAD_ACCESS_TOKEN, FOREIGN_TOKEN, MALFORMED_TOKEN, NO_SCOPE, NO_SUCH_AUTHENTICATOR, Refused as _, STEP_UP,

@@ -4,7 +4,9 @@ use countersign_domain::{secret::Secret, usecase::manage_users::NewPassword};
 use countersign_tests::{
     everywhere,
     person::PASSWORD,
-    refusal::{BAD_ACCESS_TOKEN, BLOCKED, BLOCKED_AT_PASSWORD, BLOCKED_BEARER, MALFORMED_TOKEN, Refused as _, WRONG_PASSWORD},
+    refusal::{
+        BAD_ACCESS_TOKEN, BLOCKED, BLOCKED_AT_PASSWORD, BLOCKED_BEARER, MALFORMED_TOKEN, Refused as _, WRONG_PASSWORD,
+    },
     tenant::BACKEND,
 };
 

@@ -79,7 +79,9 @@ async fn every_text_is_the_one_sdks_know() {
     );
     for (grant, missing) in [("password", "username"), (OTP, "mfa_token"), (RECOVERY, "mfa_token")] {
         assert_eq!(
-            texts.token(BACKEND, &[("grant_type", grant), ("password", PASSWORD), ("otp", "1"), ("recovery_code", "1")]).await,
+            texts
+                .token(BACKEND, &[("grant_type", grant), ("password", PASSWORD), ("otp", "1"), ("recovery_code", "1")])
+                .await,
             error(400, "invalid_request", &format!("Missing required parameter: {missing}"))
         );
     }
@@ -89,13 +91,19 @@ async fn every_text_is_the_one_sdks_know() {
             error(400, "invalid_request", &format!("Missing required parameter: {missing}"))
         );
     }
-    assert_eq!(texts.token(BACKEND, &[]).await, error(400, "invalid_request", "Missing required parameter: grant_type"));
+    assert_eq!(
+        texts.token(BACKEND, &[]).await,
+        error(400, "invalid_request", "Missing required parameter: grant_type")
+    );
     let typo = "http://auth0.com/oauth/grant-type/mfa-recover-code";
     assert_eq!(
         texts.token(BACKEND, &[("grant_type", typo)]).await,
         error(400, "unsupported_grant_type", &format!("Unsupported grant type: {typo}"))
     );
-    let answer = world.http().post("/oauth/token", &json!({"grant_type": OTP, "mfa_token": 1, "otp": "1", "client_id": NATIVE.id})).await;
+    let answer = world
+        .http()
+        .post("/oauth/token", &json!({"grant_type": OTP, "mfa_token": 1, "otp": "1", "client_id": NATIVE.id}))
+        .await;
     assert_eq!((answer.status, answer.json()), error(400, "invalid_request", "mfa_token must be a string"));
     let (status, refused) = texts.token(NARROW, &[("grant_type", OTP), ("mfa_token", &token), ("otp", &wrong)]).await;
     assert_eq!((status, &refused["error"]), (403, &json!("unauthorized_client")));
@@ -103,7 +111,11 @@ async fn every_text_is_the_one_sdks_know() {
 
     assert_eq!(
         texts.challenge(BACKEND, &[("mfa_token", &token), ("challenge_type", "oob")]).await,
-        error(401, "unsupported_challenge_type", "User does not have any enrolled authenticator with the supported challenge type (oob)")
+        error(
+            401,
+            "unsupported_challenge_type",
+            "User does not have any enrolled authenticator with the supported challenge type (oob)"
+        )
     );
     assert_eq!(
         texts.challenge(BACKEND, &[("mfa_token", &token), ("authenticator_id", "totp|dev_0000000000000000")]).await,

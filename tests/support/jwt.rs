@@ -18,8 +18,11 @@ pub fn verified(token: &str, jwks: &Value) -> (Value, Value) {
     assert_eq!(key["alg"], header["alg"]);
     let signature = bytes(signature);
     match header["alg"].as_str() {
-        Some("RS256") => RsaPublicKeyComponents { n: member(key, "n"), e: member(key, "e") }
-            .verify(&RSA_PKCS1_2048_8192_SHA256, signed.as_bytes(), &signature),
+        Some("RS256") => RsaPublicKeyComponents { n: member(key, "n"), e: member(key, "e") }.verify(
+            &RSA_PKCS1_2048_8192_SHA256,
+            signed.as_bytes(),
+            &signature,
+        ),
         Some("ES256") => {
             let point = [vec![4], member(key, "x"), member(key, "y")].concat();
             UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(signed.as_bytes(), &signature)

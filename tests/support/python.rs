@@ -6,9 +6,9 @@ use tokio::process::Command;
 
 /// The interpreter of the environment that `scripts/test` makes.
 fn interpreter() -> PathBuf {
-    std::env::var_os("COUNTERSIGN_TEST_PYTHON")
-        .map(PathBuf::from)
-        .expect("COUNTERSIGN_TEST_PYTHON is not set: run the tests with scripts/test, which installs the Python clients")
+    std::env::var_os("COUNTERSIGN_TEST_PYTHON").map(PathBuf::from).expect(
+        "COUNTERSIGN_TEST_PYTHON is not set: run the tests with scripts/test, which installs the Python clients",
+    )
 }
 
 /// Runs `script` of `tests/clients` with `arguments` and these variables; panics with what it said unless it ends well.

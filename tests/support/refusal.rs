@@ -5,7 +5,7 @@ use http::HeaderMap;
 use serde_json::Value;
 
 /// One way to be refused: the reason over gRPC, and the answer over HTTP, byte for byte.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Expected {
     /// The reason over gRPC.
     pub reason: ErrorReason,
@@ -15,6 +15,13 @@ pub struct Expected {
     pub error: &'static str,
     /// The member `error_description`.
     pub description: &'static str,
+}
+
+impl std::fmt::Debug for Expected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { reason, status, error, description } = self;
+        write!(f, "{} ({status} {error}: {description})", reason.as_str_name())
+    }
 }
 
 macro_rules! refusals {
@@ -107,7 +114,6 @@ impl Refusal {
                 let info = status.get_details_error_info()?;
                 assert_eq!(info.domain, "countersign");
                 ErrorReason::from_str_name(&info.reason)
-                    .or_else(|| ErrorReason::from_str_name(&format!("ERROR_REASON_{}", info.reason)))
             }
         }
     }

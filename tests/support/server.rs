@@ -19,7 +19,8 @@ impl Server {
         let (config, mistakes) = layers::parse(toml, &layers::Variables::new());
         assert!(mistakes.as_slice().is_empty(), "{mistakes}");
         let options = StartOptions { clock: Some(clock), ..StartOptions::default() };
-        let running = start(config, options).await.unwrap_or_else(|error| panic!("the server does not start: {error:#}"));
+        let running =
+            start(config, options).await.unwrap_or_else(|error| panic!("the server does not start: {error:#}"));
         Self { running }
     }
 

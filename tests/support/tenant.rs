@@ -93,7 +93,8 @@ impl Tenant {
              [[apis]]\naudience = '{API}'\nscopes = ['read:things', 'write:things']\n"
         );
         if self.es256 {
-            write!(toml, "[[apis]]\naudience = '{ES256_API}'\nscopes = ['read:things']\nalgorithm = 'ES256'\n").unwrap();
+            write!(toml, "[[apis]]\naudience = '{ES256_API}'\nscopes = ['read:things']\nalgorithm = 'ES256'\n")
+                .unwrap();
         }
         let all = "['password', 'password-realm', 'mfa-otp', 'mfa-recovery-code']";
         for (client, grants, more) in [

@@ -6,11 +6,7 @@ use std::{
     time::Duration,
 };
 
-use countersign_domain::{
-    app::App,
-    testing::ManualClock,
-    time::Timestamp,
-};
+use countersign_domain::{app::App, testing::ManualClock, time::Timestamp};
 use countersign_storage::testing_redis::{RedisServer, RedisServerOptions};
 use tempfile::TempDir;
 

@@ -4,11 +4,8 @@ use countersign_proto::v1::{
     AssociateAuthenticatorRequest, Authenticator, AuthenticatorState, CreateChallengeRequest,
     DeleteAuthenticatorRequest, GetAuthenticatorRequest, GetUserInfoRequest, IssueTokenRequest,
     ListAuthenticatorsRequest, OtpEnrollment, OtpGrant, PasswordGrant, RecoveryCodeGrant, TokenSet,
-    UpdateAuthenticatorRequest,
-    associate_authenticator_request::Enrollment,
-    associate_authenticator_response::Enrollment as Details,
-    authenticator::Factor,
-    issue_token_request::Grant,
+    UpdateAuthenticatorRequest, associate_authenticator_request::Enrollment,
+    associate_authenticator_response::Enrollment as Details, authenticator::Factor, issue_token_request::Grant,
     issue_token_response::Outcome as Issued,
 };
 
