@@ -12,7 +12,7 @@ pub type EpochSeconds = Arc<dyn Fn() -> i64 + Send + Sync>;
 /// Everything the gateway is configured with.
 #[derive(Clone)]
 pub struct GatewayConfig {
-    /// The issuer, a URL with a slash at its end. The OpenAPI document names it as its server.
+    /// The issuer, a URL with a slash at its end. The `OpenAPI` document names it as its server.
     pub issuer: String,
     /// Which browser origins belong to which client (CORS).
     pub origins: Vec<ClientOrigins>,

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::{
     oauth_error::{Problem, Refusal},
-    params::{Name, Params},
+    params::{Parameter, Params},
 };
 
 /// Reads the client's credentials. Only the Basic scheme counts: a stray bearer token is none of a client's business.
@@ -17,8 +17,8 @@ use crate::{
 /// [`Problem::TwoClientAuthentications`], [`Problem::ClientMismatch`], [`Problem::MissingParameter`]; a Basic header that
 /// cannot be read is a client that is not authenticated.
 pub(crate) fn client(headers: &HeaderMap, params: &Params<'_>) -> Result<ClientAuthentication, Refusal> {
-    let body_id = params.text(Name::ClientId)?;
-    let body_secret = params.text(Name::ClientSecret)?;
+    let body_id = params.text(Parameter::ClientId)?;
+    let body_secret = params.text(Parameter::ClientSecret)?;
     let Some(encoded) = headers.get(AUTHORIZATION).and_then(|value| scheme(value, "Basic")) else {
         let client_id = body_id.ok_or(Problem::MissingParameter("client_id"))?.to_owned();
         let credential = body_secret.map(|secret| Credential::ClientSecret(secret.to_owned()));

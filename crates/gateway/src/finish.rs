@@ -68,9 +68,7 @@ pub(crate) async fn finish<T: Transport>(
 /// The caller's id if it is one, else a new one.
 fn request_id<T>(gateway: &Gateway<T>, headers: &HeaderMap) -> HeaderValue {
     let fits = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let given = headers
-        .get(X_REQUEST_ID)
-        .filter(|id| (1..=128).contains(&id.len()) && id.as_bytes().iter().all(|byte| fits(byte)));
+    let given = headers.get(X_REQUEST_ID).filter(|id| (1..=128).contains(&id.len()) && id.as_bytes().iter().all(fits));
     given.cloned().unwrap_or_else(|| {
         // An id source that breaks its promise costs the id, not the request.
         HeaderValue::try_from((gateway.config.request_ids)()).unwrap_or(HeaderValue::from_static("unknown"))

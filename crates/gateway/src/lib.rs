@@ -28,5 +28,5 @@ pub use config::{
 pub use router::router;
 pub use transport::Transport;
 
-/// The OpenAPI 3.1 document as it is in the source, without the `servers` of a deployment.
+/// The `OpenAPI` 3.1 document as it is in the source, without the `servers` of a deployment.
 pub use openapi::DOCUMENT as OPENAPI_DOCUMENT;

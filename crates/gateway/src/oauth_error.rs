@@ -56,7 +56,6 @@ const fn is(status: u16, error: &'static str, description: &'static str) -> Row 
 }
 
 /// The table of refusals by the gRPC services.
-#[expect(clippy::too_many_lines, reason = "one table, read as one")]
 pub(crate) fn row(reason: ErrorReason, place: Place, style: Style) -> Row {
     use ErrorReason as R;
     use Place as P;

@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document, written by hand and held to the truth by tests.
+//! The `OpenAPI` 3.1 document, written by hand and held to the truth by tests.
 
 use bytes::Bytes;
 use serde_json::{Value, json};

@@ -16,9 +16,9 @@ macro_rules! names {
     ($($variant:ident = $text:literal,)*) => {
         /// A parameter that some route reads.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Name { $($variant,)* }
+        pub(crate) enum Parameter { $($variant,)* }
 
-        impl Name {
+        impl Parameter {
             const COUNT: usize = [$($text,)*].len();
 
             fn parse(text: &str) -> Option<Self> {
@@ -54,7 +54,7 @@ names! {
     AuthenticationTypes = "authentication_types",
     Algorithm = "algorithm",
     Digits = "digits",
-    DisplayName = "name",
+    Name = "name",
     Preferred = "preferred",
 }
 
@@ -71,14 +71,14 @@ pub(crate) enum Value<'a> {
 
 /// The parameters of one body.
 pub(crate) struct Params<'a> {
-    values: [Option<Value<'a>>; Name::COUNT],
+    values: [Option<Value<'a>>; Parameter::COUNT],
     seen: u32,
 }
 
 impl<'a> Params<'a> {
     fn empty() -> Self {
-        const { assert!(Name::COUNT <= 32, "`seen` has one bit for each name") };
-        Self { values: [const { None }; Name::COUNT], seen: 0 }
+        const { assert!(Parameter::COUNT <= 32, "`seen` has one bit for each name") };
+        Self { values: [const { None }; Parameter::COUNT], seen: 0 }
     }
 
     /// Parses by content type; where none is given, by the first byte.
@@ -112,7 +112,7 @@ impl<'a> Params<'a> {
     /// # Errors
     ///
     /// [`Problem::RepeatedParameter`], even when it was empty before.
-    fn mark(&mut self, name: Name) -> Result<(), Problem> {
+    fn mark(&mut self, name: Parameter) -> Result<(), Problem> {
         let bit = 1_u32 << (name as u32);
         if self.seen & bit != 0 {
             return Err(Problem::RepeatedParameter(name.as_str()));
@@ -121,14 +121,14 @@ impl<'a> Params<'a> {
         Ok(())
     }
 
-    fn set(&mut self, name: Name, value: Value<'a>) {
+    fn set(&mut self, name: Parameter, value: Value<'a>) {
         if let Some(slot) = self.values.get_mut(name as usize) {
             *slot = Some(value);
         }
     }
 
     /// The value as it came, also when it is an empty text.
-    pub(crate) fn raw(&self, name: Name) -> Option<&Value<'a>> {
+    pub(crate) fn raw(&self, name: Parameter) -> Option<&Value<'a>> {
         self.values.get(name as usize).and_then(Option::as_ref)
     }
 
@@ -137,7 +137,7 @@ impl<'a> Params<'a> {
     /// # Errors
     ///
     /// [`Problem::NotAString`].
-    pub(crate) fn text(&self, name: Name) -> Result<Option<&str>, Problem> {
+    pub(crate) fn text(&self, name: Parameter) -> Result<Option<&str>, Problem> {
         match self.raw(name) {
             None => Ok(None),
             Some(Value::Text(text)) => Ok(Some(&**text).filter(|text| !text.is_empty())),
@@ -150,7 +150,7 @@ impl<'a> Params<'a> {
     /// # Errors
     ///
     /// [`Problem::NotAString`].
-    pub(crate) fn text_or_empty(&self, name: Name) -> Result<String, Problem> {
+    pub(crate) fn text_or_empty(&self, name: Parameter) -> Result<String, Problem> {
         Ok(self.text(name)?.unwrap_or_default().to_owned())
     }
 
@@ -159,7 +159,7 @@ impl<'a> Params<'a> {
     /// # Errors
     ///
     /// [`Problem::NotAString`], [`Problem::MissingParameter`].
-    pub(crate) fn required(&self, name: Name) -> Result<String, Problem> {
+    pub(crate) fn required(&self, name: Parameter) -> Result<String, Problem> {
         self.text(name)?.map(str::to_owned).ok_or(Problem::MissingParameter(name.as_str()))
     }
 
@@ -169,9 +169,9 @@ impl<'a> Params<'a> {
     ///
     /// [`Problem::NotAString`], [`Problem::MissingParameter`].
     pub(crate) fn otp(&self) -> Result<String, Problem> {
-        match self.raw(Name::Otp) {
+        match self.raw(Parameter::Otp) {
             Some(Value::Integer(number @ (100_000..=999_999 | 10_000_000..=99_999_999))) => Ok(number.to_string()),
-            _ => self.required(Name::Otp),
+            _ => self.required(Parameter::Otp),
         }
     }
 }
@@ -204,11 +204,11 @@ mod tests {
         let json = br#"{"username":"jos\u00e9 + co","password":"a b+c%","extra":{"a":[1,2]},"scope":null,"realm":""}"#;
         let form = b"username=jos%C3%A9+%2B+co&password=a+b%2Bc%25&extra=1&extra=2&scope=&realm=";
         for params in [parse(JSON, json).unwrap(), parse(FORM, form).unwrap()] {
-            assert_eq!(params.text(Name::Username).unwrap(), Some("josé + co"));
-            assert_eq!(params.text(Name::Password).unwrap(), Some("a b+c%"));
-            assert_eq!(params.text(Name::Scope).unwrap(), None);
-            assert_eq!(params.text(Name::Realm).unwrap(), None);
-            assert_eq!(params.required(Name::MfaToken), Err(Problem::MissingParameter("mfa_token")));
+            assert_eq!(params.text(Parameter::Username).unwrap(), Some("josé + co"));
+            assert_eq!(params.text(Parameter::Password).unwrap(), Some("a b+c%"));
+            assert_eq!(params.text(Parameter::Scope).unwrap(), None);
+            assert_eq!(params.text(Parameter::Realm).unwrap(), None);
+            assert_eq!(params.required(Parameter::MfaToken), Err(Problem::MissingParameter("mfa_token")));
         }
     }
 
@@ -223,9 +223,9 @@ mod tests {
     fn sniffs_where_no_type_is_given() {
         let none = HeaderMap::new();
         let json = Params::parse(&none, b" \n{\"otp\":\"1\"}").unwrap();
-        assert_eq!(json.text(Name::Otp).unwrap(), Some("1"));
+        assert_eq!(json.text(Parameter::Otp).unwrap(), Some("1"));
         let form = Params::parse(&none, b"otp=1").unwrap();
-        assert_eq!(form.text(Name::Otp).unwrap(), Some("1"));
+        assert_eq!(form.text(Parameter::Otp).unwrap(), Some("1"));
     }
 
     #[test]
@@ -242,7 +242,7 @@ mod tests {
         for value in ["1", "1.5", "true", "[\"a\"]", "{\"a\":1}", "-1"] {
             let body = format!("{{\"mfa_token\":{value},\"otp\":\"123456\"}}");
             let params = parse(JSON, body.as_bytes()).unwrap();
-            assert_eq!(params.text(Name::MfaToken), Err(Problem::NotAString("mfa_token")), "{value}");
+            assert_eq!(params.text(Parameter::MfaToken), Err(Problem::NotAString("mfa_token")), "{value}");
             assert_eq!(params.otp().unwrap(), "123456");
         }
     }
@@ -296,8 +296,8 @@ mod tests {
             let json = serde_json::json!({ "password": text }).to_string();
             let form = parse(FORM, form.as_bytes()).unwrap();
             let json = parse(JSON, json.as_bytes()).unwrap();
-            prop_assert_eq!(form.text(Name::Password).unwrap(), Some(&*text));
-            prop_assert_eq!(json.text(Name::Password).unwrap(), Some(&*text));
+            prop_assert_eq!(form.text(Parameter::Password).unwrap(), Some(&*text));
+            prop_assert_eq!(json.text(Parameter::Password).unwrap(), Some(&*text));
         }
     }
 }

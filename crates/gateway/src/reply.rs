@@ -117,7 +117,7 @@ impl<T: Transport> Gateway<T> {
 
 fn error(kind: Kind, row: Row, description: &str, uri: Option<&'static str>, reason: &'static str) -> Response {
     let status = StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = shape::Error { error: row.error, error_description: description, error_uri: uri };
+    let body = shape::OAuthError { error: row.error, error_description: description, error_uri: uri };
     let mut response = json(kind, status, &body);
     response.extensions_mut().insert(RequestFacts { reason: Some(reason), ..RequestFacts::default() });
     response

@@ -30,7 +30,7 @@ use crate::{
 pub(crate) struct Gateway<T> {
     pub(crate) config: GatewayConfig,
     pub(crate) cors: Cors,
-    /// The OpenAPI document of this deployment.
+    /// The `OpenAPI` document of this deployment.
     pub(crate) openapi: Bytes,
     transport: T,
 }
@@ -49,7 +49,7 @@ impl<T: Transport> Gateway<T> {
     }
 }
 
-/// A route: its path as in the OpenAPI document, and its handlers by method.
+/// A route: its path as in the `OpenAPI` document, and its handlers by method.
 pub(crate) type Route<T> = (&'static str, MethodRouter<Arc<Gateway<T>>>);
 
 /// The table of routes.

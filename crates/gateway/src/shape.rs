@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 /// An OAuth error (RFC 6749, section 5.2).
 #[derive(Serialize)]
-pub(crate) struct Error<'a> {
+pub(crate) struct OAuthError<'a> {
     pub(crate) error: &'a str,
     pub(crate) error_description: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]

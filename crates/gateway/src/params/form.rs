@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
-use super::{Name, Params, Value};
+use super::{Parameter, Params, Value};
 use crate::oauth_error::Problem;
 
 pub(super) fn parse(body: &[u8]) -> Result<Params<'_>, Problem> {
@@ -12,7 +12,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Params<'_>, Problem> {
     let mut params = Params::empty();
     for pair in body.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let Some(name) = Name::parse(&decode(name)?) else { continue };
+        let Some(name) = Parameter::parse(&decode(name)?) else { continue };
         params.mark(name)?;
         params.set(name, Value::Text(decode(value)?));
     }

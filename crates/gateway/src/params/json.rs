@@ -7,7 +7,7 @@ use serde::{
     de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::{Name, Params, Value};
+use super::{Parameter, Params, Value};
 use crate::oauth_error::Problem;
 
 pub(super) fn parse(body: &[u8]) -> Result<Params<'_>, Problem> {
@@ -53,7 +53,7 @@ impl<'de> Visitor<'de> for Object<'_> {
 }
 
 /// A key; none when nobody reads it.
-struct Key(Option<Name>);
+struct Key(Option<Parameter>);
 
 impl<'de> Deserialize<'de> for Key {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -66,7 +66,7 @@ impl<'de> Deserialize<'de> for Key {
             }
 
             fn visit_str<E>(self, text: &str) -> Result<Key, E> {
-                Ok(Key(Name::parse(text)))
+                Ok(Key(Parameter::parse(text)))
             }
         }
         deserializer.deserialize_str(KeyVisitor)

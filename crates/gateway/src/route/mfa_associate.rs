@@ -16,7 +16,7 @@ use crate::{
     body,
     call::{end_user, outgoing_as_bearer},
     oauth_error::{Place, Problem, Refusal},
-    params::{Name, Params, Value},
+    params::{Parameter, Params, Value},
     reply::{Kind, json},
     router::Gateway,
     shape,
@@ -37,7 +37,7 @@ async fn associate<T: Transport>(gateway: &Gateway<T>, request: Request) -> Resu
     let params = Params::parse(&request.headers, &body)?;
     let message = AssociateAuthenticatorRequest {
         enrollment: Some(enrollment(&params)?),
-        name: params.text_or_empty(Name::DisplayName)?,
+        name: params.text_or_empty(Parameter::Name)?,
         end_user: Some(end_user(&gateway.config, &request)),
     };
     let answer = gateway.authenticators().associate_authenticator(call.map(|()| message)).await?.into_inner();
@@ -63,10 +63,10 @@ fn enrollment(params: &Params<'_>) -> Result<Enrollment, Problem> {
         Value::List(list) => list.iter().all(|text| text.is_empty()),
         _ => false,
     };
-    let named = [Name::AuthenticatorTypes, Name::AuthenticationTypes]
+    let named = [Parameter::AuthenticatorTypes, Parameter::AuthenticationTypes]
         .into_iter()
         .find_map(|name| params.raw(name).filter(|value| !absent(value)));
-    let name = Name::AuthenticatorTypes.as_str();
+    let name = Parameter::AuthenticatorTypes.as_str();
     let kind = match named {
         None => return Err(Problem::MissingParameter(name)),
         Some(Value::Text(text)) => text,
@@ -83,24 +83,24 @@ fn enrollment(params: &Params<'_>) -> Result<Enrollment, Problem> {
 }
 
 fn algorithm(params: &Params<'_>) -> Result<OtpAlgorithm, Problem> {
-    match params.text(Name::Algorithm)? {
+    match params.text(Parameter::Algorithm)? {
         None => Ok(OtpAlgorithm::Unspecified),
         Some("SHA1") => Ok(OtpAlgorithm::Sha1),
         Some("SHA256") => Ok(OtpAlgorithm::Sha256),
         Some("SHA512") => Ok(OtpAlgorithm::Sha512),
-        Some(_) => Err(Problem::NotOneOf(Name::Algorithm.as_str(), "SHA1, SHA256 or SHA512")),
+        Some(_) => Err(Problem::NotOneOf(Parameter::Algorithm.as_str(), "SHA1, SHA256 or SHA512")),
     }
 }
 
 fn digits(params: &Params<'_>) -> Result<u32, Problem> {
-    match params.raw(Name::Digits) {
+    match params.raw(Parameter::Digits) {
         None => Ok(0),
         Some(Value::Text(text)) if text.is_empty() => Ok(0),
         Some(Value::Integer(6)) => Ok(6),
         Some(Value::Integer(8)) => Ok(8),
         Some(Value::Text(text)) if text == "6" => Ok(6),
         Some(Value::Text(text)) if text == "8" => Ok(8),
-        Some(_) => Err(Problem::NotOneOf(Name::Digits.as_str(), "6 or 8")),
+        Some(_) => Err(Problem::NotOneOf(Parameter::Digits.as_str(), "6 or 8")),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     body,
     call::outgoing_as_bearer,
     oauth_error::{Place, Problem, Refusal},
-    params::{Name, Params, Value},
+    params::{Parameter, Params, Value},
     reply::{Kind, json},
     router::Gateway,
     shape::Entry,
@@ -92,24 +92,24 @@ async fn change<T: Transport>(gateway: &Gateway<T>, request: Request) -> Result<
 
 /// The new name. Here alone an empty text is not absent: it removes the name. Null is.
 fn name(params: &Params<'_>) -> Result<Option<String>, Problem> {
-    match params.raw(Name::DisplayName) {
+    match params.raw(Parameter::Name) {
         None => Ok(None),
         Some(Value::Text(text)) => Ok(Some((**text).to_owned())),
-        Some(_) => Err(Problem::NotAString(Name::DisplayName.as_str())),
+        Some(_) => Err(Problem::NotAString(Parameter::Name.as_str())),
     }
 }
 
 fn preferred(params: &Params<'_>) -> Result<Option<bool>, Problem> {
-    match params.raw(Name::Preferred) {
+    match params.raw(Parameter::Preferred) {
         None => Ok(None),
         Some(Value::Boolean(preferred)) => Ok(Some(*preferred)),
         Some(Value::Text(text)) => match &**text {
             "" => Ok(None),
             "true" => Ok(Some(true)),
             "false" => Ok(Some(false)),
-            _ => Err(Problem::NotABoolean(Name::Preferred.as_str())),
+            _ => Err(Problem::NotABoolean(Parameter::Preferred.as_str())),
         },
-        Some(_) => Err(Problem::NotABoolean(Name::Preferred.as_str())),
+        Some(_) => Err(Problem::NotABoolean(Parameter::Preferred.as_str())),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     call::{end_user, outgoing},
     credentials,
     oauth_error::{Place, Refusal},
-    params::{Name, Params},
+    params::{Parameter, Params},
     reply::{ClientId, Kind, json},
     router::Gateway,
     shape,
@@ -44,14 +44,14 @@ async fn challenge<T: Transport>(
     if let Ok(client) = &client {
         *client_id = Some(ClientId(client.client_id.clone()));
     }
-    let mfa_token = params.required(Name::MfaToken)?;
-    let types = params.text(Name::ChallengeType)?.unwrap_or_default();
+    let mfa_token = params.required(Parameter::MfaToken)?;
+    let types = params.text(Parameter::ChallengeType)?.unwrap_or_default();
     let message = CreateChallengeRequest {
         client: Some(client?),
         mfa_token,
         challenge_types: types.split_whitespace().map(str::to_owned).collect(),
-        authenticator_id: params.text_or_empty(Name::AuthenticatorId)?,
-        oob_channel: params.text_or_empty(Name::OobChannel)?,
+        authenticator_id: params.text_or_empty(Parameter::AuthenticatorId)?,
+        oob_channel: params.text_or_empty(Parameter::OobChannel)?,
         end_user: Some(end_user(&gateway.config, &request)),
     };
     let answer = gateway.challenges().create_challenge(outgoing(&gateway.config, &request, message)).await?;

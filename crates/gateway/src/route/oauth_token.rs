@@ -18,7 +18,7 @@ use crate::{
     call::{end_user, outgoing},
     credentials,
     oauth_error::{Place, Problem, Refusal},
-    params::{Name, Params},
+    params::{Parameter, Params},
     reply::{ClientId, Kind, json},
     router::Gateway,
     shape,
@@ -62,11 +62,11 @@ async fn issue<T: Transport>(
         client: Some(client?),
         grant: Some(grant),
         // `resource` is the newer name (RFC 8707) of the same thing.
-        audience: match params.text(Name::Audience)? {
+        audience: match params.text(Parameter::Audience)? {
             Some(audience) => audience.to_owned(),
-            None => params.text_or_empty(Name::Resource)?,
+            None => params.text_or_empty(Parameter::Resource)?,
         },
-        scopes: params.text(Name::Scope)?.unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
+        scopes: params.text(Parameter::Scope)?.unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
         end_user: Some(end_user(&gateway.config, &request)),
     };
     let answer = gateway.tokens().issue_token(outgoing(&gateway.config, &request, message)).await?;
@@ -80,27 +80,27 @@ async fn issue<T: Transport>(
 
 /// The table of grant types. A new grant is one more row.
 fn grant(params: &Params<'_>, place: &mut Place) -> Result<Grant, Problem> {
-    let grant_type = params.text(Name::GrantType)?.ok_or(Problem::MissingParameter("grant_type"))?;
+    let grant_type = params.text(Parameter::GrantType)?.ok_or(Problem::MissingParameter("grant_type"))?;
     Ok(match grant_type {
         PASSWORD | PASSWORD_REALM => Grant::Password(PasswordGrant {
-            username: params.required(Name::Username)?,
-            password: params.required(Name::Password)?,
+            username: params.required(Parameter::Username)?,
+            password: params.required(Parameter::Password)?,
             realm: if grant_type == PASSWORD_REALM {
-                params.required(Name::Realm)?
+                params.required(Parameter::Realm)?
             } else {
-                params.text_or_empty(Name::Realm)?
+                params.text_or_empty(Parameter::Realm)?
             },
             realm_required: grant_type == PASSWORD_REALM,
         }),
         MFA_OTP => {
             *place = Place::OtpGrant;
-            Grant::Otp(OtpGrant { mfa_token: params.required(Name::MfaToken)?, otp: params.otp()? })
+            Grant::Otp(OtpGrant { mfa_token: params.required(Parameter::MfaToken)?, otp: params.otp()? })
         }
         MFA_RECOVERY_CODE => {
             *place = Place::RecoveryCodeGrant;
             Grant::RecoveryCode(RecoveryCodeGrant {
-                mfa_token: params.required(Name::MfaToken)?,
-                recovery_code: params.required(Name::RecoveryCode)?,
+                mfa_token: params.required(Parameter::MfaToken)?,
+                recovery_code: params.required(Parameter::RecoveryCode)?,
             })
         }
         other => return Err(Problem::UnsupportedGrantType(other.to_owned())),

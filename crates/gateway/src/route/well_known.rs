@@ -1,4 +1,4 @@
-//! The documents anybody may read: discovery, keys, OpenAPI.
+//! The documents anybody may read: discovery, keys, `OpenAPI`.
 
 use std::sync::Arc;
 

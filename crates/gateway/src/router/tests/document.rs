@@ -1,4 +1,4 @@
-//! The OpenAPI document tells the truth: about the routes, and about every answer.
+//! The `OpenAPI` document tells the truth: about the routes, and about every answer.
 
 use std::collections::BTreeSet;
 
