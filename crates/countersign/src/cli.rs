@@ -43,8 +43,9 @@ pub enum Command {
 /// Where the configuration is.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ConfigFile {
-    /// The configuration, a TOML file. Variables COUNTERSIGN__SECTION__KEY win over it.
-    #[arg(long, value_name = "FILE", env = "COUNTERSIGN_CONFIG")]
+    /// The configuration, a TOML file; without, the one that the variable `COUNTERSIGN_CONFIG` names. Variables
+    /// `COUNTERSIGN__SECTION__KEY` win over it.
+    #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 

@@ -15,11 +15,10 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use anyhow::Context as _;
-use countersign_crypto::SystemEntropy;
+use countersign_crypto::entropy::SystemEntropy;
 use countersign_domain::port::entropy::Entropy;
 use countersign_telemetry::Metrics;
 use data_encoding::BASE64;
@@ -66,7 +65,7 @@ impl Default for DemoOptions {
 /// # Errors
 ///
 /// The folder cannot be written; a port is taken; Redis does not answer.
-pub async fn start(options: &DemoOptions, metrics: Arc<Metrics>) -> anyhow::Result<(Running, Description)> {
+pub async fn start(options: &DemoOptions, metrics: Metrics) -> anyhow::Result<(Running, Description)> {
     let dir = folder(&options.dir)?;
     keep_key(&dir)?;
     let certificates = Certificates::keep(&dir)?;
@@ -78,7 +77,8 @@ pub async fn start(options: &DemoOptions, metrics: Arc<Metrics>) -> anyhow::Resu
     };
     let https_port = sockets.https.as_ref().context("bound above")?.local_addr()?.port();
     let config = settings::config(&Place { dir: dir.clone(), https_port, redis: options.redis.clone() });
-    let running = serve::start(config, StartOptions { metrics: Some(metrics), sockets, ..StartOptions::default() }).await?;
+    let running =
+        serve::start(config, StartOptions { metrics: Some(metrics), sockets, ..StartOptions::default() }).await?;
     people::add_numbered(&running.app, options.users).await?;
     let outbox = dir.join("outbox.jsonl");
     OpenOptions::new().append(true).create(true).mode(0o600).open(&outbox).context("cannot make the outbox")?;
@@ -109,7 +109,7 @@ fn keep_key(dir: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut key = zeroize::Zeroizing::new([0; 32]);
-    SystemEntropy.fill(key.as_mut_slice())?;
+    SystemEntropy::new().fill(key.as_mut_slice())?;
     write_private(&path, zeroize::Zeroizing::new(BASE64.encode(key.as_slice())).as_bytes())
 }
 
@@ -124,3 +124,6 @@ fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     };
     write().with_context(|| format!("cannot write {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests;

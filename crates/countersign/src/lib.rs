@@ -2,6 +2,12 @@
 //!
 //! It is a library too, so that tests and benchmarks start a whole server in their process: [`serve::start`].
 
+pub mod cli;
 pub mod config;
+pub mod demo;
+pub mod listener;
+pub mod ops;
+pub mod serve;
 pub mod system;
 pub mod tls;
+pub mod wire;

@@ -4,15 +4,18 @@
 //! own, and because the address of the peer has to reach both HTTP and gRPC.
 
 mod counter;
+mod patience;
 
 use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, task, time::Duration};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
+use countersign_telemetry::{Metrics, metrics::label::Listener as Label};
 use http::Request;
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
+    service::TowerToHyperService,
 };
 use rustls::ServerConfig;
 use tokio::{
@@ -25,9 +28,11 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 pub use self::counter::Connections;
+use self::patience::{Conversation, Patience};
+use crate::system;
 
-/// How long a client may take for a TLS handshake, and for the headers of a request.
-const FIRST_BYTES: Duration = Duration::from_secs(5);
+/// How long a client may take for a TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(5);
 /// The most bytes of headers of a request.
 const MAX_HEADERS: u32 = 16 * 1024;
 /// The most requests at once on one HTTP/2 connection.
@@ -53,6 +58,8 @@ pub struct Listener {
     pub router: Router,
     /// Counts connections, of several listeners together.
     pub connections: Connections,
+    /// Where they are counted for others to see, and under which name.
+    pub metrics: (Metrics, Label),
     /// Turns true when the server stops.
     pub stopping: watch::Receiver<bool>,
 }
@@ -68,7 +75,12 @@ impl Listener {
                 Some(_) = served.join_next(), if !served.is_empty() => {}
                 accepted = self.socket.accept() => match accepted {
                     Ok((stream, peer)) => {
-                        let Some(permit) = self.connections.admit(peer.ip()) else { continue };
+                        let (metrics, label) = &self.metrics;
+                        let Some(permit) = self.connections.admit(peer.ip()) else {
+                            metrics.connection_refused(*label);
+                            continue;
+                        };
+                        let open = metrics.connection_opened(*label);
                         let connection = Connection {
                             builder: Arc::clone(&builder),
                             router: self.router.clone(),
@@ -78,13 +90,13 @@ impl Listener {
                         };
                         served.spawn(async move {
                             connection.serve(stream).await;
-                            drop(permit);
+                            drop((permit, open));
                         });
                     }
                     // The client went away, or there is no room for a descriptor: neither ends the listener.
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
-                        pause(ACCEPT_PAUSE).await;
+                        system::pause(ACCEPT_PAUSE).await;
                     }
                 },
             }
@@ -98,17 +110,13 @@ impl Listener {
     }
 }
 
-/// Waits without sleeping: the banned `sleep` is for tests that hope.
-async fn pause(span: Duration) {
-    let _ = tokio::time::timeout(span, std::future::pending::<()>()).await;
-}
-
 fn engine() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(FIRST_BYTES)
+        // `Patience` measures.
+        .header_read_timeout(None)
         .max_buf_size(MAX_HEADERS as usize)
         .half_close(false);
     builder
@@ -143,7 +151,7 @@ impl Connection {
         }
         match self.tls.clone() {
             None => self.speak(stream).await,
-            Some(tls) => match tokio::time::timeout(FIRST_BYTES, TlsAcceptor::from(tls).accept(stream)).await {
+            Some(tls) => match tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(tls).accept(stream)).await {
                 Ok(Ok(stream)) => self.speak(stream).await,
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
@@ -152,7 +160,9 @@ impl Connection {
     }
 
     async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(mut self, stream: S) {
-        let service = hyper_util::service::TowerToHyperService::new(PerConnection { router: self.router, peer: self.peer });
+        let conversation = Conversation::default();
+        let stream = Patience::new(stream, conversation.clone());
+        let service = TowerToHyperService::new(PerConnection { router: self.router, peer: self.peer, conversation });
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let mut told = false;
@@ -176,6 +186,7 @@ impl Connection {
 struct PerConnection {
     router: Router,
     peer: SocketAddr,
+    conversation: Conversation,
 }
 
 impl tower::Service<Request<Incoming>> for PerConnection {
@@ -190,7 +201,17 @@ impl tower::Service<Request<Incoming>> for PerConnection {
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(self.peer));
-        request.extensions_mut().insert(countersign_server::PeerAddress(self.peer.ip()));
-        Box::pin(self.router.clone().oneshot(request))
+        request.extensions_mut().insert(countersign_server::PeerAddress(self.peer));
+        self.conversation.asked();
+        let answer = self.router.clone().oneshot(request);
+        let conversation = self.conversation.clone();
+        Box::pin(async move {
+            let answer = answer.await;
+            conversation.answered();
+            answer
+        })
     }
 }
+
+#[cfg(test)]
+mod tests;

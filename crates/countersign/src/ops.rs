@@ -2,13 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, extract::State, routing::get};
+use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use countersign_domain::{app::App, port::PortError};
-use countersign_telemetry::Metrics;
-use http::{StatusCode, header::CONTENT_TYPE};
+use countersign_telemetry::{Metrics, metrics::CONTENT_TYPE};
+use http::{StatusCode, header};
 use tokio::sync::watch;
-
-use crate::listener::Connections;
 
 /// How long a store may take to say that it can serve.
 const PING: Duration = Duration::from_secs(1);
@@ -19,9 +17,7 @@ pub struct Ops {
     /// Whose stores are asked.
     pub app: Arc<App>,
     /// What is counted.
-    pub metrics: Arc<Metrics>,
-    /// The connections of the APIs.
-    pub connections: Connections,
+    pub metrics: Metrics,
     /// Turns true when the server is about to stop.
     pub draining: watch::Receiver<bool>,
 }
@@ -60,22 +56,6 @@ async fn ping(answer: impl Future<Output = Result<(), PortError>>) -> Result<(),
     }
 }
 
-async fn metrics(State(ops): State<Ops>) -> ([(http::HeaderName, &'static str); 1], String) {
-    let (open, refused) = ops.connections.totals();
-    let content_type = (CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8");
-    ([content_type], with_connections(ops.metrics.encode(), open, refused))
-}
-
-/// Adds the listeners' own numbers, which live where connections are counted, before the end mark.
-fn with_connections(encoded: String, open: usize, refused: u64) -> String {
-    let body = encoded.strip_suffix("# EOF\n").unwrap_or(&encoded);
-    format!(
-        "{body}# HELP countersign_connections Connections that are open.\n\
-         # TYPE countersign_connections gauge\n\
-         countersign_connections {open}\n\
-         # HELP countersign_connections_refused Connections that were closed at once because there were too many.\n\
-         # TYPE countersign_connections_refused counter\n\
-         countersign_connections_refused_total {refused}\n\
-         # EOF\n"
-    )
+async fn metrics(State(ops): State<Ops>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], ops.metrics.render())
 }

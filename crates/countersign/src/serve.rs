@@ -12,13 +12,14 @@ use countersign_domain::{
     app::App,
     port::{clock::Clock, entropy::Entropy},
 };
-use countersign_telemetry::Metrics;
+use countersign_telemetry::{Metrics, metrics::label::Listener as Label};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     config::{Config, check::Checked},
     listener::{Connections, Listener},
-    ops, tls, wire,
+    ops, system, tls,
+    wire::{self, Around},
 };
 
 /// The most connections of the ops listener.
@@ -32,7 +33,7 @@ pub struct StartOptions {
     /// Randomness; the system's if none.
     pub entropy: Option<Arc<dyn Entropy>>,
     /// The metrics; new ones if none.
-    pub metrics: Option<Arc<Metrics>>,
+    pub metrics: Option<Metrics>,
     /// Sockets that are bound already, instead of those the configuration names.
     pub sockets: Sockets,
 }
@@ -63,7 +64,7 @@ pub struct Running {
     /// The application.
     pub app: Arc<App>,
     /// What it counts.
-    pub metrics: Arc<Metrics>,
+    pub metrics: Metrics,
     health: countersign_server::HealthHandle,
     draining: watch::Sender<bool>,
     stopping: watch::Sender<bool>,
@@ -99,14 +100,15 @@ pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Re
     let https = bound(config.https.enabled, sockets.https, config.https.listen).await?;
     let ops = bound(true, sockets.ops, config.ops.listen).await?.context("the ops listener is always there")?;
     let metrics = metrics.unwrap_or_default();
-    let app = wire::wire(&config, wire::Sessions::AsConfigured, clock, entropy).await?;
+    let around = Around { clock, entropy, metrics: metrics.clone() };
+    let app = wire::wire(&config, wire::Sessions::AsConfigured, around).await?;
     wire::declare_users(&app, &config).await?;
 
     let (draining, drain_seen) = watch::channel(false);
     let (stopping, stop_seen) = watch::channel(false);
     let (ops_stopping, ops_stop_seen) = watch::channel(false);
     let connections = Connections::new(config.connections.max, config.connections.max_per_address);
-    let (apis, health) = wire::routers(&app, &config, &metrics)?;
+    let apis = wire::apis::apis(&app, &config, &metrics).await?;
     let in_flight = config.shutdown.in_flight;
     let mut running = Running {
         grpc_addr: grpc.as_ref().map(TcpListener::local_addr).transpose()?,
@@ -114,8 +116,8 @@ pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Re
         https_addr: https.as_ref().map(TcpListener::local_addr).transpose()?,
         ops_addr: ops.local_addr()?,
         app: Arc::clone(&app),
-        metrics: Arc::clone(&metrics),
-        health,
+        metrics: metrics.clone(),
+        health: apis.health,
         draining,
         stopping,
         ops_stopping,
@@ -123,30 +125,32 @@ pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Re
         ops_task: JoinSet::new(),
         drain: config.shutdown.drain,
     };
-    let mut serve = |socket, tls, router| {
+    let mut serve = |socket, label, tls, router| {
+        let metrics = (metrics.clone(), label);
         let (connections, stopping) = (connections.clone(), stop_seen.clone());
-        running.tasks.spawn(Listener { socket, tls, router, connections, stopping }.run(in_flight));
+        running.tasks.spawn(Listener { socket, tls, router, connections, metrics, stopping }.run(in_flight));
     };
     if let Some(socket) = grpc {
         let tls = &config.grpc.tls;
         let authorities = (!tls.client_ca_file.as_os_str().is_empty()).then_some(tls.client_ca_file.as_path());
         let tls = tls.enabled.then(|| tls::server_config(&tls.cert_file, &tls.key_file, authorities)).transpose()?;
-        serve(socket, tls, apis.grpc);
+        serve(socket, Label::Grpc, tls, apis.grpc);
     }
     if let Some(socket) = http {
-        serve(socket, None, apis.http.clone());
+        serve(socket, Label::Http, None, apis.http.clone());
     }
     if let Some(socket) = https {
         let tls = tls::server_config(&config.https.cert_file, &config.https.key_file, None)?;
-        serve(socket, Some(tls), apis.http);
+        serve(socket, Label::Https, Some(tls), apis.http);
     }
     running.tasks.spawn(purge::run(Arc::clone(&app), stop_seen));
     running.ops_task.spawn(
         Listener {
             socket: ops,
             tls: None,
-            router: ops::router(ops::Ops { app, metrics, connections, draining: drain_seen }),
+            router: ops::router(ops::Ops { app, metrics: metrics.clone(), draining: drain_seen }),
             connections: Connections::new(OPS_CONNECTIONS, OPS_CONNECTIONS),
+            metrics: (metrics, Label::Ops),
             stopping: ops_stop_seen,
         }
         .run(Duration::from_secs(1)),
@@ -176,9 +180,7 @@ impl Running {
     pub async fn stop(mut self) {
         self.draining.send_replace(true);
         self.health.set_not_serving().await;
-        if !self.drain.is_zero() {
-            let _ = tokio::time::timeout(self.drain, std::future::pending::<()>()).await;
-        }
+        system::pause(self.drain).await;
         self.stopping.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
         self.ops_stopping.send_replace(true);

@@ -1,6 +1,6 @@
-//! The real clock.
+//! The real clock, and real waiting.
 
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use countersign_domain::{port::clock::Clock, time::Timestamp};
 
@@ -16,4 +16,10 @@ impl Clock for SystemClock {
         let millis = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
     }
+}
+
+/// Waits, for what has no event to wait for.
+pub async fn pause(span: Duration) {
+    #[expect(clippy::disallowed_methods, reason = "the one place that lets time pass")]
+    tokio::time::sleep(span).await;
 }

@@ -1,21 +1,33 @@
 //! The only place where adapters meet ports.
 
-use std::sync::Arc;
+pub mod apis;
+mod metered;
+
+use std::{num::NonZeroUsize, sync::Arc};
 
 use anyhow::Context as _;
-use axum::Router;
-use countersign_crypto::{AeadSealer, Argon2Hasher, Argon2Options, KeyRing, MasterKey, SystemEntropy};
+use countersign_crypto::{
+    entropy::SystemEntropy,
+    keyring::{KeyRing, KeyRingOptions, RsaBits},
+    master_key::MasterKey,
+    password::{Argon2Hasher, HashParams, HasherOptions, Pepper},
+    sealer::AeadSealer,
+};
 use countersign_domain::{
     app::App,
     id::RealmName,
     login_name::LoginName,
-    port::{clock::Clock, entropy::Entropy, sealer::Sealer},
+    port::{clock::Clock, entropy::Entropy, password_hasher::PasswordHasher, sealer::Sealer},
     usecase::manage_users::{AddUser, Added, NewPassword},
     user::{Email, Profile},
 };
-use countersign_storage::open::{OpenOptions, Stores, open_session_store, open_stores};
+use countersign_storage::{
+    open::{OpenOptions, Stores, open_session_store, open_stores},
+    redis::{RedisOptions, TimeSource},
+};
 use countersign_telemetry::Metrics;
 
+use self::metered::Metered;
 use crate::{
     config::{check::Checked, directory::UserConfig, registry::given},
     system::SystemClock,
@@ -28,4 +40,128 @@ pub enum Sessions {
     AsConfigured,
     /// In the durable store, for commands that need none.
     InDurable,
+}
+
+/// Opens the durable store, and brings it up to date.
+///
+/// # Errors
+///
+/// It cannot be opened.
+pub async fn open_durable(config: &Checked) -> anyhow::Result<Stores> {
+    let stores = open_stores(&config.storage.url, None, OpenOptions::default()).await;
+    stores.with_context(|| format!("cannot open {}", config.storage.url))
+}
+
+/// What an application is put into.
+#[derive(Default)]
+pub struct Around {
+    /// The clock; the system's if none.
+    pub clock: Option<Arc<dyn Clock>>,
+    /// Randomness; the system's if none.
+    pub entropy: Option<Arc<dyn Entropy>>,
+    /// Where it is counted.
+    pub metrics: Metrics,
+}
+
+/// Puts the application together.
+///
+/// # Errors
+///
+/// A store cannot be opened; a key does not open with this key-encryption key.
+pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyhow::Result<Arc<App>> {
+    let Around { clock, entropy, metrics } = around;
+    // Whoever brings a clock moves it, and means the throttles too.
+    let time = if clock.is_some() { TimeSource::Caller } else { TimeSource::Server };
+    let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
+    let entropy = entropy.unwrap_or_else(|| Arc::new(SystemEntropy::new()));
+    let master = MasterKey::parse(config.kek.expose())?;
+    let sealer: Arc<dyn Sealer> = Arc::new(AeadSealer::new(&master, Arc::clone(&entropy))?);
+    let registry = config.registry(&sealer);
+
+    let mut stores = open_durable(config).await?;
+    if let (Sessions::AsConfigured, Some(url)) = (sessions, &config.session_url) {
+        let options = OpenOptions { redis: redis_options(config, time)?, ..OpenOptions::default() };
+        stores.sessions = open_session_store(url.expose(), options).await.context("cannot open the session store")?;
+    }
+    let options = KeyRingOptions {
+        algorithms: registry.algorithms(),
+        rsa_bits: if config.keys.rsa_bits == 3072 { RsaBits::Bits3072 } else { RsaBits::Bits2048 },
+    };
+    let signer = KeyRing::load(&*stores.keys, &*sealer, &*clock, options).await.context(
+        "cannot load the signing keys; if the key-encryption key was changed, what the old one sealed cannot be opened",
+    )?;
+    let hasher: Arc<dyn PasswordHasher> =
+        Arc::new(Argon2Hasher::new(hasher_options(config, &master)?, Arc::clone(&entropy))?);
+    Ok(Arc::new(App {
+        clock,
+        entropy,
+        users: Metered::new(stores.users, &metrics),
+        authenticators: Metered::new(stores.authenticators, &metrics),
+        logins: Metered::new(stores.logins, &metrics),
+        sessions: Metered::new(stores.sessions, &metrics),
+        hasher: Metered::new(hasher, &metrics),
+        sealer,
+        signer: Arc::new(signer),
+        registry,
+    }))
+}
+
+fn redis_options(config: &Checked, time: TimeSource) -> anyhow::Result<RedisOptions> {
+    let file = &config.storage.redis_ca_file;
+    let read = || std::fs::read(file).with_context(|| format!("cannot read {}", file.display()));
+    let ca_pem = (!file.as_os_str().is_empty()).then(read).transpose()?;
+    Ok(RedisOptions { allow_eviction: config.storage.redis_allow_eviction, time, ca_pem })
+}
+
+fn hasher_options(config: &Checked, master: &MasterKey) -> anyhow::Result<HasherOptions> {
+    let passwords = &config.passwords;
+    Ok(HasherOptions {
+        threads: NonZeroUsize::new(passwords.effective_threads()).unwrap_or(NonZeroUsize::MIN),
+        queue: passwords.effective_queue(),
+        max_wait: passwords.max_wait,
+        params: HashParams::new(passwords.memory_kib, passwords.passes, passwords.lanes)?,
+        pepper: Pepper::derive(master)?,
+    })
+}
+
+/// Adds the people of the configuration who are not there. Who is there stays as they are.
+///
+/// # Errors
+///
+/// The store or the hasher failed, or a verifier is too weak.
+pub async fn declare_users(app: &App, config: &Checked) -> anyhow::Result<()> {
+    for (index, user) in config.users.iter().enumerate() {
+        let realm = RealmName::new(given(&user.realm).unwrap_or(&config.default_realm));
+        // Asked first, so that nothing is hashed in vain.
+        if app.find_user(&realm, &LoginName::parse(&user.username)?).await?.is_some() {
+            continue;
+        }
+        let added = app.add_users(vec![declared(user, realm)]).await;
+        if let Some(Added::Added(id)) = added.with_context(|| format!("users[{index}]"))?.first() {
+            tracing::info!(user.id = %id, "a user of the configuration was added");
+        } else {
+            tracing::warn!("users[{index}] was not added: another account has the address");
+        }
+    }
+    Ok(())
+}
+
+fn declared(user: &UserConfig, realm: RealmName) -> AddUser {
+    let text = |text: &str| given(text).map(str::to_owned);
+    AddUser {
+        realm,
+        username: user.username.clone(),
+        email: text(&user.email).map(|address| Email { address, verified: user.email_verified }),
+        profile: Profile {
+            name: text(&user.name),
+            given_name: text(&user.given_name),
+            family_name: text(&user.family_name),
+            picture: text(&user.picture),
+        },
+        password: if user.password_phc.is_empty() {
+            NewPassword::Plain(user.password.secret().clone())
+        } else {
+            NewPassword::Phc(user.password_phc.secret().clone())
+        },
+    }
 }

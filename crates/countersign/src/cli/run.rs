@@ -1,6 +1,6 @@
 //! Does what the command line says.
 
-use std::{path::Path, sync::Arc};
+use std::{io::Write as _, path::Path};
 
 use countersign_telemetry::{LogFormat, LogWriter, Metrics, Telemetry, TelemetryConfig};
 use tokio::signal::unix::{SignalKind, signal};
@@ -45,7 +45,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Migrate(file) => {
             let config = load(&file)?;
-            wire::open_durable(&config)?;
+            wire::open_durable(&config).await?;
             print("The durable store is up to date.");
             Ok(())
         }
@@ -63,14 +63,15 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
 
 /// The configuration of this process.
 pub(super) fn load(file: &ConfigFile) -> Result<Checked, Failure> {
-    // An empty variable means "none", as everywhere.
-    let path = file.config.as_deref().filter(|path| *path != Path::new(""));
-    Ok(layers::load(path, &layers::variables(std::env::vars_os()))?)
+    let variables = layers::variables(std::env::vars_os());
+    let named = || variables.get("COUNTERSIGN_CONFIG").filter(|path| !path.is_empty()).map(Path::new);
+    Ok(layers::load(file.config.as_deref().or_else(named), &variables)?)
 }
 
-#[expect(clippy::print_stdout, reason = "what a command answers goes to standard output")]
+/// Says what a command has to say. Nobody listening, as behind `| head`, is no failure.
 pub(super) fn print(line: &str) {
-    println!("{line}");
+    let mut out = std::io::stdout().lock();
+    drop(out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()));
 }
 
 async fn serve(config: Checked) -> Result<(), Failure> {
@@ -98,7 +99,7 @@ async fn demo(options: Demo) -> Result<(), Failure> {
     .map_err(anyhow::Error::from)?;
     let Demo { dir, users, redis, https_port, http_port, grpc_port, ops_port } = options;
     let options = DemoOptions { dir, users, redis, https_port, http_port, grpc_port, ops_port };
-    let (running, description) = demo::start(&options, Arc::new(Metrics::default())).await?;
+    let (running, description) = demo::start(&options, Metrics::new()).await?;
     print(&welcome::text(&description));
     drop(description);
     until_asked(running).await?;

@@ -18,9 +18,9 @@ fn the_demo_has_fixed_ports_that_can_be_moved() {
     let Ok(Command::Demo(demo)) = parsed("demo") else { panic!() };
     assert_eq!((demo.https_port, demo.http_port, demo.grpc_port, demo.ops_port), (8443, 8080, 50_051, 9090));
     assert_eq!(demo.dir.to_str(), Some("countersign-demo"));
-    let Ok(Command::Demo(demo)) =
-        parsed("demo --dir d --users 10000 --redis redis://localhost --https-port 0 --http-port 0 --grpc-port 0 --ops-port 0")
-    else {
+    let Ok(Command::Demo(demo)) = parsed(
+        "demo --dir d --users 10000 --redis redis://localhost --https-port 0 --http-port 0 --grpc-port 0 --ops-port 0",
+    ) else {
         panic!()
     };
     assert_eq!((demo.users, demo.https_port, demo.ops_port), (10_000, 0, 0));
@@ -42,8 +42,17 @@ fn users_live_in_one_store() {
 #[test]
 fn every_verb_parses() {
     for line in [
-        "serve --config f", "serve", "check-config", "check-config --print-default", "healthcheck --address a:1", "migrate",
-        "version", "config-reference", "user add ada --email a@b --email-verified --name Ada", "user block ada", "user unblock ada",
+        "serve --config f",
+        "serve",
+        "check-config",
+        "check-config --print-default",
+        "healthcheck --address a:1",
+        "migrate",
+        "version",
+        "config-reference",
+        "user add ada --email a@b --email-verified --name Ada",
+        "user block ada",
+        "user unblock ada",
     ] {
         assert!(parsed(line).is_ok(), "{line}");
     }

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use countersign_crypto::{master_key::MasterKey, password::HashParams};
 use countersign_domain::{id::ClientId, secret::Secret};
 use url::{Host, Url};
 
@@ -139,21 +140,15 @@ impl Config {
         mistakes.add_if(passwords.threads > 256, "passwords.threads", "must be at most 256");
         mistakes.add_if(passwords.queue > 65_536, "passwords.queue", "must be at most 65536");
         within("passwords.max_wait", passwords.max_wait, &(Duration::from_millis(1)..=MINUTE), mistakes);
-        // OWASP ASVS 5.0, 11.4.2, and what RFC 9106 allows.
-        let strong = passwords.memory_kib >= 12_288 && passwords.passes >= 3
-            || passwords.memory_kib >= 19_456 && passwords.passes >= 2
-            || passwords.memory_kib >= 47_104 && passwords.passes >= 1;
-        mistakes.add_if(
-            !strong || passwords.memory_kib > 4_194_304 || passwords.passes > 100,
-            "passwords.memory_kib",
-            "with passwords.passes must be at least 12288 and 3, 19456 and 2, or 47104 and 1, and at most 4194304 and 100",
-        );
-        mistakes.add_if(!(1..=16).contains(&passwords.lanes), "passwords.lanes", "must be 1 to 16");
-        mistakes.add_if(
-            !matches!(self.keys.rsa_bits, 2048 | 3072 | 4096),
-            "keys.rsa_bits",
-            "must be 2048, 3072 or 4096",
-        );
+        match HashParams::new(passwords.memory_kib, passwords.passes, passwords.lanes) {
+            Err(error) => mistakes.add("passwords.memory_kib", error.to_string()),
+            Ok(params) => mistakes.add_if(
+                !params.is_strong_enough(),
+                "passwords.memory_kib",
+                "with passwords.passes must be at least 12288 and 3, 19456 and 2, or 47104 and 1 (OWASP ASVS 5.0, 11.4.2)",
+            ),
+        }
+        mistakes.add_if(!matches!(self.keys.rsa_bits, 2048 | 3072), "keys.rsa_bits", "must be 2048 or 3072");
     }
 
     fn check_limits(&self, mistakes: &mut Mistakes) {
@@ -185,7 +180,7 @@ impl Config {
                 "is needed, or keys.kek_file: there is no start without a key-encryption key (openssl rand -base64 32)",
             ),
             Ok(Some(text)) => {
-                if let Err(error) = parse_kek(text) {
+                if let Err(error) = MasterKey::parse(text.expose()) {
                     let path = if self.keys.kek.is_empty() { "keys.kek_file" } else { "keys.kek" };
                     mistakes.add(path, error.to_string());
                 }
@@ -313,8 +308,4 @@ fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
-}
-
-fn parse_kek(_: &Secret<String>) -> Result<(), String> {
-    Ok(())
 }

@@ -23,8 +23,8 @@ pub struct ClientConfig {
     /// Files with a secret each, instead of `secrets`.
     #[schemars(with = "Vec<String>")]
     pub secret_files: Vec<PathBuf>,
-    /// The grants it may use. The `password` grants hand the person's password to the application and RFC 9700, section 2.4
-    /// forbids them to new ones: they are off unless listed, and the log warns of each client that has them.
+    /// The grants it may use. The `password` grants hand the person's password to the application, and RFC 9700, section 2.4
+    /// says they MUST NOT be used: they are off unless listed, and the log warns of each client that has them.
     pub grant_types: Vec<GrantName>,
     /// The realm of its `password` grants. Empty: the `default_realm` above.
     pub default_realm: String,

@@ -82,7 +82,8 @@ fn section(out: &mut String, root: &Value, schema: &Value, path: &str, defaults:
     }
     for (place, property, target, default, list) in tables {
         let heading = if list { format!("[[{place}]]") } else { format!("[{place}]") };
-        let text = [property, target].into_iter().find_map(description).unwrap_or_default();
+        // The field and its type both have a comment; the longer says more.
+        let text = [property, target].into_iter().filter_map(description).max_by_key(String::len).unwrap_or_default();
         out.extend(["\n## `", &heading, "`\n\n", &text, "\n"]);
         section(out, root, target, &place, default);
     }
@@ -94,7 +95,11 @@ fn row(out: &mut String, name: &str, property: &Value, target: &Value, default: 
     for (choice, meaning) in &choices {
         text.extend(["<br>`", choice, "`: ", meaning]);
     }
-    let kind = if choices.is_empty() { kind(property, target) } else { "choice".to_owned() };
+    let kind = match (choices.is_empty(), property.get("items")) {
+        (true, _) => kind(property, target).to_owned(),
+        (false, None) => "choice".to_owned(),
+        (false, Some(_)) => "list of choices".to_owned(),
+    };
     let default = match default {
         Value::Null => String::new(),
         Value::String(text) if text.is_empty() => "empty".to_owned(),
@@ -104,14 +109,14 @@ fn row(out: &mut String, name: &str, property: &Value, target: &Value, default: 
     out.extend(["| `", name, "` | ", &kind, " | ", &default, " | ", &text, " |\n"]);
 }
 
-fn kind(property: &Value, target: &Value) -> String {
+fn kind(property: &Value, target: &Value) -> &'static str {
     let schema = if target.get("type").is_some() { target } else { property };
     match schema.get("type").and_then(Value::as_str) {
-        Some("array") => "list".to_owned(),
-        Some("boolean") => "true or false".to_owned(),
-        Some("integer") => "number".to_owned(),
-        _ if schema.get("format").and_then(Value::as_str) == Some("secret") => "secret".to_owned(),
-        _ => "text".to_owned(),
+        Some("array") => "list",
+        Some("boolean") => "true or false",
+        Some("integer") => "number",
+        _ if schema.get("format").and_then(Value::as_str) == Some("secret") => "secret",
+        _ => "text",
     }
 }
 

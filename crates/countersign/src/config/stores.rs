@@ -43,13 +43,13 @@ impl Default for StorageConfig {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeysConfig {
-    /// The key-encryption key: 32 random bytes in base64 or hexadecimal, as `openssl rand -base64 32` makes them. It encrypts
-    /// the seeds of authenticators and the signing keys. There is no start without it, and no way back when it is lost.
+    /// The key-encryption key: 32 random bytes in base64, base64url or hexadecimal, as `openssl rand -base64 32` makes them. From it come the
+    /// keys that encrypt seeds of authenticators and signing keys, and the pepper of passwords. There is no start without it, and no way back when it is lost.
     pub kek: SecretText,
     /// A file with the key-encryption key, instead of `kek`.
     #[schemars(with = "String")]
     pub kek_file: PathBuf,
-    /// Size of new RSA signing keys: 2048, 3072 or 4096.
+    /// Size of new RSA signing keys: 2048 or 3072.
     pub rsa_bits: u32,
 }
 

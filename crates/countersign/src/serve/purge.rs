@@ -13,10 +13,15 @@ pub async fn run(app: Arc<App>, mut stopping: watch::Receiver<bool>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         tokio::select! {
-            _ = stopping.wait_for(|stopping| *stopping) => return,
+            () = told(&mut stopping) => return,
             _ = ticks.tick() => sweep(&app).await,
         }
     }
+}
+
+/// Until the server stops; also if nobody is left to stop it.
+async fn told(stopping: &mut watch::Receiver<bool>) {
+    drop(stopping.wait_for(|stopping| *stopping).await);
 }
 
 /// Expired things do no harm, so a failure waits for the next round.

@@ -1,0 +1,258 @@
+//! Ports that count what goes through them. What is decided is decided where it was; this only watches.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use countersign_domain::{
+    account::Account,
+    audit::AuditEvent,
+    id::{AuthenticatorId, RealmName, UserId},
+    login_name::LoginName,
+    port::{
+        PortError,
+        authenticator_store::{AuthenticatorChange, AuthenticatorStore, EnrollmentBegun, NewEnrollment},
+        login_store::{Burn, CommitOutcome, FailureTarget, LoginCommit, LoginStore},
+        password_hasher::{PasswordHasher, PasswordVerdict},
+        session_store::{AttemptId, Bucket, Reservation, SessionStore, Settlement},
+        user_store::{NewUser, UserInserted, UserStore},
+    },
+    secret::{Digest, Secret},
+    time::Timestamp,
+    transaction::TransactionRecord,
+    user::PasswordHash,
+};
+use countersign_telemetry::{
+    Metrics,
+    metrics::label::{Counter, Factor, Grant, GrantOutcome, Store, StoreFailure},
+};
+
+/// A port, and where it is counted.
+pub struct Metered<P: ?Sized> {
+    metrics: Metrics,
+    port: Arc<P>,
+}
+
+impl<P: ?Sized> Metered<P> {
+    /// Counts what goes through `port`.
+    pub fn new(port: Arc<P>, metrics: &Metrics) -> Arc<Self> {
+        Arc::new(Self { metrics: metrics.clone(), port })
+    }
+
+    /// Counts a failure of `store`.
+    fn watch<T>(&self, store: Store, answer: Result<T, PortError>) -> Result<T, PortError> {
+        if let Err(error) = &answer {
+            let kind = match error {
+                PortError::Unavailable(..) => StoreFailure::Unavailable,
+                PortError::Overloaded => StoreFailure::Overloaded,
+                PortError::Corrupt(_) => StoreFailure::Corrupt,
+            };
+            self.metrics.store_failed(store, kind);
+        }
+        answer
+    }
+}
+
+#[async_trait]
+impl PasswordHasher for Metered<dyn PasswordHasher> {
+    async fn verify(
+        &self,
+        stored: Option<PasswordHash>,
+        password: Secret<String>,
+    ) -> Result<PasswordVerdict, PortError> {
+        let verdict = self.port.verify(stored, password).await;
+        match &verdict {
+            Ok(verdict) => {
+                self.metrics.proof_evaluated(Factor::Password);
+                if *verdict == PasswordVerdict::Wrong {
+                    self.metrics.grant_judged(Grant::Password, GrantOutcome::Refused);
+                }
+            }
+            Err(error) => {
+                if matches!(error, PortError::Overloaded) {
+                    self.metrics.hasher_shed();
+                }
+                self.metrics.grant_judged(Grant::Password, GrantOutcome::Failed);
+            }
+        }
+        verdict
+    }
+
+    async fn hash(&self, password: Secret<String>) -> Result<PasswordHash, PortError> {
+        self.port.hash(password).await
+    }
+
+    fn import(&self, phc: &Secret<String>) -> Result<PasswordHash, PortError> {
+        self.port.import(phc)
+    }
+}
+
+#[async_trait]
+impl LoginStore for Metered<dyn LoginStore> {
+    async fn commit(&self, login: LoginCommit) -> Result<CommitOutcome, PortError> {
+        let (grant, factor) = match &login.burn {
+            Burn::Nothing => (Grant::Password, None),
+            Burn::OtpStep { .. } | Burn::ConfirmOtp { .. } => (Grant::Otp, Some(Factor::Otp)),
+            Burn::RecoveryCode { .. } => (Grant::RecoveryCode, Some(Factor::RecoveryCode)),
+        };
+        let outcome = self.watch(Store::Durable, self.port.commit(login).await);
+        if let Some(factor) = factor {
+            self.metrics.proof_evaluated(factor);
+        }
+        self.metrics.grant_judged(
+            grant,
+            match outcome {
+                Ok(CommitOutcome::Committed) => GrantOutcome::Issued,
+                Ok(_) => GrantOutcome::Refused,
+                Err(_) => GrantOutcome::Failed,
+            },
+        );
+        outcome
+    }
+
+    async fn count_failure(
+        &self,
+        user: &UserId,
+        target: FailureTarget,
+        ceiling: u32,
+        audit: AuditEvent,
+    ) -> Result<(), PortError> {
+        let (grant, factor) = match &target {
+            FailureTarget::Authenticators(_) => (Grant::Otp, Factor::Otp),
+            FailureTarget::RecoveryCode => (Grant::RecoveryCode, Factor::RecoveryCode),
+        };
+        self.metrics.proof_evaluated(factor);
+        self.metrics.grant_judged(grant, GrantOutcome::Refused);
+        self.watch(Store::Durable, self.port.count_failure(user, target, ceiling, audit).await)
+    }
+
+    async fn purge(&self, now: Timestamp) -> Result<u64, PortError> {
+        self.watch(Store::Durable, self.port.purge(now).await)
+    }
+}
+
+#[async_trait]
+impl SessionStore for Metered<dyn SessionStore> {
+    async fn insert_transaction(&self, record: TransactionRecord) -> Result<(), PortError> {
+        let answer = self.watch(Store::Session, self.port.insert_transaction(record).await);
+        let outcome = if answer.is_ok() { GrantOutcome::MfaRequired } else { GrantOutcome::Failed };
+        self.metrics.grant_judged(Grant::Password, outcome);
+        answer
+    }
+
+    async fn find_transaction(&self, digest: &Digest) -> Result<Option<TransactionRecord>, PortError> {
+        self.watch(Store::Session, self.port.find_transaction(digest).await)
+    }
+
+    async fn exhaust_transaction(&self, digest: &Digest) -> Result<(), PortError> {
+        self.watch(Store::Session, self.port.exhaust_transaction(digest).await)
+    }
+
+    async fn reserve(&self, buckets: &[Bucket], attempt: AttemptId, now: Timestamp) -> Result<Reservation, PortError> {
+        let answer = self.watch(Store::Session, self.port.reserve(buckets, attempt, now).await);
+        if let Ok(Reservation::Denied { bucket, .. }) = &answer
+            && let Some(bucket) = buckets.get(*bucket)
+        {
+            self.metrics.attempt_denied(counter(&bucket.key.counter));
+        }
+        answer
+    }
+
+    async fn wait_of(&self, bucket: &Bucket, now: Timestamp) -> Result<std::time::Duration, PortError> {
+        self.watch(Store::Session, self.port.wait_of(bucket, now).await)
+    }
+
+    async fn settle(&self, settlement: Settlement, now: Timestamp) {
+        self.port.settle(settlement, now).await;
+    }
+
+    async fn purge(&self, now: Timestamp) -> Result<u64, PortError> {
+        self.watch(Store::Session, self.port.purge(now).await)
+    }
+
+    async fn ping(&self) -> Result<(), PortError> {
+        self.watch(Store::Session, self.port.ping().await)
+    }
+}
+
+/// Buckets are named for what they count; what follows a colon is whom.
+fn counter(name: &str) -> Counter {
+    match name.split(':').next().unwrap_or_default() {
+        "otp" => Counter::Otp,
+        "recovery-code" => Counter::RecoveryCode,
+        "password" => Counter::Password,
+        _ => Counter::Rate,
+    }
+}
+
+#[async_trait]
+impl UserStore for Metered<dyn UserStore> {
+    async fn find_by_login(&self, realm: &RealmName, name: &LoginName) -> Result<Option<Account>, PortError> {
+        self.watch(Store::Durable, self.port.find_by_login(realm, name).await)
+    }
+
+    async fn find(&self, user: &UserId) -> Result<Option<Account>, PortError> {
+        self.watch(Store::Durable, self.port.find(user).await)
+    }
+
+    async fn insert(&self, users: Vec<NewUser>) -> Result<Vec<UserInserted>, PortError> {
+        self.watch(Store::Durable, self.port.insert(users).await)
+    }
+
+    async fn list(&self, after: Option<(RealmName, String)>, limit: usize) -> Result<Vec<Account>, PortError> {
+        self.watch(Store::Durable, self.port.list(after, limit).await)
+    }
+
+    async fn set_password(
+        &self,
+        user: &UserId,
+        password: PasswordHash,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<bool, PortError> {
+        self.watch(Store::Durable, self.port.set_password(user, password, now, audit).await)
+    }
+
+    async fn set_blocked(
+        &self,
+        user: &UserId,
+        blocked: bool,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<bool, PortError> {
+        self.watch(Store::Durable, self.port.set_blocked(user, blocked, now, audit).await)
+    }
+
+    async fn reset_factors(&self, user: &UserId, now: Timestamp, audit: AuditEvent) -> Result<Option<u64>, PortError> {
+        self.watch(Store::Durable, self.port.reset_factors(user, now, audit).await)
+    }
+
+    async fn ping(&self) -> Result<(), PortError> {
+        self.watch(Store::Durable, self.port.ping().await)
+    }
+}
+
+#[async_trait]
+impl AuthenticatorStore for Metered<dyn AuthenticatorStore> {
+    async fn begin_enrollment(&self, enrollment: NewEnrollment, now: Timestamp) -> Result<EnrollmentBegun, PortError> {
+        self.watch(Store::Durable, self.port.begin_enrollment(enrollment, now).await)
+    }
+
+    async fn update(
+        &self,
+        user: &UserId,
+        authenticator: &AuthenticatorId,
+        change: AuthenticatorChange,
+        audit: AuditEvent,
+    ) -> Result<bool, PortError> {
+        self.watch(Store::Durable, self.port.update(user, authenticator, change, audit).await)
+    }
+
+    async fn delete(
+        &self,
+        user: &UserId,
+        authenticator: &AuthenticatorId,
+        audit: AuditEvent,
+    ) -> Result<bool, PortError> {
+        self.watch(Store::Durable, self.port.delete(user, authenticator, audit).await)
+    }
+}
