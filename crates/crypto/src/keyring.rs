@@ -67,7 +67,7 @@ impl KeyRing {
         let rsa = WorkPool::start(PoolOptions {
             name: "rsa",
             threads,
-            // A signature takes about a millisecond, so whoever is further back would wait too long anyway.
+            // A signature takes about a millisecond: whoever stands at the end still comes within the wait.
             queue: threads.get().saturating_mul(256),
             max_wait: Duration::from_millis(500),
         })?;
@@ -126,7 +126,7 @@ impl Signer for KeyRing {
         let key = Arc::clone(self.current(algorithm)?);
         let token = match algorithm {
             Algorithm::Rs256 => self.rsa.run(move |()| key.sign(&claims)).await?,
-            // 25 microseconds: a change of threads would cost as much.
+            // Tens of microseconds: not worth a change of threads.
             Algorithm::Es256 => key.sign(&claims),
         };
         token.map(Secret::new)
@@ -176,5 +176,4 @@ fn open(sealer: &dyn Sealer, stored: &StoredKey) -> Result<Arc<SigningKey>, Port
 }
 
 #[cfg(test)]
-#[path = "keyring/tests.rs"]
 mod tests;

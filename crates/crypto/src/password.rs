@@ -214,5 +214,4 @@ fn composed(password: &Secret<String>) -> Zeroizing<String> {
 }
 
 #[cfg(test)]
-#[path = "password/tests.rs"]
 mod tests;

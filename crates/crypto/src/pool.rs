@@ -47,6 +47,7 @@ pub struct WorkPool<S> {
 struct Shared<S> {
     line: Mutex<Line<S>>,
     arrived: Condvar,
+    keep_warm: Duration,
 }
 
 struct Line<S> {
@@ -69,9 +70,14 @@ impl<S: Default + 'static> WorkPool<S> {
     ///
     /// [`PortError::Unavailable`] if the system gives no thread.
     pub fn start(options: PoolOptions) -> Result<Self, PortError> {
+        Self::start_warm(options, KEEP_WARM)
+    }
+
+    fn start_warm(options: PoolOptions, keep_warm: Duration) -> Result<Self, PortError> {
         let PoolOptions { name, threads, queue, max_wait } = options;
         let line = Line { queue: Queue::new(queue, max_wait), idle: threads.get(), closed: false };
-        let pool = Self { shared: Arc::new(Shared { line: Mutex::new(line), arrived: Condvar::new() }), name };
+        let shared = Shared { line: Mutex::new(line), arrived: Condvar::new(), keep_warm };
+        let pool = Self { shared: Arc::new(shared), name };
         for _ in 0..threads.get() {
             let shared = Arc::clone(&pool.shared);
             thread::Builder::new()
@@ -155,7 +161,7 @@ fn wait<'a, S>(shared: &Shared<S>, line: MutexGuard<'a, Line<S>>, state: &mut Op
     if state.is_none() {
         return shared.arrived.wait(line).unwrap_or_else(PoisonError::into_inner);
     }
-    let (line, waited) = shared.arrived.wait_timeout(line, KEEP_WARM).unwrap_or_else(PoisonError::into_inner);
+    let (line, waited) = shared.arrived.wait_timeout(line, shared.keep_warm).unwrap_or_else(PoisonError::into_inner);
     if waited.timed_out() {
         *state = None;
     }
@@ -174,9 +180,13 @@ mod tests {
 
     use super::*;
 
-    fn pool(threads: usize, queue: usize) -> WorkPool<u32> {
+    fn options(threads: usize, queue: usize) -> PoolOptions {
         let threads = NonZeroUsize::new(threads).unwrap();
-        WorkPool::start(PoolOptions { name: "test", threads, queue, max_wait: Duration::from_secs(60) }).unwrap()
+        PoolOptions { name: "test", threads, queue, max_wait: Duration::from_secs(60) }
+    }
+
+    fn pool(threads: usize, queue: usize) -> WorkPool<u32> {
+        WorkPool::start(options(threads, queue)).unwrap()
     }
 
     /// Occupies the only thread until the returned sender is dropped.
@@ -243,6 +253,28 @@ mod tests {
         assert_eq!(pool.run(|count| *count).await.unwrap(), 0);
         assert_eq!(pool.waiting(), 0);
         busy.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_job_that_waited_too_long_is_answered_without_being_run() {
+        let pool = Arc::new(pool(1, 2));
+        let (release, busy) = occupy(&pool);
+        // From here on any wait is too long.
+        pool.shared.line().queue.max_wait = Duration::ZERO;
+        let mut late = pin!(pool.run(|_| panic!("it has waited too long")));
+        assert!(poll_once(late.as_mut()).is_pending());
+        drop(release);
+        assert!(matches!(late.await, Err::<(), _>(PortError::Overloaded)));
+        busy.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_idle_thread_gives_its_state_up_and_still_serves() {
+        let pool = WorkPool::<Option<mpsc::Sender<()>>>::start_warm(options(1, 1), Duration::from_millis(1)).unwrap();
+        let (kept, dropped) = mpsc::channel();
+        pool.run(move |state| *state = Some(kept)).await.unwrap();
+        assert!(dropped.recv().is_err());
+        assert!(pool.run(|state| state.is_none()).await.unwrap());
     }
 
     #[tokio::test]

@@ -51,7 +51,7 @@ impl<S, T: Send, F: FnOnce(&mut S) -> T + Send> Job<S> for Pending<F, T> {
 pub(super) struct Queue<S> {
     waiting: VecDeque<(Instant, Box<dyn Job<S>>)>,
     capacity: usize,
-    max_wait: Duration,
+    pub(super) max_wait: Duration,
 }
 
 impl<S> Queue<S> {
