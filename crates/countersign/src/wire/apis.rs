@@ -20,7 +20,7 @@ use countersign_gateway::{ClientErrorStyle, ClientOrigins, EpochSeconds, Gateway
 use countersign_server::{HealthHandle, InProcess, METHODS};
 use countersign_telemetry::{Metrics, PanicGuardLayer, RequestLogLayer};
 use data_encoding::HEXLOWER;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use tonic::Status;
 
 use crate::config::{
@@ -98,14 +98,22 @@ fn gateway_config(app: &Arc<App>, config: &Checked) -> GatewayConfig {
     }
 }
 
-/// 128 random bits each. Without randomness a request still gets an id, from a counter: nothing depends on it being secret.
+/// The id under which the request is logged, so that an answer leads to its line. Where nothing is logged, 128 random bits; and
+/// without randomness a counter: nothing depends on an id being secret.
 fn request_ids(entropy: Arc<dyn Entropy>) -> RequestIds {
     let count = AtomicU64::new(0);
     Arc::new(move || {
         let mut id = [0; 16];
-        match entropy.fill(&mut id) {
+        logged_id().unwrap_or_else(|| match entropy.fill(&mut id) {
             Ok(()) => HEXLOWER.encode(&id),
             Err(_) => format!("n{}", count.fetch_add(1, Ordering::Relaxed)),
-        }
+        })
     })
+}
+
+/// The parent id of a `traceparent` that would be sent on (W3C Trace Context, section 3.2): the span of the request's line.
+fn logged_id() -> Option<String> {
+    let mut headers = HeaderMap::new();
+    countersign_telemetry::inject(&mut headers);
+    headers.get("traceparent")?.to_str().ok()?.split('-').nth(2).map(str::to_owned)
 }
