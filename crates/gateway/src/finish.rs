@@ -69,6 +69,9 @@ pub(crate) async fn finish<T: Transport>(
 fn request_id<T>(gateway: &Gateway<T>, headers: &HeaderMap) -> HeaderValue {
     let fits = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let given = headers.get(X_REQUEST_ID).filter(|id| (1..=128).contains(&id.len()) && id.as_bytes().iter().all(fits));
+    if let Some(id) = given.and_then(|id| id.to_str().ok()) {
+        countersign_telemetry::note(|facts| facts.caller_request_id = Some(id.to_owned()));
+    }
     given.cloned().unwrap_or_else(|| {
         // An id source that breaks its promise costs the id, not the request.
         HeaderValue::try_from((gateway.config.request_ids)()).unwrap_or(HeaderValue::from_static("unknown"))

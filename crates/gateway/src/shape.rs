@@ -94,6 +94,8 @@ pub(crate) struct Entry<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    preferred: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     created_at: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_auth: Option<Moment>,
@@ -112,6 +114,8 @@ impl<'a> Entry<'a> {
             active: authenticator.state() == AuthenticatorState::Active,
             name: &authenticator.name,
             kind,
+            // An extension of ours: said only where it says something.
+            preferred: authenticator.preferred.then_some(true),
             created_at: authenticator.create_time.as_ref().map(Moment::of),
             last_auth: authenticator.last_use_time.as_ref().map(Moment::of),
         })

@@ -100,7 +100,7 @@ impl Telemetry {
                 // The request line says what its span says.
                 .with_filter(
                     Targets::new()
-                        .with_target(otlp::TARGETS, LevelFilter::INFO)
+                        .with_target(otlp::TARGETS, LevelFilter::DEBUG)
                         .with_target(REQUEST_TARGET, LevelFilter::OFF),
                 )
         });

@@ -31,6 +31,8 @@ pub struct RequestFacts {
     pub client_id: Option<String>,
     /// The process that called: a name from its certificate, or an address.
     pub caller: Option<String>,
+    /// The id the caller gave the request, if it gave a good one: what it will ask about.
+    pub caller_request_id: Option<String>,
 }
 
 impl RequestFacts {
@@ -42,6 +44,7 @@ impl RequestFacts {
         self.factor = later.factor.or(self.factor);
         self.client_id = later.client_id.or(self.client_id.take());
         self.caller = later.caller.or(self.caller.take());
+        self.caller_request_id = later.caller_request_id.or(self.caller_request_id.take());
     }
 }
 

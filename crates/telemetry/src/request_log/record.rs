@@ -200,6 +200,7 @@ fn write_line(
                 outcome = facts.outcome,
                 client.id = facts.client_id.as_deref(),
                 caller = facts.caller.as_deref(),
+                caller.request.id = facts.caller_request_id.as_deref(),
                 duration_ms,
                 request.id = display(trace.span_id()),
                 trace.id = display(trace.trace_id()),
