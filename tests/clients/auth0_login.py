@@ -5,7 +5,7 @@ import sys
 
 import requests
 from auth0.authentication import GetToken, Users
-from auth0.exceptions import Auth0Error
+from auth0.authentication.exceptions import Auth0Error
 from auth0.authentication.token_verifier import AsymmetricSignatureVerifier, TokenVerifier
 
 from totp import code

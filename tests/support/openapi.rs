@@ -46,8 +46,10 @@ impl OpenApi {
             assert!(body.is_empty(), "{place}: the document says there is no body");
             return;
         };
-        let media = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-        let shape = content.get(media).unwrap_or_else(|| panic!("{place}: {media:?} is not in the document"));
+        let essence = |media: &str| media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let media = essence(content_type.unwrap_or_default());
+        let shape = content.iter().find(|(known, _)| essence(known) == media);
+        let (_, shape) = shape.unwrap_or_else(|| panic!("{place}: {media:?} is not in the document"));
         if media == "application/json" {
             let value: Value = serde_json::from_slice(body).unwrap_or_else(|error| panic!("{place}: {error}"));
             self.validate(&place, &shape["schema"], &value);
@@ -58,8 +60,10 @@ impl OpenApi {
     pub fn check_request(&self, method: &str, path: &str, body: &Value) {
         let Some(operation) = self.operation(method, path) else { return };
         let request = self.resolve(&operation["requestBody"]);
-        let schema = &request["content"]["application/json"]["schema"];
-        assert!(!schema.is_null(), "{method} {path}: no JSON request in the document");
+        let contents = request["content"].as_object().expect("an operation that takes a body says so");
+        let json = contents.iter().find(|(media, _)| media.starts_with("application/json"));
+        let (_, shape) = json.unwrap_or_else(|| panic!("{method} {path}: no JSON request in the document"));
+        let schema = &shape["schema"];
         self.validate(&format!("{method} {path} request"), schema, body);
     }
 
