@@ -67,10 +67,8 @@ impl Room {
         ));
         match tokio::time::timeout(deadline(metadata), task).await {
             Ok(Ok(outcome)) => outcome.map_err(|error| to_status(&error)),
-            Ok(Err(panicked)) => {
-                tracing::error!(error = %panicked, "a use case panicked");
-                Err(to_status(&Error::new(Reason::Internal)))
-            }
+            // Its text repeats the message of a panic, which may hold anything; the panic hook has logged where it was.
+            Ok(Err(_died)) => Err(to_status(&Error::new(Reason::Internal).because("the use case panicked"))),
             Err(_elapsed) => Err(Status::deadline_exceeded("the call took too long")),
         }
     }
