@@ -32,14 +32,16 @@ const FORWARDED_FOR: &str = "x-auth0-forwarded-for";
 
 /// Where the person is, as far as this caller is believed.
 pub(crate) fn origin(extensions: &Extensions, metadata: &MetadataMap, context: Option<&EndUserContext>) -> Origin {
+    let peer = extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
     match extensions.get::<Caller>() {
         Some(Caller::InProcessGateway | Caller::Gateway(_)) => Origin {
-            address: context.and_then(|context| context.address.parse().ok()),
+            address: match context {
+                Some(context) if !context.address.is_empty() => context.address.parse().ok(),
+                _ => peer,
+            },
             forwarded_for: metadata.get(FORWARDED_FOR).and_then(|value| first_address(value.to_str().ok()?)),
         },
-        Some(Caller::Direct) | None => {
-            Origin { address: extensions.get::<PeerAddress>().map(|peer| peer.0.ip()), forwarded_for: None }
-        }
+        Some(Caller::Direct) | None => Origin { address: peer, forwarded_for: None },
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{caller::Caller, service::Services};
 const MAX_MESSAGE: usize = 256 * 1024;
 
 /// Full names of the methods that are served, for logs and metrics.
-pub const METHODS: [&str; 13] = [
+pub const METHODS: [&str; 14] = [
     "countersign.v1.TokenService/IssueToken",
     "countersign.v1.TokenService/GetUserInfo",
     "countersign.v1.TokenService/GetSigningKeys",
@@ -38,6 +38,7 @@ pub const METHODS: [&str; 13] = [
     "grpc.health.v1.Health/Check",
     "grpc.health.v1.Health/Watch",
     "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
 /// Switches what `grpc.health.v1` says.

@@ -11,7 +11,7 @@ use crate::{
     work::Share,
 };
 
-/// What a call without a bearer is refused with.
+/// What a call that an `mfa_token` would do for is refused with, if it has no bearer.
 const NO_BEARER: Reason = Reason::MfaTokenInvalid;
 
 #[async_trait]
@@ -47,7 +47,7 @@ impl AssociateService for Services {
     ) -> Result<Response<v1::GetAuthenticatorResponse>, Status> {
         let Parts { metadata, message, .. } = request.into();
         let app = self.app.clone();
-        let work = caller::bearer(&metadata, NO_BEARER)
+        let work = caller::bearer(&metadata, Reason::AccessTokenInvalid)
             .and_then(|bearer| Ok((bearer, associate::parse_id(message.authenticator_id)?)))
             .map(|(bearer, id)| async move { app.find_authenticator(bearer, id).await });
         let render = |view| v1::GetAuthenticatorResponse { authenticator: Some(authenticator::render(view)) };
@@ -60,7 +60,7 @@ impl AssociateService for Services {
     ) -> Result<Response<v1::UpdateAuthenticatorResponse>, Status> {
         let Parts { metadata, message, .. } = request.into();
         let app = self.app.clone();
-        let work = caller::bearer(&metadata, NO_BEARER)
+        let work = caller::bearer(&metadata, Reason::AccessTokenInvalid)
             .and_then(|bearer| associate::parse_update(message, bearer))
             .map(|command| async move { app.update_authenticator(command).await });
         let render = |view| v1::UpdateAuthenticatorResponse { authenticator: Some(authenticator::render(view)) };
@@ -73,7 +73,7 @@ impl AssociateService for Services {
     ) -> Result<Response<v1::DeleteAuthenticatorResponse>, Status> {
         let Parts { metadata, message, .. } = request.into();
         let app = self.app.clone();
-        let work = caller::bearer(&metadata, NO_BEARER)
+        let work = caller::bearer(&metadata, Reason::AccessTokenInvalid)
             .and_then(|bearer| Ok((bearer, associate::parse_id(message.authenticator_id)?)))
             .map(|(bearer, id)| async move { app.delete_authenticator(bearer, id).await });
         self.call(Share::Ordinary, &metadata, work, |()| v1::DeleteAuthenticatorResponse {}).await
