@@ -42,7 +42,7 @@ everywhere! {
         let (ann, phone) = world.enrolled(&api, "ann").await;
         let token = ann.mfa_token(&api).await;
         let right = phone.recovery_code.unwrap();
-        for wrong in ["x", "ABCDEFGHJKMNPQRSTVWXYZ01", &right[..23], &format!("{right}0"), &"9".repeat(500)] {
+        for wrong in ["x", "ABCDEFGHJKMNPQRSTVWXYZ01", &right[..23], &format!("{right}0"), &"9".repeat(200)] {
             api.recovery(BACKEND, &token, wrong).await.refused(&WRONG_RECOVERY_CODE);
         }
         api.recovery(BACKEND, &token, &right).await.unwrap();
