@@ -57,7 +57,7 @@ impl Deployment {
             "issuer = 'https://id.bench.example/'\ndefault_realm = '{REALM}'\n\
              [grpc]\nlisten = '{grpc}'\n[http]\nlisten = '{http}'\n[ops]\nlisten = '{ops}'\n\
              [storage]\nurl = 'sqlite:{store}'\n{session}\n[keys]\nkek_file = '{key}'\n\
-             [limits]\nmfa_token_lifetime = '1h'\n[shutdown]\ndrain = '0s'\n\
+             [passwords]\nqueue = 64\nmax_wait = '10s'\n[limits]\nmfa_token_lifetime = '1h'\n[shutdown]\ndrain = '0s'\n\
              [[realms]]\nname = '{REALM}'\n\
              [[apis]]\naudience = '{AUDIENCE}'\nscopes = ['{SCOPE}']\nalgorithm = 'ES256'\n\
              [[clients]]\nid = '{CLIENT}'\nsecrets = ['{CLIENT_SECRET}']\ngrant_types = ['password', 'mfa-otp']\n",

@@ -174,8 +174,8 @@ async fn embedded_rows(
     http: Vec<Pending>,
 ) -> anyhow::Result<Vec<Row>> {
     let passwords = PasswordsConfig::default();
-    // As many as hash or wait at once: one more would be shed.
-    let callers = passwords.effective_threads() + passwords.effective_queue();
+    // All threads hash while others wait or are at their second factor.
+    let callers = passwords.effective_threads() * 3;
     let measured = |name, callers| Measured { name, pid: server.pid, callers };
     let client = GrpcClient::connect(&server.grpc).await?;
     let login = client.clone();

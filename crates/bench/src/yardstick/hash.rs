@@ -39,7 +39,5 @@ fn on_one(span: Duration, config: &PasswordsConfig) -> anyhow::Result<Latencies>
     let params = HashParams::new(config.memory_kib, config.passes, config.lanes)?;
     let mut memory = HashMemory::new();
     let mut output = [0; 32];
-    repeat(span, &mut || {
-        Ok(argon2id_raw(&mut memory, params, b"pass word of all", b"sixteen bytes ok", &mut output)?)
-    })
+    repeat(span, &mut || Ok(argon2id_raw(&mut memory, params, b"pass word of all", b"sixteen bytes ok", &mut output)?))
 }
