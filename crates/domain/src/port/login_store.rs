@@ -100,7 +100,7 @@ pub trait LoginStore: Send + Sync {
     /// [`CommitOutcome::Committed`]; an error means the outcome is unknown, and counts as a refusal.
     async fn commit(&self, login: LoginCommit) -> Result<CommitOutcome, PortError>;
 
-    /// Adds a failure to each target and disables those that reach `ceiling`; writes the audit row.
+    /// Adds a failure to each target and disables those that reach `ceiling`, which raises the user's epoch; writes the audit row.
     async fn count_failure(
         &self,
         user: &UserId,

@@ -3,6 +3,7 @@
 use countersign_domain::{
     authenticator::{RecoveryStatus, Status},
     id::{AuthenticatorId, UserId},
+    port::authenticator_store::NewEnrollment,
     port::login_store::{
         Burn,
         CommitOutcome::{self, AccountChanged, Committed, ProofSpent, TransactionSpent},
@@ -158,8 +159,13 @@ pub async fn failures_disable_at_the_ceiling(stores: &Stores) {
     assert_eq!(status(2), Some((Status::Active, 0)));
     assert!(matches!(status(3), Some((Status::Pending { .. }, 3))));
     assert!(read.is_enrolled());
-    assert_eq!(commit(stores, login(&user, otp(1, 101))).await, ProofSpent);
-    assert_eq!(commit(stores, login(&user, otp(2, 101))).await, Committed);
+    assert_eq!(read.user.epoch, 1, "what was in flight ends");
+    assert_eq!(commit(stores, login(&user, otp(2, 101))).await, AccountChanged);
+    let login = |burn| LoginCommit { epoch: 1, ..login(&user, burn) };
+    assert_eq!(commit(stores, login(otp(1, 101))).await, ProofSpent);
+    assert_eq!(commit(stores, login(otp(2, 101))).await, Committed);
+    stores.logins.count_failure(&user, target(), 3, audit(&user)).await.unwrap();
+    assert_eq!(account(stores, &user).await.user.epoch, 1, "a disabled one is not disabled again");
 }
 
 /// A disabled code is not used, and is not replaced.
@@ -169,9 +175,12 @@ pub async fn failures_disable_the_recovery_code(stores: &Stores) {
     for _ in 0..3 {
         stores.logins.count_failure(&user, FailureTarget::RecoveryCode, 3, audit(&user)).await.unwrap();
     }
-    assert_eq!(account(stores, &user).await.recovery_code.unwrap().status, RecoveryStatus::Disabled);
-    assert_eq!(commit(stores, login(&user, recover(1, 2))).await, ProofSpent);
-    enroll(stores, &user, 5).await;
+    let read = account(stores, &user).await;
+    assert_eq!((read.recovery_code.unwrap().status, read.user.epoch), (RecoveryStatus::Disabled, 1));
+    assert_eq!(commit(stores, LoginCommit { epoch: 1, ..login(&user, recover(1, 2)) }).await, ProofSpent);
+    let another = NewEnrollment { epoch: 1, ..enrollment(&user, 5) };
+    stores.authenticators.begin_enrollment(another, NOW).await.unwrap();
+    assert_eq!(commit(stores, LoginCommit { epoch: 1, ..login(&user, confirm(5, false)) }).await, Committed);
     assert_eq!(account(stores, &user).await.recovery_code.unwrap().status, RecoveryStatus::Disabled);
 }
 

@@ -115,6 +115,7 @@ impl Entry {
                     a.failures += 1;
                     if a.status == Status::Active && a.failures >= ceiling {
                         a.status = Status::Disabled;
+                        self.user.epoch += 1;
                     }
                 }
             }
@@ -125,6 +126,7 @@ impl Entry {
                     code.failures += 1;
                     if code.failures >= ceiling {
                         code.status = RecoveryStatus::Disabled;
+                        self.user.epoch += 1;
                     }
                 }
             }

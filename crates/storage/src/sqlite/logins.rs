@@ -11,7 +11,7 @@ use countersign_domain::{
     },
     time::Timestamp,
 };
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     SqliteStore, rows,
@@ -140,20 +140,26 @@ fn count(connection: &Connection, user: &UserId, target: &FailureTarget, ceiling
             let mut statement = connection.prepare_cached(
                 "UPDATE authenticator SET failures = failures + 1, \
                  status = iif(status = 'active' AND failures + 1 >= ?3, 'disabled', status) \
-                 WHERE user_id = ?1 AND id = ?2",
+                 WHERE user_id = ?1 AND id = ?2 RETURNING status = 'disabled' AND failures = ?3",
             )?;
             for id in ids {
-                statement.execute(params![user.as_str(), id.as_str(), ceiling])?;
+                let disabled = statement.query_row(params![user.as_str(), id.as_str(), ceiling], |row| row.get(0));
+                if disabled.optional()?.unwrap_or(false) {
+                    rows::raise_epoch(connection, user)?;
+                }
             }
         }
         FailureTarget::RecoveryCode => {
-            connection
+            let disabled = connection
                 .prepare_cached(
                     "UPDATE recovery_code SET failures = failures + 1, \
                      status = iif(failures + 1 >= ?2, 'disabled', status) \
-                     WHERE user_id = ?1 AND status = 'active' AND used_at IS NULL",
+                     WHERE user_id = ?1 AND status = 'active' AND used_at IS NULL RETURNING status = 'disabled'",
                 )?
-                .execute(params![user.as_str(), ceiling])?;
+                .query_row(params![user.as_str(), ceiling], |row| row.get(0));
+            if disabled.optional()?.unwrap_or(false) {
+                rows::raise_epoch(connection, user)?;
+            }
         }
     }
     Ok(())

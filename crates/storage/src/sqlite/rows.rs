@@ -176,6 +176,11 @@ pub(super) fn account_stands(connection: &Connection, user: &UserId, epoch: u64)
         .exists(params![user.as_str(), signed(epoch)])
 }
 
+/// Ends everything the user has in flight.
+pub(super) fn raise_epoch(connection: &Connection, user: &UserId) -> rusqlite::Result<()> {
+    connection.prepare_cached("UPDATE user SET epoch = epoch + 1 WHERE id = ?1")?.execute([user.as_str()]).map(|_| ())
+}
+
 /// SQLite's integers have a sign; numbers that large do not occur.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
