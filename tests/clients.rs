@@ -19,7 +19,7 @@ async fn demo() -> (TempDir, Running, Description) {
         ops_port: 0,
         ..DemoOptions::default()
     };
-    let (running, description) = start(&options, Metrics::new().into()).await.expect("the demo starts");
+    let (running, description) = start(&options, Metrics::new()).await.expect("the demo starts");
     (folder, running, description)
 }
 

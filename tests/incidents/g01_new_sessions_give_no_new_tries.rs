@@ -1,4 +1,4 @@
-//! G-01, AuthQuake: ten tries a session, and sessions without end. G-10: wrong codes after a right password count.
+//! G-01, `AuthQuake`: ten tries a session, and sessions without end. G-10: wrong codes after a right password count.
 
 use countersign_tests::{
     dump, everywhere,

@@ -1,4 +1,4 @@
-//! G-06, Zitadel CVE-2025-64103: MFA was demanded only if the policy forced it. G-42, FortiOS CVE-2020-12812: another letter
+//! G-06, Zitadel CVE-2025-64103: MFA was demanded only if the policy forced it. G-42, Fortinet CVE-2020-12812: another letter
 //! case skipped the token. G-43, Kratos CVE-2024-45042: a cached level was believed.
 
 use countersign_tests::{

@@ -1,4 +1,4 @@
-//! G-23, RubyGems GHSA-c55g: tries at a code were counted by address.
+//! G-23, `RubyGems` GHSA-c55g: tries at a code were counted by address.
 
 use countersign_tests::{
     api::Transport,

@@ -1,4 +1,4 @@
-//! An HTTP client that holds every answer against the OpenAPI document.
+//! An HTTP client that holds every answer against the `OpenAPI` document.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

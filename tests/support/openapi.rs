@@ -1,4 +1,4 @@
-//! Holds every answer against the OpenAPI document the server itself serves.
+//! Holds every answer against the `OpenAPI` document the server itself serves.
 
 use std::{
     collections::HashMap,

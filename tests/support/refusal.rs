@@ -96,7 +96,7 @@ pub enum Refusal {
         /// The status.
         status: u16,
         /// The headers.
-        headers: HeaderMap,
+        headers: Box<HeaderMap>,
         /// The body.
         body: Value,
     },

@@ -102,7 +102,7 @@ impl World {
         &self.http
     }
 
-    /// The OpenAPI document.
+    /// The `OpenAPI` document.
     pub fn document(&self) -> &OpenApi {
         self.http.document()
     }

@@ -17,7 +17,7 @@ fn accepted(answer: Answer, status: u16) -> Result<Value, Refusal> {
     }
     let body = answer.json();
     assert!(answer.status >= 400, "neither granted nor refused: {answer:?}");
-    Err(Refusal::Http { status: answer.status, headers: answer.headers, body })
+    Err(Refusal::Http { status: answer.status, headers: Box::new(answer.headers), body })
 }
 
 fn text(value: &Value) -> String {
