@@ -15,12 +15,15 @@ everywhere! {
             async move { api.login(BACKEND, "ann", &format!("wrong {number}")).await.unwrap_err() }
         });
         let refusals = join_all(tries).await;
-        assert_eq!(refusals.iter().filter(|refusal| refusal.is(&WRONG_PASSWORD)).count(), 10);
+        let (undecided, decided): (Vec<_>, Vec<_>) = refusals.iter().partition(|refusal| refusal.is_undecided());
+        let looked_at = decided.iter().filter(|refusal| refusal.is(&WRONG_PASSWORD)).count();
         let strange: Vec<_> =
-            refusals.iter().filter(|refusal| !refusal.is(&WRONG_PASSWORD) && !refusal.is(&LOCKED)).collect();
+            decided.iter().filter(|refusal| !refusal.is(&WRONG_PASSWORD) && !refusal.is(&LOCKED)).collect();
         assert!(strange.is_empty(), "neither looked at nor turned away: {strange:?}");
+        // An attempt that was charged, and whose answer came too late, was not looked at.
+        assert!(looked_at <= 10 && looked_at + undecided.len() >= 10, "{looked_at}, undecided {}", undecided.len());
         let compared = world.metrics().await.sum("countersign_proof_evaluated_total", &["factor=\"password\""]);
-        assert!((compared - 10.0).abs() < f64::EPSILON, "{compared} passwords were hashed");
+        assert!(compared <= 10.0, "{compared} passwords were hashed");
         api.login(BACKEND, "ann", countersign_tests::person::PASSWORD).await.refused(&LOCKED);
     }
 }

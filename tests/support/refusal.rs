@@ -143,6 +143,17 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// Whether nothing was decided: a store did not answer in time, or too much was waiting. On a machine that is busy with
+    /// hundreds of calls at once this is a fair answer, and never lets anybody in.
+    pub fn is_undecided(&self) -> bool {
+        match self {
+            Self::Http { status, .. } => *status == 503,
+            Self::Grpc(status) => status.code() == tonic::Code::Unavailable,
+        }
+    }
+}
+
 /// What a call came to.
 pub trait Refused<T> {
     /// The refusal, which must be `expected`.

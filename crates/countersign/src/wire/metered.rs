@@ -95,6 +95,10 @@ impl LoginStore for Metered<dyn LoginStore> {
             Burn::RecoveryCode { .. } => (Grant::RecoveryCode, Some(Factor::RecoveryCode)),
         };
         let outcome = self.watch(Store::Durable, self.port.commit(login).await);
+        if matches!((grant, &outcome), (Grant::RecoveryCode, Ok(CommitOutcome::ProofSpent))) {
+            // A wrong recovery code: the failure that is counted next counts it here too.
+            return outcome;
+        }
         if let Some(factor) = factor {
             self.metrics.proof_evaluated(factor);
         }
