@@ -82,10 +82,15 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let idle_mb = megabytes(process::memory(server.pid)?.resident);
 
     eprintln!("server, embedded store");
-    // Beside the logins it is compared with, so that a change of the machine's mood matters less.
-    yardsticks.push(hash::argon2id(plan.span)?);
-    let mut rows = embedded_rows(plan, options, &server, cast.logins, cast.grpc, cast.http).await?;
-    rows.extend(enrolment_rows(plan, options, &server, cast.unenrolled, cast.listed).await?);
+    // Before and after the logins it is compared with, and the faster one counts: other work on the machine must not make the
+    // limit look low.
+    let before = hash::argon2id(plan.span)?;
+    let mut rows = password_rows(&server, cast.logins).await?;
+    let after = hash::argon2id(plan.span)?;
+    yardsticks.push(if after.per_second > before.per_second { after } else { before });
+    let names = ["second factor, gRPC", "second factor, HTTP"];
+    rows.extend(second_factors(options, &server, names, cast.grpc, cast.http).await?);
+    rows.extend(enrollment_rows(plan, options, &server, cast.unenrolled, cast.listed).await?);
     server.stop().await?;
     if let Some((shared, (grpc, http))) = shared.zip(cast.redis) {
         eprintln!("server, Redis");
@@ -165,35 +170,21 @@ async fn empty_calls(plan: Plan, callers: usize) -> anyhow::Result<Row> {
     Ok(row)
 }
 
-async fn embedded_rows(
-    plan: Plan,
-    options: &Options,
-    server: &Server,
-    logins: Vec<Person>,
-    grpc: Vec<Pending>,
-    http: Vec<Pending>,
-) -> anyhow::Result<Vec<Row>> {
-    let passwords = PasswordsConfig::default();
+async fn password_rows(server: &Server, logins: Vec<Person>) -> anyhow::Result<Vec<Row>> {
     // All threads hash while others wait or are at their second factor.
-    let callers = passwords.effective_threads() * 3;
-    let measured = |name, callers| Measured { name, pid: server.pid, callers };
+    let callers = PasswordsConfig::default().effective_threads() * 3;
+    let measured = |name| Measured { name, pid: server.pid, callers };
     let client = GrpcClient::connect(&server.grpc).await?;
     let login = client.clone();
-    let full = measured("full login, gRPC", callers)
-        .closed_loop(logins.clone(), move |person| login.clone().login(person))
-        .await?;
-    let password = client.clone();
-    let step = measured("password step, gRPC", callers)
+    let full = measured("full login, gRPC").closed_loop(logins.clone(), move |person| login.clone().login(person));
+    let full = full.await?;
+    let step = measured("password step, gRPC")
         .closed_loop(logins, move |person| {
-            let client = password.clone();
+            let client = client.clone();
             async move { client.password(person).await.map(drop) }
         })
         .await?;
-    let mut rows = vec![step, full];
-    rows.extend(second_factors(options, server, ["second factor, gRPC", "second factor, HTTP"], grpc, http).await?);
-    let health = measured("health check, gRPC", options.callers);
-    rows.push(empty_call::health_checks(health, client.channel, plan.trips).await?);
-    Ok(rows)
+    Ok(vec![step, full])
 }
 
 async fn second_factors(
@@ -211,21 +202,23 @@ async fn second_factors(
     Ok([first, second])
 }
 
-async fn enrolment_rows(
+async fn enrollment_rows(
     plan: Plan,
     options: &Options,
     server: &Server,
     unenrolled: Vec<Pending>,
     listed: Vec<Pending>,
-) -> anyhow::Result<[Row; 2]> {
+) -> anyhow::Result<[Row; 3]> {
     let measured = |name| Measured { name, pid: server.pid, callers: options.callers };
     let client = GrpcClient::connect(&server.grpc).await?;
+    let channel = client.channel.clone();
     let for_lists = client.clone();
     let associate =
         measured("associate, gRPC").closed_loop(unenrolled, move |pending| client.clone().associate(pending)).await?;
     let again: Vec<Pending> = listed.into_iter().cycle().take(plan.lists).collect();
     let list = measured("list, gRPC").closed_loop(again, move |pending| for_lists.clone().list(pending)).await?;
-    Ok([associate, list])
+    let health = empty_call::health_checks(measured("health check, gRPC"), channel, plan.trips).await?;
+    Ok([associate, list, health])
 }
 
 /// The binary beside this one.
