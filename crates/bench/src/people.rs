@@ -202,7 +202,7 @@ async fn enroll(app: &App, person: Person) -> anyhow::Result<Person> {
             id: id.clone(),
             user: person.id.clone(),
             kind: FactorKind::Otp,
-            status: Status::Pending { until: now.plus(app.registry.policy.mfa_token_lifetime) },
+            status: Status::Pending { until: now.plus(app.registry.policy.mfa_token_lifetime), bearer: Digest::new([0; 32]) },
             name: None,
             preferred: false,
             last_step: None,
