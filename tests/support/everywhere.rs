@@ -7,8 +7,8 @@ use crate::{
 };
 
 /// Starts a world and hands it over with its API.
-pub async fn world(store: Store, transport: Transport) -> (World, Api) {
-    let world = World::start(store, Tenant::default()).await;
+pub async fn world(store: Store, transport: Transport, tenant: Tenant) -> (World, Api) {
+    let world = World::start(store, tenant).await;
     let api = world.api(transport);
     (world, api)
 }
@@ -20,9 +20,11 @@ pub async fn world(store: Store, transport: Transport) -> (World, Api) {
 ///     async fn a_person_logs_in(world: World, api: Api) { … }
 /// }
 /// ```
+///
+/// `in some_tenant();` before the first story runs all of them in that tenant instead of the usual one.
 #[macro_export]
 macro_rules! everywhere {
-    ($(async fn $name:ident($($binding:ident)+: World, $api:ident: Api) $body:block)*) => {$(
+    (in $tenant:expr; $(async fn $name:ident($($binding:ident)+: World, $api:ident: Api) $body:block)*) => {$(
         mod $name {
             #[allow(clippy::wildcard_imports, unused_imports, reason = "the story's own module is its scope")]
             use super::*;
@@ -32,27 +34,37 @@ macro_rules! everywhere {
 
             #[tokio::test(flavor = "multi_thread")]
             async fn over_http_on_sqlite() {
-                let (world, api) = $crate::everywhere::world($crate::world::Store::Sqlite, $crate::api::Transport::Http).await;
+                let (store, transport) = ($crate::world::Store::Sqlite, $crate::api::Transport::Http);
+                let (world, api) = $crate::everywhere::world(store, transport, $tenant).await;
                 story(world, api).await;
             }
 
             #[tokio::test(flavor = "multi_thread")]
             async fn over_grpc_on_sqlite() {
-                let (world, api) = $crate::everywhere::world($crate::world::Store::Sqlite, $crate::api::Transport::Grpc).await;
+                let (store, transport) = ($crate::world::Store::Sqlite, $crate::api::Transport::Grpc);
+                let (world, api) = $crate::everywhere::world(store, transport, $tenant).await;
                 story(world, api).await;
             }
 
             #[tokio::test(flavor = "multi_thread")]
             async fn over_http_with_redis() {
-                let (world, api) = $crate::everywhere::world($crate::world::Store::Redis, $crate::api::Transport::Http).await;
+                let (store, transport) = ($crate::world::Store::Redis, $crate::api::Transport::Http);
+                let (world, api) = $crate::everywhere::world(store, transport, $tenant).await;
                 story(world, api).await;
             }
 
             #[tokio::test(flavor = "multi_thread")]
             async fn over_grpc_with_redis() {
-                let (world, api) = $crate::everywhere::world($crate::world::Store::Redis, $crate::api::Transport::Grpc).await;
+                let (store, transport) = ($crate::world::Store::Redis, $crate::api::Transport::Grpc);
+                let (world, api) = $crate::everywhere::world(store, transport, $tenant).await;
                 story(world, api).await;
             }
         }
     )*};
+    ($(async fn $name:ident($($binding:ident)+: World, $api:ident: Api) $body:block)*) => {
+        $crate::everywhere! {
+            in $crate::tenant::Tenant::default();
+            $(async fn $name($($binding)+: World, $api: Api) $body)*
+        }
+    };
 }
