@@ -1,14 +1,14 @@
 //! How often somebody may guess.
 
 use countersign_tests::{
-    api::{Api, Transport},
+    api::{Api, Transport, Wish},
     dump, everywhere,
     person::{PASSWORD, Person, Phone},
     refusal::{
         ALREADY_ENROLLED, LOCKED, MALFORMED_TOKEN, RATE_LIMITED, Refused as _, TOO_MANY_CODES, WRONG_OTP,
         WRONG_PASSWORD, WRONG_RECOVERY_CODE,
     },
-    tenant::{BACKEND, NATIVE, Tenant},
+    tenant::{BACKEND, MFA_API, MFA_SCOPES, NATIVE, Tenant},
     world::{Store, World},
 };
 
@@ -124,7 +124,21 @@ everywhere! {
         api.otp(BACKEND, &token, &phone.code(&world)).await.refused(&WRONG_OTP);
         api.associate(&token).await.refused(&ALREADY_ENROLLED);
         // The owner recovers, removes it and enrols again.
-        api.recovery(BACKEND, &token, phone.recovery_code.as_deref().unwrap()).await.expect("recovery codes still work");
+        let wish = Wish { audience: Some(MFA_API), scope: Some(MFA_SCOPES), ..Wish::default() };
+        let token = api.login_for(BACKEND, &ann.username, PASSWORD, wish).await.unwrap().mfa_token();
+        let recovered = api.recovery(BACKEND, &token, phone.recovery_code.as_deref().unwrap()).await;
+        let recovered = recovered.expect("recovery codes still work");
+        api.delete(&recovered.access_token, &app.id).await.unwrap();
+        let token = ann.mfa_token(&api).await;
+        assert_eq!(api.list(&token).await.unwrap(), [], "the recovery code went with the last app");
+        let new = ann.enrol(&world, &api).await;
+        ann.log_in(&world, &api, &new).await;
+        let token = ann.mfa_token(&api).await;
+        for code in [phone.recovery_code.as_deref(), recovered.recovery_code.as_deref()] {
+            api.recovery(BACKEND, &token, code.unwrap()).await.refused(&WRONG_RECOVERY_CODE);
+        }
+        api.otp(BACKEND, &token, &phone.code(&world)).await.refused(&WRONG_OTP);
+        api.recovery(BACKEND, &token, new.recovery_code.as_deref().unwrap()).await.unwrap();
     }
 }
 
