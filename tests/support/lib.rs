@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod openapi;
 pub mod otp;
 pub mod person;
+pub mod process;
 pub mod python;
 pub mod refusal;
 pub mod server;

@@ -30,6 +30,17 @@ pub fn code_with(secret: &str, step: u64, algorithm: Algorithm, digits: u8) -> S
         .to_string()
 }
 
+/// The time on the wall, which servers in a process of their own go by.
+pub fn real_now() -> Timestamp {
+    use countersign_domain::port::clock::Clock as _;
+    countersign::system::SystemClock.now()
+}
+
+/// The time step of [`real_now`].
+pub fn real_step() -> u64 {
+    step_at(real_now())
+}
+
 /// A code of 6 digits that none of the apps with `secrets` shows anywhere near `now`.
 pub fn wrong_code(secrets: &[&str], now: Timestamp) -> String {
     let step = step_at(now);

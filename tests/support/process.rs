@@ -1,0 +1,97 @@
+//! The program itself, in a process of its own that can be killed.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
+
+use crate::{
+    api::{Api, Transport},
+    grpc::Grpc,
+    http::Http,
+    tenant::Client,
+};
+
+/// The demo's client without a secret.
+pub const DEMO_CLIENT: Client = Client { id: "demo-native", secret: None };
+/// The password of the demo's numbered users.
+pub const DEMO_PASSWORD: &str = countersign::demo::people::SHARED_PASSWORD;
+
+/// A `countersign demo` that runs. Killed when dropped.
+pub struct DemoProcess {
+    child: Child,
+    description: Value,
+}
+
+impl DemoProcess {
+    /// Starts one in `folder` with `users` numbered users, on free ports, and waits until it serves.
+    pub async fn start(folder: &Path, users: u32) -> Self {
+        let told = folder.join("demo.json");
+        let _first_start = std::fs::remove_file(&told);
+        // A shell, because whoever has a limit on the size of files is ended by the signal unless it is ignored from the start.
+        let mut child = Command::new("sh")
+            .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
+            .arg(binary())
+            .args(["demo", "--users", &users.to_string(), "--dir"])
+            .arg(folder)
+            .args(["--https-port", "0", "--http-port", "0", "--grpc-port", "0", "--ops-port", "0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the program starts");
+        let mut greeting = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        // It greets once it serves.
+        let first = greeting.next_line().await.expect("the greeting is text");
+        assert!(first.is_some(), "the program ended instead of serving: {:?}", child.wait().await);
+        tokio::spawn(async move { while let Ok(Some(_)) = greeting.next_line().await {} });
+        let description = std::fs::read(&told).expect("demo.json is written before the greeting");
+        Self { child, description: serde_json::from_slice(&description).expect("demo.json is JSON") }
+    }
+
+    /// The API over `transport`.
+    pub async fn api(&self, transport: Transport) -> Api {
+        let grpc = self.text("grpc_addr").parse().expect("an address");
+        Api::new(transport, Http::new(self.http()).await, Grpc::new(grpc))
+    }
+
+    /// Base of the HTTP API.
+    pub fn http(&self) -> String {
+        self.text("http_url").to_owned()
+    }
+
+    /// Kills it: nothing is written any more, nobody is told.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("it can be killed");
+    }
+
+    /// Lets no file grow beyond `bytes`; without a number, lets them grow again.
+    pub async fn limit_files(&self, bytes: Option<u64>) {
+        let soft = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        let id = self.child.id().expect("it runs").to_string();
+        let set = Command::new("prlimit").args(["--pid", &id, &format!("--fsize={soft}:")]).status().await;
+        assert!(set.expect("prlimit of util-linux is there").success());
+    }
+
+    fn text(&self, member: &str) -> &str {
+        self.description[member].as_str().expect("demo.json has it")
+    }
+}
+
+/// The program, which is built beside this one.
+fn binary() -> PathBuf {
+    let tests = std::env::current_exe().expect("this program has a path");
+    let found = tests.ancestors().skip(1).take(3).map(|folder| folder.join("countersign")).find(|file| file.is_file());
+    found.unwrap_or_else(|| {
+        panic!(
+            "no program `countersign` in the folders above {}: build it with `cargo build --bin countersign`",
+            tests.display()
+        )
+    })
+}
