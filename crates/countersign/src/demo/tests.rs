@@ -1,6 +1,6 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
@@ -89,6 +89,25 @@ async fn a_demo_says_where_it_is_and_a_second_start_goes_on() {
     }
     running.stop().await;
     assert!(health::ask(&demo.ops_addr).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_users_are_all_there_and_their_password_was_hashed_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = DemoOptions { users: 10_000, ..on_free_ports(folder.path()) };
+    let (running, demo) = start(&options, Metrics::new()).await.unwrap();
+    // Each hash has a salt of its own, so there were as many as there are different verifiers.
+    let mut verifiers = HashSet::new();
+    for person in &demo.users {
+        let login = person.username.as_str().into_login();
+        let account = running.app.find_user(&settings::REALM.into_realm(), &login).await.unwrap();
+        verifiers.insert(
+            account.unwrap_or_else(|| panic!("{} is missing", person.username)).user.password.as_str().to_owned(),
+        );
+    }
+    assert_eq!(demo.users.len(), 10_003);
+    assert_eq!(verifiers.len(), 4, "three with names, and one for all others");
+    running.stop().await;
 }
 
 trait Names {
