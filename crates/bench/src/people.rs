@@ -114,6 +114,7 @@ impl Stores {
             hasher: Arc::new(Credulous(Arc::clone(&app.hasher))),
             sealer: Arc::clone(&app.sealer),
             signer: Arc::clone(&app.signer),
+            in_flight: Arc::default(),
             registry: app.registry.clone(),
         };
         Ok(Self { credulous: Arc::new(credulous), running })
@@ -202,7 +203,10 @@ async fn enroll(app: &App, person: Person) -> anyhow::Result<Person> {
             id: id.clone(),
             user: person.id.clone(),
             kind: FactorKind::Otp,
-            status: Status::Pending { until: now.plus(app.registry.policy.mfa_token_lifetime), bearer: Digest::new([0; 32]) },
+            status: Status::Pending {
+                until: now.plus(app.registry.policy.mfa_token_lifetime),
+                bearer: Digest::new([0; 32]),
+            },
             name: None,
             preferred: false,
             last_step: None,

@@ -102,6 +102,7 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
         hasher: Metered::new(hasher, &metrics),
         sealer,
         signer: Arc::new(signer),
+        in_flight: Arc::default(),
         registry,
     }))
 }

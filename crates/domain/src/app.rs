@@ -3,6 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use crate::{
+    attempt::InFlight,
     id::{AuthenticatorId, ClientId, Scope},
     port::{
         authenticator_store::AuthenticatorStore, clock::Clock, entropy::Entropy, login_store::LoginStore,
@@ -33,6 +34,8 @@ pub struct App {
     pub sealer: Arc<dyn Sealer>,
     /// Tokens.
     pub signer: Arc<dyn Signer>,
+    /// Passwords being looked at.
+    pub in_flight: Arc<InFlight>,
     /// What the operator declared.
     pub registry: Registry,
 }

@@ -1,6 +1,11 @@
 //! The permit to look at a proof. Without one, nothing in this crate compares a code or a password.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use crate::{
     app::App,
@@ -14,6 +19,7 @@ use crate::{
     registry::Limit,
     secret::Digest,
     time::Timestamp,
+    user::User,
 };
 
 /// Proof that an attempt was reserved. Only this module makes one; comparing asks for one.
@@ -22,6 +28,7 @@ pub struct AttemptPermit {
     attempt: AttemptId,
     /// The bucket that counts failures.
     bucket: Bucket,
+    _looking: Option<Looking>,
 }
 
 impl AttemptPermit {
@@ -36,11 +43,52 @@ impl AttemptPermit {
     }
 }
 
+/// Passwords being looked at in this process, by account. While there are any, an empty bucket says nothing yet: their attempts may
+/// come back.
+#[derive(Debug, Default)]
+pub struct InFlight(Mutex<HashMap<Digest, usize>>);
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+struct Looking {
+    all: Arc<InFlight>,
+    subject: Digest,
+}
+
+impl InFlight {
+    fn enter(self: &Arc<Self>, subject: Digest) -> Looking {
+        *self.lock().entry(subject).or_default() += 1;
+        Looking { all: Arc::clone(self), subject }
+    }
+
+    fn has(&self, subject: &Digest) -> bool {
+        self.lock().contains_key(subject)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        let mut all = self.all.lock();
+        if let Some(count) = all.get_mut(&self.subject) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.subject);
+            }
+        }
+    }
+}
+
 /// Whom a bucket belongs to.
 #[derive(Clone, Copy, Debug)]
 pub enum Subject<'a> {
-    /// A person.
+    /// A person, for everything but passwords.
     User(&'a UserId),
+    /// A person's password. A new password, a block or a reset by an operator begins a new count: the way out of a lock.
+    Account(&'a User),
     /// A login name that nobody has; it is throttled exactly like one that somebody has.
     Unknown(&'a RealmName, Option<&'a LoginName>),
 }
@@ -64,7 +112,7 @@ impl App {
         let bucket = self.factor_bucket(user, factor, failures);
         let attempt = self.attempt_id()?;
         match self.sessions.reserve(std::slice::from_ref(&bucket), attempt, now).await? {
-            Reservation::Granted => Ok(AttemptPermit { attempt, bucket }),
+            Reservation::Granted => Ok(AttemptPermit { attempt, bucket, _looking: None }),
             Reservation::Denied { retry_after, .. } => {
                 Err(Error::new(Reason::TooManyAttempts).throttled(Throttle { limit: bucket.capacity, retry_after }))
             }
@@ -94,7 +142,7 @@ impl App {
     ) -> Result<AttemptPermit, Error> {
         let policy = &self.registry.policy;
         let place = match address {
-            Some(address) if !policy.limits_ignore_address => address.to_canonical().to_string(),
+            Some(address) if !policy.limits_ignore_address => network_of(address).to_string(),
             _ => String::new(),
         };
         let subject = self.subject_digest(subject);
@@ -107,7 +155,15 @@ impl App {
         let attempt = self.attempt_id()?;
         let [failures, rate] = &buckets;
         match self.sessions.reserve(&buckets, attempt, now).await? {
-            Reservation::Granted => Ok(AttemptPermit { attempt, bucket: failures.clone() }),
+            Reservation::Granted => {
+                let looking = Some(self.in_flight.enter(subject));
+                Ok(AttemptPermit { attempt, bucket: failures.clone(), _looking: looking })
+            }
+            // Right passwords may be among those that are being looked at; a moment later it is known.
+            Reservation::Denied { bucket: 0, .. } if self.in_flight.has(&subject) => {
+                let retry_after = Duration::from_secs(1);
+                Err(Error::new(Reason::RateLimited).throttled(Throttle { limit: failures.capacity, retry_after }))
+            }
             Reservation::Denied { bucket: 0, retry_after } => {
                 Err(Error::new(Reason::AccountLocked).throttled(Throttle { limit: failures.capacity, retry_after }))
             }
@@ -153,11 +209,23 @@ impl App {
             Subject::User(user) => {
                 self.sealer.keyed_digest(DigestPurpose::Throttle, &[b"user", user.as_str().as_bytes()])
             }
+            Subject::Account(user) => self.sealer.keyed_digest(
+                DigestPurpose::Throttle,
+                &[b"password", user.id.as_str().as_bytes(), &user.tokens_valid_from.as_millis().to_be_bytes()],
+            ),
             Subject::Unknown(realm, name) => self.sealer.keyed_digest(
                 DigestPurpose::Throttle,
                 &[b"name", realm.as_str().as_bytes(), name.map_or("", LoginName::as_str).as_bytes()],
             ),
         }
+    }
+}
+
+/// The part of an address that one person cannot choose at will: a whole IPv4 address, the first 64 bits of an IPv6 one.
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -185,7 +253,16 @@ pub(crate) mod tests {
                 capacity: 1,
                 refill: Duration::from_secs(1),
             },
+            _looking: None,
         }
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_place() {
+        let place = |text: &str| network_of(text.parse().unwrap()).to_string();
+        assert_eq!(place("2001:db8:1:2:3:4:5:6"), place("2001:db8:1:2:ffff::1"));
+        assert_ne!(place("2001:db8:1:2::1"), place("2001:db8:1:3::1"));
+        assert_eq!(place("::ffff:192.0.2.1"), "192.0.2.1");
     }
 
     proptest! {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{AuthenticatorId, UserId},
-    secret::Sealed,
+    secret::{Digest, Sealed},
     time::Timestamp,
 };
 
@@ -56,13 +56,14 @@ impl FactorKind {
 /// associate ──▶ Pending ──confirm──▶ Active ──100 failures──▶ Disabled
 ///                  └── expires            └── delete              └── delete
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
     /// Associated, not confirmed. It does not exist for login decisions.
     Pending {
         /// The last moment at which it can be confirmed.
         until: Timestamp,
+        /// Digest of the bearer token it was begun with; only who has that token can confirm it.
+        bearer: Digest,
     },
     /// Confirmed and usable.
     Active,
@@ -105,9 +106,17 @@ impl Authenticator {
         self.status == Status::Active
     }
 
+    /// Digest of the bearer token it was begun with, while it is pending.
+    pub fn bearer(&self) -> Option<Digest> {
+        match self.status {
+            Status::Pending { bearer, .. } => Some(bearer),
+            Status::Active | Status::Disabled => None,
+        }
+    }
+
     /// Whether it waits for its first code at `now`.
     pub fn is_pending(&self, now: Timestamp) -> bool {
-        matches!(self.status, Status::Pending { until } if now < until)
+        matches!(self.status, Status::Pending { until, .. } if now < until)
     }
 }
 

@@ -2,11 +2,12 @@
 
 use crate::{
     account::Account,
-    app::App,
+    app::{App, Bearer},
     claims::AccessToken,
     error::{Error, Reason},
     id::ClientId,
     opaque::{self, TokenKind},
+    secret::Digest,
     time::Timestamp,
 };
 
@@ -21,6 +22,11 @@ pub(crate) struct Actor {
 }
 
 impl App {
+    /// What binds an enrolment to the bearer token it was begun with.
+    pub(crate) fn bearer_digest(&self, bearer: &Bearer) -> Digest {
+        self.sealer.token_digest("bearer", bearer.expose().as_bytes())
+    }
+
     /// The person an `mfa_token`, or an access token of the MFA API with `scope`, stands for.
     ///
     /// # Errors

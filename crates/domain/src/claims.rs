@@ -134,7 +134,8 @@ struct ProfileClaims<'a> {
     family_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     picture: Option<&'a str>,
-    updated_at: i64,
+    /// A text, as Auth0 has it (contract, section 2.7), where OpenID Connect has a number.
+    updated_at: String,
 }
 
 #[derive(Serialize)]
@@ -190,7 +191,7 @@ impl App {
                     given_name: user.profile.given_name.as_deref(),
                     family_name: user.profile.family_name.as_deref(),
                     picture: user.profile.picture.as_deref(),
-                    updated_at: user.updated_at.as_secs(),
+                    updated_at: user.updated_at.to_rfc3339(),
                 }),
                 email: user
                     .email

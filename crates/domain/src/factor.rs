@@ -2,6 +2,3 @@
 
 pub mod otp;
 pub mod recovery_code;
-
-/// The classes of factors that attempts are counted for.
-pub const CLASSES: [&str; 2] = [otp::CLASS, recovery_code::CLASS];

@@ -3,7 +3,9 @@
 use crate::{
     account::Account,
     app::App,
+    authenticator::FactorKind,
     error::{Error, Reason, Throttle},
+    factor::{otp, recovery_code},
     opaque::{self, TokenKind},
     port::{PortError, sealer::Place},
     registry::Client,
@@ -66,10 +68,10 @@ impl App {
         if now >= transaction.expires_at {
             return Err(Error::new(Reason::MfaTokenExpired));
         }
-        if record.exhausted {
-            return Err(self.exhausted(&transaction, now).await?);
-        }
         let account = self.users.find(&transaction.user).await?.ok_or_else(|| invalid("user is gone"))?;
+        if record.exhausted {
+            return Err(self.exhausted(&account, now).await?);
+        }
         if account.user.blocked {
             return Err(Error::new(Reason::UserBlocked));
         }
@@ -80,10 +82,12 @@ impl App {
     }
 
     /// What an exhausted login is told: to wait while the bucket is empty, then to start again.
-    async fn exhausted(&self, transaction: &MfaTransaction, now: Timestamp) -> Result<Error, Error> {
+    async fn exhausted(&self, account: &Account, now: Timestamp) -> Result<Error, Error> {
+        let otp = account.active_of(FactorKind::Otp).map(|candidate| candidate.failures).max();
+        let recovery = account.usable_recovery_code().map(|code| code.failures);
         let mut longest = std::time::Duration::ZERO;
-        for class in crate::factor::CLASSES {
-            let bucket = self.factor_bucket(&transaction.user, class, 0);
+        for (class, failures) in [(otp::CLASS, otp), (recovery_code::CLASS, recovery)] {
+            let bucket = self.factor_bucket(&account.user.id, class, failures.unwrap_or(0));
             longest = longest.max(self.sessions.wait_of(&bucket, now).await?);
         }
         if longest.is_zero() {

@@ -25,6 +25,12 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
+    /// RFC 3339 in UTC with milliseconds, such as `2023-06-14T21:36:26.399Z`.
+    pub fn to_rfc3339(self) -> String {
+        let time = jiff::Timestamp::from_millisecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    }
+
     /// The time `span` later; saturates at the end of time.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {

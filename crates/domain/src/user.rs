@@ -25,7 +25,7 @@ pub struct User {
     pub blocked: bool,
     /// Rises whenever everything in flight must end: authenticator removed, password changed, account blocked, factors reset.
     pub epoch: u64,
-    /// Access tokens of the MFA API that were issued before this are void: password changed, account blocked, factors reset.
+    /// Access tokens of the MFA API and of userinfo that were issued before this are void: password changed, account blocked, factors reset.
     pub tokens_valid_from: Timestamp,
     /// When the account was made.
     pub created_at: Timestamp,

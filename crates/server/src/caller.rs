@@ -21,8 +21,6 @@ pub struct PeerAddress(pub SocketAddr);
 pub enum Caller {
     /// The gateway of this process.
     InProcessGateway,
-    /// A gateway of another process, by the name in its certificate.
-    Gateway(String),
     /// Anybody else.
     Direct,
 }
@@ -34,7 +32,7 @@ const FORWARDED_FOR: &str = "x-auth0-forwarded-for";
 pub(crate) fn origin(extensions: &Extensions, metadata: &MetadataMap, context: Option<&EndUserContext>) -> Origin {
     let peer = extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
     match extensions.get::<Caller>() {
-        Some(Caller::InProcessGateway | Caller::Gateway(_)) => Origin {
+        Some(Caller::InProcessGateway) => Origin {
             address: match context {
                 Some(context) if !context.address.is_empty() => context.address.parse().ok(),
                 _ => peer,

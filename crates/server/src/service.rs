@@ -32,8 +32,7 @@ impl Services {
         render: impl FnOnce(D) -> T,
     ) -> Result<Response<T>, Status>
     where
-        D: Send + 'static,
-        F: Future<Output = Result<D, Error>> + Send + 'static,
+        F: Future<Output = Result<D, Error>> + Send,
     {
         let work = parsed.map_err(|error| crate::status::to_status(&error))?;
         self.room.carry_out(share, metadata, work).await.map(|done| Response::new(render(done)))

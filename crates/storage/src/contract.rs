@@ -71,6 +71,7 @@ macro_rules! durable_contract {
             authenticators::an_enrolment_waits_and_is_confirmed,
             authenticators::an_enrolment_obeys_its_conditions,
             authenticators::expired_enrolments_go_with_their_recovery_code,
+            authenticators::a_recovery_code_belongs_to_who_was_shown_it,
             authenticators::only_one_is_preferred,
             authenticators::only_active_ones_of_ones_own_are_changed,
             authenticators::a_removal_raises_the_epoch_unless_it_was_pending,

@@ -46,6 +46,8 @@ struct Entry {
     user: User,
     authenticators: BTreeMap<AuthenticatorId, Authenticator>,
     recovery_code: Option<(RecoveryCode, Digest)>,
+    /// Codes that wait for a confirmation, by the bearer they were begun with.
+    pending_codes: HashMap<Digest, (RecoveryCode, Digest)>,
     used_codes: HashSet<Digest>,
 }
 
@@ -72,7 +74,11 @@ impl Entry {
         Account {
             user: self.user.clone(),
             authenticators: self.authenticators.values().cloned().collect(),
-            recovery_code: self.recovery_code.as_ref().map(|(code, _)| code.clone()),
+            recovery_code: self
+                .recovery_code
+                .as_ref()
+                .or_else(|| self.pending_codes.values().max_by_key(|(code, _)| code.created_at))
+                .map(|(code, _)| code.clone()),
         }
     }
 

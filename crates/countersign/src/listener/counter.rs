@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use countersign_domain::attempt::network_of;
+
 /// Counts connections. Clones count together.
 #[derive(Clone, Debug)]
 pub struct Connections {
@@ -28,7 +30,7 @@ impl Connections {
 
     /// Room for a connection from `address`, until the permit is dropped; `None` if there is none.
     pub fn admit(&self, address: IpAddr) -> Option<Permit> {
-        let address = address.to_canonical();
+        let address = network_of(address);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let from_here = counts.by_address.get(&address).copied().unwrap_or_default();
         if counts.all >= self.max || from_here >= self.max_per_address {

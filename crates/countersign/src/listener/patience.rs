@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! Head --request complete--> Busy --answered--> Idle --bytes--> Head
-//! Head: 5 s in all    Idle: 75 s    Busy, HTTP/2: others measure
+//! Head: 5 s in all    Idle: 75 s    Busy: others measure
+//! Head --whole preface of HTTP/2--> Preface --first request--> HTTP/2, where pings find out who is gone. Preface: 75 s
 //! ```
 
 use std::{
@@ -29,7 +30,7 @@ const HEAD: Duration = Duration::from_secs(5);
 /// Between requests; longer than the 60 s after which common proxies give up a connection.
 const IDLE: Duration = Duration::from_secs(75);
 /// How HTTP/2 begins (RFC 9113, section 3.4).
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Where the conversation stands. The service tells; the stream reads.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +41,8 @@ enum Phase {
     Head = 0,
     Busy = 1,
     Idle = 2,
-    Http2 = 3,
+    Preface = 3,
+    Http2 = 4,
 }
 
 impl Conversation {
@@ -59,15 +61,19 @@ impl Conversation {
             0 => Phase::Head,
             1 => Phase::Busy,
             2 => Phase::Idle,
+            3 => Phase::Preface,
             _ => Phase::Http2,
         }
     }
 
     /// Once HTTP/2, always HTTP/2: requests overlap there, and keep-alive pings find out who is gone.
     fn move_to(&self, phase: Phase) {
-        if self.phase() != Phase::Http2 {
-            self.0.store(phase as u8, Ordering::Release);
-        }
+        let next = match (self.phase(), phase) {
+            (Phase::Http2, _) | (Phase::Preface, Phase::Busy) => Phase::Http2,
+            (Phase::Preface, _) => Phase::Preface,
+            (_, phase) => phase,
+        };
+        self.0.store(next as u8, Ordering::Release);
     }
 }
 
@@ -75,7 +81,8 @@ impl Conversation {
 pub struct Patience<S> {
     stream: S,
     conversation: Conversation,
-    fresh: bool,
+    /// How much of the preface of HTTP/2 has come; none if something else came.
+    preface: Option<usize>,
     measured: Option<Phase>,
     timer: Pin<Box<Sleep>>,
 }
@@ -84,7 +91,7 @@ impl<S> Patience<S> {
     /// Watches `stream`.
     pub fn new(stream: S, conversation: Conversation) -> Self {
         let timer = Box::pin(sleep_until(Instant::now() + HEAD));
-        Self { stream, conversation, fresh: true, measured: Some(Phase::Head), timer }
+        Self { stream, conversation, preface: Some(0), measured: Some(Phase::Head), timer }
     }
 
     /// Whether the time for what is being waited for is up.
@@ -92,7 +99,7 @@ impl<S> Patience<S> {
         let phase = self.conversation.phase();
         let limit = match phase {
             Phase::Head => HEAD,
-            Phase::Idle => IDLE,
+            Phase::Idle | Phase::Preface => IDLE,
             Phase::Busy | Phase::Http2 => {
                 self.measured = None;
                 return Poll::Pending;
@@ -116,13 +123,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
         };
         let came = buffer.filled().get(before..).unwrap_or_default();
         if !came.is_empty() {
-            // A first read that is shorter than the preface decides by what there is of it.
-            if this.fresh
-                && came.starts_with(HTTP2_PREFACE.get(..came.len().min(HTTP2_PREFACE.len())).unwrap_or_default())
-            {
-                this.conversation.move_to(Phase::Http2);
+            this.preface = this.preface.and_then(|so_far| preface(so_far, came));
+            if this.preface.is_some_and(|so_far| so_far == HTTP2_PREFACE.len()) {
+                this.preface = None;
+                this.conversation.move_to(Phase::Preface);
             }
-            this.fresh = false;
             if this.conversation.phase() == Phase::Idle {
                 this.conversation.move_to(Phase::Head);
             }
@@ -133,6 +138,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
         }
         Poll::Ready(read)
     }
+}
+
+/// How much of the preface there is with `came`, after `so_far` of it; `None` if it is none.
+fn preface(so_far: usize, came: &[u8]) -> Option<usize> {
+    let rest = HTTP2_PREFACE.get(so_far..)?;
+    let compared = came.len().min(rest.len());
+    (came.get(..compared) == rest.get(..compared)).then_some(so_far + compared)
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
@@ -231,6 +243,38 @@ mod tests {
         assert_eq!(stream.read(&mut [0; 64]).await.unwrap(), 1);
         let (_, head) = waited(&mut stream).await;
         assert!(about(head, HEAD), "{head:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_beginning_like_that_of_http2_buys_no_time() {
+        for beginning in ["P", "PRI * HTTP/2.0\r\n"] {
+            let (mut peer, mut stream, _) = watched();
+            peer.write_all(beginning.as_bytes()).await.unwrap();
+            assert!(stream.read(&mut [0; 64]).await.is_ok());
+            let (_, head) = waited(&mut stream).await;
+            assert!(about(head, HEAD), "{beginning:?}: {head:?}");
+        }
+        let (mut peer, mut stream, _) = watched();
+        let begin = Instant::now();
+        for byte in b"POST / HTTP/1.1\r\n".iter().cycle() {
+            peer.write_all(&[*byte]).await.unwrap();
+            if stream.read(&mut [0; 64]).await.is_err() {
+                break;
+            }
+            advance(Duration::from_secs(1)).await;
+        }
+        assert!(begin.elapsed() <= HEAD + Duration::from_secs(1), "{:?}", begin.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn http2_without_a_request_is_given_up() {
+        let (mut peer, mut stream, _) = watched();
+        for part in [&HTTP2_PREFACE[..5], &HTTP2_PREFACE[5..]] {
+            peer.write_all(part).await.unwrap();
+            assert!(stream.read(&mut [0; 64]).await.is_ok());
+        }
+        let (_, idle) = waited(&mut stream).await;
+        assert!(about(idle, IDLE), "{idle:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -61,7 +61,8 @@ impl App {
         let login = self.pending_login(token.expose(), Some(client), now).await?;
         let account = &login.account;
         let enrolled = account.is_enrolled();
-        let candidates = if enrolled { account.active_of(FactorKind::Otp).collect() } else { pending(account, now) };
+        let candidates =
+            if enrolled { account.active_of(FactorKind::Otp).collect() } else { self.pending(account, token, now) };
         let proof = Proof { client, account, candidates, origin, now };
         let (permit, found, step) = self.judge_otp(&proof, code, Some(&login.digest)).await?;
         let authenticator = found.id.clone();
@@ -96,35 +97,42 @@ impl App {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<TokenSet, Error> {
-        let (token, account) = self.management_token(token.expose(), now).await.map_err(|error| {
+        let (access, account) = self.management_token(token.expose(), now).await.map_err(|error| {
             // In this place anything that is no mfa_token is a malformed one.
             match error.reason() {
                 Reason::AccessTokenInvalid => Error::new(Reason::MfaTokenInvalid).because("no access token either"),
                 _ => error,
             }
         })?;
-        if token.client != client.id {
+        if access.client != client.id {
             return Err(Error::new(Reason::MfaTokenOfOtherClient));
         }
-        token.require("enroll")?;
-        step_up(&token, &account)?;
-        let proof = Proof { client, account: &account, candidates: pending(&account, now), origin, now };
+        access.require("enroll")?;
+        step_up(&access, &account)?;
+        let proof = Proof { client, account: &account, candidates: self.pending(&account, token, now), origin, now };
         let (permit, found, step) = self.judge_otp(&proof, code, None).await?;
-        let burn = Burn::ConfirmOtp { authenticator: found.id.clone(), step, only_if_unenrolled: !token.has_mfa() };
+        let burn = Burn::ConfirmOtp { authenticator: found.id.clone(), step, only_if_unenrolled: !access.has_mfa() };
         self.commit_login(proof.commit(burn, None, found), CLASS).await?;
         self.settle_success(None, &permit, now).await;
         let audience = self.registry.mfa_audience();
-        let authentication = Authentication::password(token.authenticated_at.unwrap_or(token.issued_at)).and("otp");
+        let authentication = Authentication::password(access.authenticated_at.unwrap_or(access.issued_at)).and("otp");
         self.answer(Granted {
             user: &account.user,
             client,
             audience: &audience,
-            scopes: token.scopes.into_iter().collect(),
+            scopes: access.scopes.into_iter().collect(),
             scopes_changed: true,
             authentication,
             now,
         })
         .await
+    }
+
+    /// The apps that wait for their first code and were begun with this token.
+    fn pending<'a>(&self, account: &'a Account, token: &Secret<String>, now: Timestamp) -> Vec<&'a Authenticator> {
+        let bearer = Some(self.bearer_digest(token));
+        let begun = |a: &&Authenticator| a.kind == FactorKind::Otp && a.is_pending(now) && a.bearer() == bearer;
+        account.authenticators.iter().filter(begun).collect()
     }
 
     /// Reserves an attempt, then compares the code with every candidate. A wrong code counts against all of them.
@@ -191,11 +199,6 @@ impl Proof<'_> {
             audit: audit(event, user, self.client, Some(found.id.clone()), address, self.now),
         }
     }
-}
-
-/// The apps that wait for their first code.
-fn pending(account: &Account, now: Timestamp) -> Vec<&Authenticator> {
-    account.authenticators.iter().filter(|a| a.kind == FactorKind::Otp && a.is_pending(now)).collect()
 }
 
 /// Refuses a token of the first factor alone while the person has a second one (RFC 9470).

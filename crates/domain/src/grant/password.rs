@@ -50,14 +50,21 @@ impl App {
             _ => None,
         };
         let subject = match &account {
-            Some(account) => Subject::User(&account.user.id),
+            Some(account) => Subject::Account(&account.user),
             None => Subject::Unknown(&realm, grant.login.as_ref()),
         };
         let address = client.address_of(origin);
         let permit = self.reserve_password_attempt(subject, address, now).await?;
         // Without an account the same work is done, so that the time tells nothing.
         let stored = account.as_ref().map(|account| account.user.password.clone());
-        let verdict = self.hasher.verify(stored, grant.password).await?;
+        let verdict = match self.hasher.verify(stored, grant.password).await {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                // Nothing was looked at: who is told to come back must find their attempt.
+                self.sessions.settle(Settlement { refund: Some(permit.refund()), ..Settlement::default() }, now).await;
+                return Err(error.into());
+            }
+        };
         let (Some(account), PasswordVerdict::Right) = (account, verdict) else {
             return Err(Error::new(Reason::CredentialsRejected));
         };

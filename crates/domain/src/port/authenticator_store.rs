@@ -16,13 +16,14 @@ use crate::{
 pub struct NewEnrollment {
     /// The pending authenticator.
     pub authenticator: Authenticator,
-    /// A pending recovery code, stored only if the person has none at all, with its digest.
+    /// A pending recovery code, with its digest. It is stored unless the person has a confirmed one, or one that was begun with the
+    /// same bearer: a code shown to one login must not become another's.
     pub recovery_code: (RecoveryCode, Digest),
     /// The user's epoch the decision was made at.
     pub epoch: u64,
     /// Whether the person must not be enrolled (the bearer proved the first factor only).
     pub only_if_unenrolled: bool,
-    /// The most authenticators the person may have, this one included.
+    /// The most authenticators the person may have, this one included. Pending ones begun with other bearers do not count.
     pub limit: usize,
     /// The row of the audit trail.
     pub audit: AuditEvent,

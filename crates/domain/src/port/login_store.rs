@@ -60,7 +60,7 @@ pub enum Burn {
         successor_digest: Digest,
     },
     /// The first code of a pending authenticator app: it MUST still be pending at `now`. It becomes active with `step` as its
-    /// last step, and a pending recovery code of the person becomes active with it.
+    /// last step, and with it the pending recovery code that was begun with the same bearer; other pending codes go.
     ConfirmOtp {
         /// The pending authenticator.
         authenticator: AuthenticatorId,

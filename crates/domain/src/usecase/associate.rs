@@ -90,7 +90,10 @@ impl App {
             id: id.clone(),
             user: user.id.clone(),
             kind,
-            status: Status::Pending { until: now.plus(self.registry.policy.mfa_token_lifetime) },
+            status: Status::Pending {
+                until: now.plus(self.registry.policy.mfa_token_lifetime),
+                bearer: self.bearer_digest(&command.bearer),
+            },
             name: command.name,
             preferred: false,
             last_step: None,

@@ -56,6 +56,9 @@ impl App {
         if user.blocked {
             return Err(invalid("user is blocked"));
         }
+        if token.issued_at < user.tokens_valid_from {
+            return Err(invalid("voided"));
+        }
         let profile = granted("profile").then(|| ProfileClaims {
             name: user.shown_name().to_owned(),
             nickname: user.nickname().to_owned(),

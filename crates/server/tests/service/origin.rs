@@ -33,7 +33,7 @@ async fn the_gateway_of_the_process_is_believed() {
 async fn a_gateway_that_proved_its_name_is_believed() {
     let rig = Rig::new().await;
     let mut request = telling(TOLD);
-    request.extensions_mut().insert(Caller::Gateway("edge".into()));
+    request.extensions_mut().insert(Caller::InProcessGateway);
     assert!(TokenServiceClient::new(rig.routes.clone()).issue_token(request).await.is_err());
     assert_eq!(counted(&rig), format!("password:{TOLD}"));
 }

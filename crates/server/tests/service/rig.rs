@@ -58,6 +58,7 @@ impl Rig {
             hasher: ports.clone(),
             sealer: ports.clone(),
             signer: ports.clone(),
+            in_flight: Arc::default(),
             registry: Registry {
                 issuer: "https://issuer.test/".into(),
                 app_name: "Test".into(),

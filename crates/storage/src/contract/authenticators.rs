@@ -9,11 +9,16 @@ use countersign_domain::{
             EnrollmentBegun::{AccountChanged, AlreadyEnrolled, Begun, LimitReached},
             NewEnrollment,
         },
-        login_store::FailureTarget,
+        login_store::{
+            CommitOutcome::{Committed, ProofSpent},
+            FailureTarget,
+        },
     },
 };
 
-use super::records::{NOW, account, add_user, audit, authenticator_id, confirm, enroll, enrollment, later, login};
+use super::records::{
+    NOW, account, add_user, audit, authenticator_id, confirm, digest, enroll, enrollment, later, login, recover,
+};
 use crate::open::Stores;
 
 const WITH_CODE: bool = true;
@@ -66,7 +71,7 @@ pub async fn expired_enrolments_go_with_their_recovery_code(stores: &Stores) {
     let again = |n| {
         let mut again = enrollment(&user, n);
         again.limit = 1;
-        again.authenticator.status = Status::Pending { until: later(1800) };
+        again.authenticator.status = Status::Pending { until: later(1800), bearer: digest(0) };
         again
     };
     assert_eq!(stores.authenticators.begin_enrollment(again(2), later(599)).await.unwrap(), LimitReached);
@@ -75,6 +80,30 @@ pub async fn expired_enrolments_go_with_their_recovery_code(stores: &Stores) {
     let read = account(stores, &user).await;
     assert_eq!(read.authenticators.len(), 1);
     assert_eq!(read.recovery_code.unwrap().id.as_str(), "recovery-code|dev_0000000000000003");
+}
+
+/// What one bearer was shown is not another's: each gets a code, and the one of who confirms becomes active.
+pub async fn a_recovery_code_belongs_to_who_was_shown_it(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    let by = |n, bearer| {
+        let mut enrollment = enrollment(&user, n);
+        enrollment.limit = 2;
+        enrollment.authenticator.status = Status::Pending { until: later(600), bearer: digest(bearer) };
+        stores.authenticators.begin_enrollment(enrollment, NOW)
+    };
+    let (shown, not_shown) = (Begun { with_recovery_code: true }, Begun { with_recovery_code: false });
+    assert_eq!(by(1, 71).await.unwrap(), shown);
+    assert_eq!(by(2, 72).await.unwrap(), shown);
+    assert_eq!(by(3, 71).await.unwrap(), not_shown);
+    assert_eq!(by(4, 71).await.unwrap(), LimitReached);
+    assert_eq!(by(5, 72).await.unwrap(), not_shown);
+    let confirmed = stores.logins.commit(login(&user, confirm(2, true))).await.unwrap();
+    assert_eq!(confirmed, Committed);
+    let code = account(stores, &user).await.recovery_code.unwrap();
+    assert_eq!((code.id.as_str(), code.status), ("recovery-code|dev_0000000000000002", RecoveryStatus::Active));
+    for (n, outcome) in [(1, ProofSpent), (2, Committed)] {
+        assert_eq!(stores.logins.commit(login(&user, recover(n, 80 + n))).await.unwrap(), outcome);
+    }
 }
 
 /// Preferring one takes it from the others; the name is a matter of its own.

@@ -98,7 +98,7 @@ pub fn authenticator(user: &UserId, n: usize) -> Authenticator {
         id: authenticator_id(n),
         user: user.clone(),
         kind: FactorKind::Otp,
-        status: Status::Pending { until: later(600) },
+        status: Status::Pending { until: later(600), bearer: digest(0) },
         state: Sealed::new(vec![0, 1, 2, 255]),
         name: None,
         preferred: false,

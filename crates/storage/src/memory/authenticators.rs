@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use countersign_domain::{
     audit::AuditEvent,
-    authenticator::{RecoveryStatus, Status},
+    authenticator::{Authenticator, Status},
     id::{AuthenticatorId, UserId},
     port::{
         PortError,
@@ -29,13 +29,18 @@ impl AuthenticatorStore for MemoryStore {
         if enrollment.only_if_unenrolled && entry.is_enrolled() {
             return Ok(EnrollmentBegun::AlreadyEnrolled);
         }
-        if entry.authenticators.len() >= enrollment.limit {
+        let bearer = enrollment.authenticator.bearer();
+        let counted = |a: &&Authenticator| a.bearer().is_none() || a.bearer() == bearer;
+        if entry.authenticators.values().filter(counted).count() >= enrollment.limit {
             return Ok(EnrollmentBegun::LimitReached);
         }
         let authenticator = enrollment.authenticator;
         entry.authenticators.insert(authenticator.id.clone(), authenticator);
-        let with_recovery_code = entry.recovery_code.is_none();
-        entry.recovery_code.get_or_insert(enrollment.recovery_code);
+        let with_recovery_code =
+            entry.recovery_code.is_none() && bearer.is_some_and(|bearer| !entry.pending_codes.contains_key(&bearer));
+        if let (true, Some(bearer)) = (with_recovery_code, bearer) {
+            entry.pending_codes.insert(bearer, enrollment.recovery_code);
+        }
         state.audit.push(enrollment.audit);
         Ok(EnrollmentBegun::Begun { with_recovery_code })
     }
@@ -85,6 +90,7 @@ impl AuthenticatorStore for MemoryStore {
         if !entry.is_enrolled() {
             entry.recovery_code = None;
             entry.used_codes.clear();
+            entry.forget_codes();
         }
         state.audit.push(audit);
         Ok(true)
@@ -92,16 +98,20 @@ impl AuthenticatorStore for MemoryStore {
 }
 
 impl Entry {
-    /// Removes pending authenticators that have expired, and with the last a pending recovery code. The answer is how many rows.
+    /// Removes pending authenticators that have expired, and with the last of a bearer its pending recovery code. The answer is how many rows.
     pub(super) fn sweep(&mut self, now: Timestamp) -> u64 {
         let before = self.authenticators.len();
-        self.authenticators.retain(|_, a| !matches!(a.status, Status::Pending { until } if until <= now));
+        self.authenticators.retain(|_, a| !matches!(a.status, Status::Pending { until, .. } if until <= now));
         let mut gone = before - self.authenticators.len();
-        let waiting = self.recovery_code.as_ref().is_some_and(|(code, _)| code.status == RecoveryStatus::Pending);
-        if self.authenticators.is_empty() && waiting {
-            self.recovery_code = None;
-            gone += 1;
-        }
+        gone += self.forget_codes();
         u64::try_from(gone).unwrap_or(u64::MAX)
+    }
+
+    /// Removes codes that wait for a confirmation nobody can give any more. The answer is how many.
+    fn forget_codes(&mut self) -> usize {
+        let before = self.pending_codes.len();
+        let authenticators = &self.authenticators;
+        self.pending_codes.retain(|bearer, _| authenticators.values().any(|a| a.bearer() == Some(*bearer)));
+        before - self.pending_codes.len()
     }
 }

@@ -95,13 +95,13 @@ impl Entry {
                 if !a.is_pending(now) {
                     return false;
                 }
+                let shown = a.bearer().and_then(|bearer| self.pending_codes.remove(&bearer));
                 (a.status, a.last_step, a.failures) = (Status::Active, Some(step), 0);
                 (a.confirmed_at, a.last_used_at) = (Some(now), Some(now));
-                if let Some((code, _)) = &mut self.recovery_code
-                    && code.status == RecoveryStatus::Pending
-                {
-                    code.status = RecoveryStatus::Active;
+                if let (None, Some((code, digest))) = (&self.recovery_code, shown) {
+                    self.recovery_code = Some((RecoveryCode { status: RecoveryStatus::Active, ..code }, digest));
                 }
+                self.pending_codes.clear();
                 true
             }
         }

@@ -1,6 +1,6 @@
 //! The accounts.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use async_trait::async_trait;
 use countersign_domain::{
@@ -75,6 +75,7 @@ impl UserStore for MemoryStore {
     async fn reset_factors(&self, user: &UserId, now: Timestamp, audit: AuditEvent) -> Result<Option<u64>, PortError> {
         Ok(self.change(user, now, audit, |entry| {
             entry.recovery_code = None;
+            entry.pending_codes.clear();
             entry.used_codes.clear();
             let gone = entry.authenticators.len();
             entry.authenticators.clear();
@@ -114,8 +115,13 @@ fn insert_one(state: &mut State, new: NewUser) -> UserInserted {
     for name in &new.names {
         state.names.insert(key(name), new.user.id.clone());
     }
-    let entry =
-        Entry { user: new.user, authenticators: BTreeMap::new(), recovery_code: None, used_codes: HashSet::new() };
+    let entry = Entry {
+        user: new.user,
+        authenticators: BTreeMap::new(),
+        recovery_code: None,
+        pending_codes: HashMap::new(),
+        used_codes: HashSet::new(),
+    };
     state.users.insert(entry.user.id.clone(), entry);
     state.audit.push(new.audit);
     UserInserted::Inserted

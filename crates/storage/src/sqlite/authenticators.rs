@@ -8,6 +8,7 @@ use countersign_domain::{
         PortError,
         authenticator_store::{AuthenticatorChange, AuthenticatorStore, EnrollmentBegun, NewEnrollment},
     },
+    secret::Digest,
     time::Timestamp,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -88,7 +89,8 @@ impl AuthenticatorStore for SqliteStore {
                 connection
                     .prepare_cached(
                         "DELETE FROM recovery_code WHERE user_id = ?1 AND NOT EXISTS \
-                         (SELECT 1 FROM authenticator WHERE user_id = ?1 AND status <> 'pending')",
+                         (SELECT 1 FROM authenticator AS a WHERE a.user_id = ?1 \
+                          AND (a.status <> 'pending' OR a.bearer = recovery_code.bearer))",
                     )?
                     .execute([user.as_str()])?;
                 rows::insert_audit(connection, &audit)?;
@@ -100,13 +102,14 @@ impl AuthenticatorStore for SqliteStore {
 
 fn begin(connection: &Connection, enrollment: &NewEnrollment, now: Timestamp) -> rusqlite::Result<EnrollmentBegun> {
     let user = &enrollment.authenticator.user;
+    let bearer = enrollment.authenticator.bearer();
     connection
         .prepare_cached("DELETE FROM authenticator WHERE user_id = ?1 AND status = 'pending' AND pending_until <= ?2")?
         .execute(params![user.as_str(), now.as_millis()])?;
     connection
         .prepare_cached(
-            "DELETE FROM recovery_code WHERE user_id = ?1 AND status = 'pending' \
-             AND NOT EXISTS (SELECT 1 FROM authenticator WHERE user_id = ?1)",
+            "DELETE FROM recovery_code WHERE user_id = ?1 AND status = 'pending' AND NOT EXISTS \
+             (SELECT 1 FROM authenticator AS a WHERE a.user_id = ?1 AND a.bearer = recovery_code.bearer)",
         )?
         .execute([user.as_str()])?;
     if !rows::account_stands(connection, user, enrollment.epoch)? {
@@ -114,9 +117,12 @@ fn begin(connection: &Connection, enrollment: &NewEnrollment, now: Timestamp) ->
     }
     let (all, confirmed): (i64, i64) = connection
         .prepare_cached(
-            "SELECT count(*), count(*) FILTER (WHERE status <> 'pending') FROM authenticator WHERE user_id = ?1",
+            "SELECT count(*) FILTER (WHERE status <> 'pending' OR bearer = ?2), \
+             count(*) FILTER (WHERE status <> 'pending') FROM authenticator WHERE user_id = ?1",
         )?
-        .query_row([user.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        .query_row(params![user.as_str(), bearer.as_ref().map(Digest::as_bytes)], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
     if enrollment.only_if_unenrolled && confirmed > 0 {
         return Ok(EnrollmentBegun::AlreadyEnrolled);
     }
@@ -125,7 +131,7 @@ fn begin(connection: &Connection, enrollment: &NewEnrollment, now: Timestamp) ->
     }
     rows::insert_authenticator(connection, &enrollment.authenticator)?;
     let (code, digest) = &enrollment.recovery_code;
-    let with_recovery_code = rows::insert_recovery_code(connection, user, code, code.status, digest)?;
+    let with_recovery_code = rows::insert_recovery_code(connection, user, code, code.status, digest, bearer)?;
     rows::insert_audit(connection, &enrollment.audit)?;
     Ok(EnrollmentBegun::Begun { with_recovery_code })
 }

@@ -110,25 +110,37 @@ fn burn(connection: &Connection, login: &LoginCommit) -> rusqlite::Result<bool> 
             if burnt == 0 {
                 return Ok(false);
             }
-            rows::insert_recovery_code(connection, &login.user, successor, RecoveryStatus::Active, successor_digest)
+            rows::insert_recovery_code(
+                connection,
+                &login.user,
+                successor,
+                RecoveryStatus::Active,
+                successor_digest,
+                None,
+            )
         }
         Burn::ConfirmOtp { authenticator, step, only_if_unenrolled } => {
+            // The code that was shown with this enrolment; those of other bearers were shown to somebody else.
+            connection
+                .prepare_cached(
+                    "UPDATE recovery_code SET status = 'active', bearer = NULL \
+                     WHERE user_id = ?1 AND status = 'pending' AND bearer = \
+                     (SELECT bearer FROM authenticator WHERE user_id = ?1 AND id = ?2)",
+                )?
+                .execute([user, authenticator.as_str()])?;
+            connection
+                .prepare_cached("DELETE FROM recovery_code WHERE user_id = ?1 AND status = 'pending'")?
+                .execute([user])?;
             let confirmed = connection
                 .prepare_cached(
-                    "UPDATE authenticator SET status = 'active', pending_until = NULL, last_step = ?3, failures = 0, \
+                    "UPDATE authenticator SET status = 'active', pending_until = NULL, bearer = NULL, last_step = ?3, failures = 0, \
                      confirmed_at = ?4, last_used_at = ?4 \
                      WHERE user_id = ?1 AND id = ?2 AND status = 'pending' AND pending_until > ?4 \
                      AND NOT (?5 AND EXISTS \
                          (SELECT 1 FROM authenticator WHERE user_id = ?1 AND status <> 'pending'))",
                 )?
                 .execute(params![user, authenticator.as_str(), rows::signed(*step), now, only_if_unenrolled])?;
-            if confirmed == 0 {
-                return Ok(false);
-            }
-            connection
-                .prepare_cached("UPDATE recovery_code SET status = 'active' WHERE user_id = ?1 AND status = 'pending'")?
-                .execute([user])?;
-            Ok(true)
+            Ok(confirmed == 1)
         }
     }
 }
@@ -182,7 +194,7 @@ fn sweep(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
         .prepare_cached(
             "DELETE FROM recovery_code WHERE (user_id, id) IN (SELECT c.user_id, c.id FROM recovery_code AS c \
              WHERE c.status = 'pending' AND NOT EXISTS \
-             (SELECT 1 FROM authenticator AS a WHERE a.user_id = c.user_id) LIMIT ?1)",
+             (SELECT 1 FROM authenticator AS a WHERE a.user_id = c.user_id AND a.bearer = c.bearer) LIMIT ?1)",
         )?
         .execute([rows::signed(SWEEP as u64)])?;
     Ok(marks + pending + codes)

@@ -1,6 +1,7 @@
 //! The threads that read. In WAL mode they do not wait for the writer, nor it for them.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
@@ -32,7 +33,15 @@ impl Readers {
             let jobs = Arc::clone(&jobs);
             let thread = std::thread::Builder::new().name("sqlite-reader".into()).spawn(move || {
                 while let Some(job) = next(&jobs) {
-                    job(&connection);
+                    // A panic costs its caller the answer, not everybody the thread.
+                    if catch_unwind(AssertUnwindSafe(|| job(&connection))).is_err() {
+                        tracing::error!("a job that reads panicked");
+                    }
+                    if !connection.is_autocommit()
+                        && let Err(error) = connection.execute_batch("ROLLBACK")
+                    {
+                        tracing::error!(%error, "a reading transaction was not ended");
+                    }
                 }
             })?;
             readers.threads.push(thread);

@@ -42,13 +42,14 @@ pub(super) fn account(connection: &Connection, user: User) -> rusqlite::Result<A
     let authenticators = connection
         .prepare_cached(
             "SELECT id, kind, status, pending_until, state, name, preferred, last_step, failures, created_at, \
-             confirmed_at, last_used_at FROM authenticator WHERE user_id = ?1",
+             confirmed_at, last_used_at, bearer FROM authenticator WHERE user_id = ?1",
         )?
         .query_map([user.id.as_str()], |row| authenticator(row, &user.id))?
         .collect::<rusqlite::Result<_>>()?;
     let recovery_code = connection
         .prepare_cached(
-            "SELECT id, status, failures, created_at FROM recovery_code WHERE user_id = ?1 AND used_at IS NULL",
+            "SELECT id, status, failures, created_at FROM recovery_code WHERE user_id = ?1 AND used_at IS NULL \
+             ORDER BY status = 'pending', created_at DESC LIMIT 1",
         )?
         .query_row([user.id.as_str()], recovery_code)
         .optional()?;
@@ -64,7 +65,7 @@ fn authenticator(row: &Row<'_>, user: &UserId) -> rusqlite::Result<Authenticator
             _ => return Err(damaged(1, "unknown kind of authenticator")),
         },
         status: match row.get_ref(2)?.as_str()? {
-            "pending" => Status::Pending { until: time(row, 3)? },
+            "pending" => Status::Pending { until: time(row, 3)?, bearer: Digest::new(row.get(12)?) },
             "active" => Status::Active,
             "disabled" => Status::Disabled,
             _ => return Err(damaged(2, "unknown status of an authenticator")),
@@ -95,16 +96,16 @@ fn recovery_code(row: &Row<'_>) -> rusqlite::Result<RecoveryCode> {
 }
 
 pub(super) fn insert_authenticator(connection: &Connection, a: &Authenticator) -> rusqlite::Result<()> {
-    let (status, until) = match a.status {
-        Status::Pending { until } => ("pending", Some(until.as_millis())),
-        Status::Active => ("active", None),
-        Status::Disabled => ("disabled", None),
+    let (status, until, bearer) = match a.status {
+        Status::Pending { until, bearer } => ("pending", Some(until.as_millis()), Some(bearer)),
+        Status::Active => ("active", None, None),
+        Status::Disabled => ("disabled", None, None),
     };
     connection
         .prepare_cached(
             "INSERT INTO authenticator (user_id, id, kind, status, pending_until, state, name, preferred, last_step, \
-             failures, created_at, confirmed_at, last_used_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             failures, created_at, confirmed_at, last_used_at, bearer) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )?
         .execute(params![
             a.user.as_str(),
@@ -120,17 +121,19 @@ pub(super) fn insert_authenticator(connection: &Connection, a: &Authenticator) -
             a.created_at.as_millis(),
             a.confirmed_at.map(Timestamp::as_millis),
             a.last_used_at.map(Timestamp::as_millis),
+            bearer.as_ref().map(Digest::as_bytes),
         ])
         .map(|_| ())
 }
 
-/// False if the person has an unused code already.
+/// False if the person has a code already: one that was confirmed, or one that was begun with the same bearer.
 pub(super) fn insert_recovery_code(
     connection: &Connection,
     user: &UserId,
     code: &RecoveryCode,
     status: RecoveryStatus,
     digest: &Digest,
+    bearer: Option<Digest>,
 ) -> rusqlite::Result<bool> {
     let status = match status {
         RecoveryStatus::Pending => "pending",
@@ -139,8 +142,10 @@ pub(super) fn insert_recovery_code(
     };
     connection
         .prepare_cached(
-            "INSERT INTO recovery_code (user_id, id, digest, status, failures, created_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (user_id) WHERE used_at IS NULL DO NOTHING",
+            "INSERT INTO recovery_code (user_id, id, digest, status, failures, created_at, bearer) \
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS \
+             (SELECT 1 FROM recovery_code WHERE user_id = ?1 AND used_at IS NULL \
+              AND (status <> 'pending' OR bearer = ?7))",
         )?
         .execute(params![
             user.as_str(),
@@ -149,6 +154,7 @@ pub(super) fn insert_recovery_code(
             status,
             code.failures,
             code.created_at.as_millis(),
+            bearer.as_ref().map(Digest::as_bytes),
         ])
         .map(|inserted| inserted == 1)
 }

@@ -38,6 +38,8 @@ CREATE TABLE authenticator (
     kind          TEXT    NOT NULL,
     status        TEXT    NOT NULL CHECK (status IN ('pending', 'active', 'disabled')),
     pending_until INTEGER CHECK ((pending_until IS NOT NULL) = (status = 'pending')),
+    -- Digest of the token the enrolment was begun with.
+    bearer        BLOB    CHECK ((bearer IS NOT NULL) = (status = 'pending')),
     state         BLOB    NOT NULL,
     name          TEXT,
     preferred     INTEGER NOT NULL CHECK (preferred IN (0, 1)),
@@ -58,14 +60,15 @@ CREATE TABLE recovery_code (
     id         TEXT    NOT NULL,
     digest     BLOB    NOT NULL CHECK (length(digest) = 32),
     status     TEXT    NOT NULL CHECK (status IN ('pending', 'active', 'disabled')),
+    bearer     BLOB    CHECK ((bearer IS NOT NULL) = (status = 'pending')),
     failures   INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     used_at    INTEGER,
     PRIMARY KEY (user_id, id)
 ) STRICT, WITHOUT ROWID;
 
-CREATE UNIQUE INDEX recovery_code_unused ON recovery_code (user_id) WHERE used_at IS NULL;
-CREATE INDEX recovery_code_pending ON recovery_code (user_id) WHERE status = 'pending';
+CREATE UNIQUE INDEX recovery_code_unused ON recovery_code (user_id) WHERE used_at IS NULL AND status <> 'pending';
+CREATE UNIQUE INDEX recovery_code_pending ON recovery_code (user_id, bearer) WHERE status = 'pending';
 
 CREATE TABLE consumed (
     kind     TEXT    NOT NULL,
