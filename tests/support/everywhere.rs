@@ -15,7 +15,7 @@ pub async fn world(store: Store, transport: Transport, tenant: Tenant) -> (World
 
 /// Makes four tests of each story: over HTTP and gRPC, on SQLite alone and with Redis.
 ///
-/// ```ignore
+/// ```text
 /// everywhere! {
 ///     async fn a_person_logs_in(world: World, api: Api) { … }
 /// }
