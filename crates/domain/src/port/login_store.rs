@@ -34,7 +34,8 @@ pub struct LoginCommit {
 pub struct ConsumedTransaction {
     /// Digest of the `mfa_token`.
     pub digest: Digest,
-    /// When the mark may be swept: after the transaction could not be used any more anyway.
+    /// When the mark may be swept: after the transaction could not be used any more anyway. MUST be the same each time the same
+    /// transaction is presented.
     pub sweep_at: Timestamp,
 }
 

@@ -71,7 +71,7 @@ fn decide(connection: &Connection, login: &LoginCommit) -> rusqlite::Result<Comm
     if let Some(transaction) = &login.transaction {
         let marked = connection
             .prepare_cached(
-                "INSERT INTO consumed (kind, id, sweep_at) VALUES ('mfa_transaction', ?1, ?2) ON CONFLICT DO NOTHING",
+                "INSERT INTO consumed (sweep_at, kind, id) VALUES (?2, 'mfa_transaction', ?1) ON CONFLICT DO NOTHING",
             )?
             .execute(params![transaction.digest.as_bytes(), transaction.sweep_at.as_millis()])?;
         if marked == 0 {
@@ -180,7 +180,8 @@ fn count(connection: &Connection, user: &UserId, target: &FailureTarget, ceiling
 fn sweep(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
     let marks = connection
         .prepare_cached(
-            "DELETE FROM consumed WHERE (kind, id) IN (SELECT kind, id FROM consumed WHERE sweep_at <= ?1 LIMIT ?2)",
+            "DELETE FROM consumed WHERE (sweep_at, kind, id) IN \
+             (SELECT sweep_at, kind, id FROM consumed WHERE sweep_at <= ?1 LIMIT ?2)",
         )?
         .execute(params![now.as_millis(), rows::signed(SWEEP as u64)])?;
     let pending = connection

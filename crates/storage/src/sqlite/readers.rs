@@ -80,8 +80,8 @@ impl Readers {
         self.read(move |connection| {
             connection.prepare_cached("BEGIN DEFERRED")?.execute([])?;
             let outcome = work(connection);
-            // There is nothing to lose: the transaction only read.
-            connection.prepare_cached("ROLLBACK")?.execute([])?;
+            // Not a rollback, after which SQLite prepares its statements anew.
+            connection.prepare_cached("COMMIT")?.execute([])?;
             outcome
         })
         .await

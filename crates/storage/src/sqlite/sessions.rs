@@ -45,7 +45,7 @@ impl SessionStore for SqliteStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.find_transaction")]
     async fn find_transaction(&self, digest: &Digest) -> Result<Option<TransactionRecord>, PortError> {
         let digest = *digest;
-        self.readers
+        self.writer
             .read(move |connection| {
                 connection
                     .prepare_cached("SELECT sealed, expires_at, exhausted FROM mfa_transaction WHERE digest = ?1")?

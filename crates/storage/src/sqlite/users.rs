@@ -26,8 +26,8 @@ impl UserStore for SqliteStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.user.find_by_login")]
     async fn find_by_login(&self, realm: &RealmName, name: &LoginName) -> Result<Option<Account>, PortError> {
         let (realm, name) = (realm.clone(), name.clone());
-        self.readers
-            .snapshot(move |connection| {
+        self.writer
+            .read(move |connection| {
                 let user = connection
                     .prepare_cached(concat!(
                         "SELECT ",
@@ -44,8 +44,8 @@ impl UserStore for SqliteStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.user.find")]
     async fn find(&self, user: &UserId) -> Result<Option<Account>, PortError> {
         let user = user.clone();
-        self.readers
-            .snapshot(move |connection| {
+        self.writer
+            .read(move |connection| {
                 let user = connection
                     .prepare_cached(concat!("SELECT ", user_columns!(), " FROM user AS u WHERE u.id = ?1"))?
                     .query_row([user.as_str()], rows::user)

@@ -1,4 +1,4 @@
-//! The one thread that writes.
+//! The one thread that writes, and reads what logins need.
 //!
 //! What waits is written in one transaction, so that many callers share one wait for the disk. Each job has a savepoint of its
 //! own: one that fails takes back only its own rows. Nobody is answered before the commit.
@@ -31,13 +31,17 @@ pub(super) enum Step<T> {
     Undo(T),
 }
 
-/// Whether a job's effect must survive a loss of power.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a job needs of its transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Durability {
-    /// It must.
-    Full,
-    /// It need not: losing an MFA transaction or a bucket only makes a person start again. The file stays sound either way.
+    /// One moment to read of. What logins read is read here too: this connection's pages are still in memory after its own writes,
+    /// where another connection would have to fetch them again after each.
+    Read,
+    /// Its effect need not survive a loss of power: losing an MFA transaction or a bucket only makes a person start again. The file
+    /// stays sound either way.
     Session,
+    /// Its effect must survive.
+    Full,
 }
 
 /// Tells a caller what became of their job, once it is known whether the batch was committed.
@@ -107,6 +111,14 @@ impl Writer {
             Ok(outcome) => outcome,
             Err(gone) => Err(PortError::Unavailable(DURABLE_STORE, Box::new(gone))),
         }
+    }
+
+    /// Reads with `work`, of one moment, after all that was submitted before.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, PortError> {
+        self.submit(Durability::Read, move |connection| work(connection).map(Step::Keep)).await
     }
 
     /// Has `work` done some time, after all that was submitted before and before all that is submitted later.
@@ -195,8 +207,9 @@ impl Loop {
     }
 
     fn transact(&mut self, batch: &mut Vec<Job>, answers: &mut Vec<Answer>) -> rusqlite::Result<()> {
-        let full = batch.iter().any(|job| job.durability == Durability::Full);
-        if full != self.full {
+        let needed = batch.iter().map(|job| job.durability).max().unwrap_or(Durability::Read);
+        let full = needed == Durability::Full;
+        if full != self.full && needed != Durability::Read {
             // Not from the cache of statements: this pragma works when it is compiled, not when it runs.
             self.connection.execute_batch(if full {
                 "PRAGMA synchronous = FULL"
@@ -205,9 +218,12 @@ impl Loop {
             })?;
             self.full = full;
         }
-        self.execute("BEGIN IMMEDIATE")?;
+        self.execute(if needed == Durability::Read { "BEGIN DEFERRED" } else { "BEGIN IMMEDIATE" })?;
         for job in batch.drain(..) {
-            self.execute("SAVEPOINT job")?;
+            let writes = job.durability != Durability::Read;
+            if writes {
+                self.execute("SAVEPOINT job")?;
+            }
             let keep = match catch_unwind(AssertUnwindSafe(|| (job.run)(&self.connection))) {
                 Ok((keep, answer)) => {
                     answers.push(answer);
@@ -225,13 +241,17 @@ impl Loop {
                     Some("the engine rolled back by itself".into()),
                 ));
             }
-            if !keep {
+            if writes && !keep {
                 self.execute("ROLLBACK TO job")?;
             }
-            self.execute("RELEASE job")?;
+            if writes {
+                self.execute("RELEASE job")?;
+            }
         }
         self.execute("COMMIT")?;
-        self.commits.fetch_add(1, Ordering::Relaxed);
+        if needed != Durability::Read {
+            self.commits.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(())
     }
 

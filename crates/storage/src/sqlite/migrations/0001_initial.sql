@@ -70,14 +70,14 @@ CREATE TABLE recovery_code (
 CREATE UNIQUE INDEX recovery_code_unused ON recovery_code (user_id) WHERE used_at IS NULL AND status <> 'pending';
 CREATE UNIQUE INDEX recovery_code_pending ON recovery_code (user_id, bearer) WHERE status = 'pending';
 
+-- The same thing always has the same time to be swept at, so that time can come first: what is marked together lies together, and
+-- no index is needed to sweep.
 CREATE TABLE consumed (
+    sweep_at INTEGER NOT NULL,
     kind     TEXT    NOT NULL,
     id       BLOB    NOT NULL,
-    sweep_at INTEGER NOT NULL,
-    PRIMARY KEY (kind, id)
+    PRIMARY KEY (sweep_at, kind, id)
 ) STRICT, WITHOUT ROWID;
-
-CREATE INDEX consumed_to_sweep ON consumed (sweep_at);
 
 CREATE TABLE signing_key (
     id         TEXT    NOT NULL PRIMARY KEY,
@@ -104,9 +104,7 @@ CREATE TABLE mfa_transaction (
     exhausted  INTEGER NOT NULL CHECK (exhausted IN (0, 1))
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX mfa_transaction_to_sweep ON mfa_transaction (expires_at);
-
--- A full bucket has no row. No index on full_at: it would change with every attempt, and sweeping is rare.
+-- A full bucket has no row. No indexes for sweeping, here and above: they would cost every login, and sweeping is rare.
 CREATE TABLE bucket (
     subject BLOB    NOT NULL CHECK (length(subject) = 32),
     counter TEXT    NOT NULL,
