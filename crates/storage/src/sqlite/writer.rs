@@ -9,9 +9,10 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use countersign_domain::port::PortError;
@@ -22,6 +23,12 @@ use super::{DURABLE_STORE, port_error};
 
 /// Most jobs in one transaction: what bounds how long a reader of the log and another process wait.
 const BATCH: usize = 64;
+
+/// As many durable jobs as are worth a commit of their own.
+const GROUP: usize = 8;
+
+/// How long they are gathered; about as long as a fast disk takes to keep them.
+const GATHER: Duration = Duration::from_micros(250);
 
 /// What a job did.
 pub(super) enum Step<T> {
@@ -166,6 +173,20 @@ impl Drop for Writer {
     }
 }
 
+/// Whether several callers were there a moment ago. Who is alone need not wait for company.
+#[derive(Default)]
+struct Crowd(usize);
+
+impl Crowd {
+    fn saw(&mut self, came: usize) {
+        self.0 = came.max(self.0.saturating_sub(1));
+    }
+
+    fn is_there(&self) -> bool {
+        self.0 > 1
+    }
+}
+
 struct Loop {
     connection: Connection,
     /// Whether commits wait for the disk at the moment.
@@ -174,16 +195,43 @@ struct Loop {
 }
 
 impl Loop {
+    /// Jobs that wait for the disk are gathered for a moment while others come; the rest is done at once.
     fn run(mut self, jobs: &Receiver<Job>) {
-        let mut batch = Vec::with_capacity(BATCH);
-        while let Ok(first) = jobs.recv() {
-            batch.push(first);
-            while batch.len() < BATCH
-                && let Ok(next) = jobs.try_recv()
-            {
-                batch.push(next);
+        let (mut light, mut durable) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
+        let mut crowd = Crowd::default();
+        let mut until = Instant::now();
+        loop {
+            let first = if durable.is_empty() {
+                jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                jobs.recv_timeout(until.saturating_duration_since(Instant::now()))
+            };
+            let ended = matches!(first, Err(RecvTimeoutError::Disconnected));
+            let mut came = 0;
+            let mut next = first.ok();
+            while let Some(job) = next {
+                came += 1;
+                if job.durability == Durability::Full {
+                    if durable.is_empty() {
+                        until = Instant::now() + GATHER;
+                    }
+                    durable.push(job);
+                } else {
+                    light.push(job);
+                }
+                next = if light.len() < BATCH && durable.len() < BATCH { jobs.try_recv().ok() } else { None };
             }
-            self.write(&mut batch);
+            crowd.saw(came);
+            if !light.is_empty() {
+                self.write(&mut light);
+            }
+            let enough = !crowd.is_there() || durable.len() >= GROUP || ended || Instant::now() >= until;
+            if !durable.is_empty() && enough {
+                self.write(&mut durable);
+            }
+            if ended {
+                return;
+            }
         }
     }
 
