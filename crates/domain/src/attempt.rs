@@ -154,13 +154,14 @@ impl App {
         let buckets = [bucket("password", policy.password_failures), bucket("password-rate", policy.password_rate)];
         let attempt = self.attempt_id()?;
         let [failures, rate] = &buckets;
+        let looked_at = self.in_flight.has(&subject);
         match self.sessions.reserve(&buckets, attempt, now).await? {
             Reservation::Granted => {
                 let looking = Some(self.in_flight.enter(subject));
                 Ok(AttemptPermit { attempt, bucket: failures.clone(), _looking: looking })
             }
-            // Right passwords may be among those that are being looked at; a moment later it is known.
-            Reservation::Denied { bucket: 0, .. } if self.in_flight.has(&subject) => {
+            // Right passwords may be among those that are being looked at, or were when this began; a moment later it is known.
+            Reservation::Denied { bucket: 0, .. } if looked_at || self.in_flight.has(&subject) => {
                 let retry_after = Duration::from_secs(1);
                 Err(Error::new(Reason::RateLimited).throttled(Throttle { limit: failures.capacity, retry_after }))
             }

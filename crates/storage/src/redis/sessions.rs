@@ -71,8 +71,10 @@ impl SessionStore for RedisSessionStore {
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.settle")]
     async fn settle(&self, settlement: Settlement, now: Timestamp) {
+        // A password's failures are forgotten before its login goes on: whoever tries next must not find them.
+        let wait = settlement.transaction.is_none();
         let inner = Arc::clone(&self.inner);
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             // Both are written to one connection at once, without waiting in between.
             let (mut forgetting, mut refunding) = {
                 let connection = inner.connection();
@@ -107,6 +109,9 @@ impl SessionStore for RedisSessionStore {
                 tracing::warn!(%error, cause, "a follow-up was not written");
             }
         });
+        if wait && task.await.is_err() {
+            tracing::error!("a follow-up panicked");
+        }
     }
 
     async fn purge(&self, _now: Timestamp) -> Result<u64, PortError> {
