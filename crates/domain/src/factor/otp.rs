@@ -1,8 +1,11 @@
 //! Authenticator apps: time-based one-time passwords (RFC 6238).
 
 use data_encoding::BASE32_NOPAD;
+use fast_qr::{
+    ECL, QRBuilder,
+    convert::{Builder as _, svg::SvgBuilder},
+};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use qrcode::{QrCode, render::svg};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use totp_rs::{Algorithm, Builder, Totp};
@@ -189,15 +192,20 @@ impl OtpSecret {
     }
 }
 
+/// Modules around a QR code that stay white (ISO/IEC 18004).
+const QUIET_ZONE: usize = 4;
+
 /// The QR code of `uri`, an SVG document with the quiet zone scanners need.
 ///
 /// # Errors
 ///
 /// [`Reason::RequestMalformed`] if the text does not fit a QR code.
 pub fn qr_svg(uri: &Secret<String>) -> Result<Secret<String>, Error> {
-    let code = QrCode::new(uri.expose().as_bytes())
+    let code = QRBuilder::new(uri.expose().as_bytes())
+        .ecl(ECL::M)
+        .build()
         .map_err(|_too_long| Error::malformed("name", "The account's name is too long for a QR code."))?;
-    Ok(Secret::new(code.render::<svg::Color<'_>>().min_dimensions(240, 240).build()))
+    Ok(Secret::new(SvgBuilder::default().margin(QUIET_ZONE).to_str(&code)))
 }
 
 /// The step `now` falls into (RFC 6238, section 4.2).
@@ -268,6 +276,31 @@ mod tests {
             let code = OtpCode::parse(code).unwrap();
             assert_eq!(secret.matched_step(&code, EXACT, None, at(step * 30), &permit()), Some(step));
         }
+    }
+
+    #[test]
+    fn a_reader_finds_the_uri_in_the_picture() {
+        const SCALE: usize = 4;
+        let uri = "otpauth://totp/Example%20Org:ann%40example.org?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Example%20Org";
+        let svg = qr_svg(&Secret::new(uri.to_owned())).unwrap();
+        let (_, path) = svg.expose().split_once(r#"<path d=""#).unwrap();
+        let (path, _) = path.split_once('"').unwrap();
+        // Each dark module is a square of its own: "M{x},{y}h1v1h-1".
+        let dark: std::collections::HashSet<(usize, usize)> = path
+            .split('M')
+            .skip(1)
+            .map(|square| {
+                let (x, y) = square.strip_suffix("h1v1h-1").unwrap().split_once(',').unwrap();
+                (x.parse().unwrap(), y.parse().unwrap())
+            })
+            .collect();
+        let size = dark.iter().map(|(x, _)| x + 1 + QUIET_ZONE).max().unwrap();
+        assert!(dark.iter().all(|(x, y)| *x >= QUIET_ZONE && *y >= QUIET_ZONE), "the quiet zone is white");
+        assert!(svg.expose().contains(&format!(r#"viewBox="0 0 {size} {size}""#)), "the quiet zone is on all sides");
+        let shade = |x, y| if dark.contains(&(x / SCALE, y / SCALE)) { 0 } else { 255 };
+        let mut picture = rqrr::PreparedImage::prepare_from_greyscale(size * SCALE, size * SCALE, shade);
+        let read: Vec<_> = picture.detect_grids().iter().map(|grid| grid.decode().unwrap().1).collect();
+        assert_eq!(read, [uri]);
     }
 
     #[test]
