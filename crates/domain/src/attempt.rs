@@ -43,8 +43,8 @@ impl AttemptPermit {
     }
 }
 
-/// Passwords being looked at in this process, by account. While there are any, an empty bucket says nothing yet: their attempts may
-/// come back.
+/// Tries at passwords in this process, by account, from before they are reserved until the password was looked at. While there are
+/// others, an empty bucket says nothing yet: their attempts may come back.
 #[derive(Debug, Default)]
 pub struct InFlight(Mutex<HashMap<Digest, usize>>);
 
@@ -63,6 +63,11 @@ impl InFlight {
 
     fn has(&self, subject: &Digest) -> bool {
         self.lock().contains_key(subject)
+    }
+
+    /// Whether there is one besides the caller's own.
+    fn has_others(&self, subject: &Digest) -> bool {
+        self.lock().get(subject).is_some_and(|count| *count > 1)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Digest, usize>> {
@@ -154,14 +159,13 @@ impl App {
         let buckets = [bucket("password", policy.password_failures), bucket("password-rate", policy.password_rate)];
         let attempt = self.attempt_id()?;
         let [failures, rate] = &buckets;
-        let looked_at = self.in_flight.has(&subject);
+        let others_before = self.in_flight.has(&subject);
+        // Before the reservation: the store's answers may arrive in another order than it gave them.
+        let looking = self.in_flight.enter(subject);
         match self.sessions.reserve(&buckets, attempt, now).await? {
-            Reservation::Granted => {
-                let looking = Some(self.in_flight.enter(subject));
-                Ok(AttemptPermit { attempt, bucket: failures.clone(), _looking: looking })
-            }
+            Reservation::Granted => Ok(AttemptPermit { attempt, bucket: failures.clone(), _looking: Some(looking) }),
             // Right passwords may be among those that are being looked at, or were when this began; a moment later it is known.
-            Reservation::Denied { bucket: 0, .. } if looked_at || self.in_flight.has(&subject) => {
+            Reservation::Denied { bucket: 0, .. } if others_before || self.in_flight.has_others(&subject) => {
                 let retry_after = Duration::from_secs(1);
                 Err(Error::new(Reason::RateLimited).throttled(Throttle { limit: failures.capacity, retry_after }))
             }
