@@ -61,6 +61,7 @@ struct Inner {
     turn: AtomicUsize,
     scripts: Scripts,
     time: TimeSource,
+    allow_eviction: bool,
 }
 
 impl RedisSessionStore {
@@ -71,13 +72,14 @@ impl RedisSessionStore {
     /// [`PortError::Unavailable`] if the URL cannot be used, the server cannot be reached within 5 s or refuses, or its
     /// `maxmemory-policy` is not `noeviction` and that is not allowed. The chain of errors says which; it has no password.
     pub async fn connect(url: &str, options: RedisOptions) -> Result<Self, PortError> {
-        let time = options.time;
+        let (time, allow_eviction) = (options.time, options.allow_eviction);
         let mut connections = connection::connect(url, &options)
             .await
             .map_err(|error| PortError::Unavailable(SESSION_STORE, Box::new(error)))?;
         let first =
             connections.pop().ok_or_else(|| PortError::Unavailable(SESSION_STORE, Box::from("no connection")))?;
-        let inner = Inner { connections, first, turn: AtomicUsize::new(0), scripts: Scripts::new(), time };
+        let inner =
+            Inner { connections, first, turn: AtomicUsize::new(0), scripts: Scripts::new(), time, allow_eviction };
         Ok(Self { inner: Arc::new(inner) })
     }
 }

@@ -68,14 +68,18 @@ async fn check(client: &Client, allow_eviction: bool) -> Result<(), ConnectError
     let mut connection = client.get_multiplexed_async_connection().await?;
     redis::cmd("PING").exec_async(&mut connection).await?;
     let memory: String = redis::cmd("INFO").arg("memory").query_async(&mut connection).await?;
+    match judge(&memory) {
+        Err(ConnectError::Evicts(policy)) if allow_eviction => {
+            tracing::warn!(policy, "the session store may drop throttles when its memory is short; this was allowed");
+            Ok(())
+        }
+        verdict => verdict,
+    }
+}
+
+/// Judges what a server says of its memory (`INFO memory`).
+pub(super) fn judge(memory: &str) -> Result<(), ConnectError> {
     let policy =
         memory.lines().find_map(|line| line.strip_prefix("maxmemory_policy:")).ok_or(ConnectError::Reticent)?.trim();
-    if policy == "noeviction" {
-        return Ok(());
-    }
-    if !allow_eviction {
-        return Err(ConnectError::Evicts(policy.to_owned()));
-    }
-    tracing::warn!(policy, "the session store may drop throttles when its memory is short; this was allowed");
-    Ok(())
+    if policy == "noeviction" { Ok(()) } else { Err(ConnectError::Evicts(policy.to_owned())) }
 }

@@ -17,7 +17,7 @@ use countersign_domain::{
 };
 use redis::RedisError;
 
-use super::{RedisSessionStore, SESSION_STORE, TimeSource, keys};
+use super::{RedisSessionStore, SESSION_STORE, TimeSource, connection, keys};
 use crate::KEPT_AFTER_EXPIRY;
 
 #[async_trait]
@@ -122,7 +122,12 @@ impl SessionStore for RedisSessionStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.ping")]
     async fn ping(&self) -> Result<(), PortError> {
         let mut connection = self.inner.connection();
-        self.inner.within(redis::cmd("PING").exec_async(&mut connection)).await
+        // Not just PING: who was started with the right settings may have come back with others.
+        let memory: String = self.inner.within(redis::cmd("INFO").arg("memory").query_async(&mut connection)).await?;
+        if self.inner.allow_eviction {
+            return Ok(());
+        }
+        connection::judge(&memory).map_err(|error| PortError::Unavailable(SESSION_STORE, Box::new(error)))
     }
 }
 

@@ -50,6 +50,18 @@ async fn a_server_that_evicts_is_refused_unless_allowed() {
 }
 
 #[tokio::test]
+async fn a_server_that_begins_to_evict_is_not_ready() {
+    let server = RedisServer::start(RedisServerOptions::default());
+    let store = RedisSessionStore::connect(&server.url(), RedisOptions::default()).await.unwrap();
+    store.ping().await.unwrap();
+    let mut connection = redis::Client::open(server.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let mut set = redis::cmd("CONFIG");
+    set.arg("SET").arg("maxmemory-policy").arg("allkeys-lru").exec_async(&mut connection).await.unwrap();
+    let error = store.ping().await.unwrap_err();
+    assert!(chain(&error).contains("noeviction"), "{}", chain(&error));
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_refused_and_not_shown() {
     let server =
         RedisServer::start(RedisServerOptions { password: Some("right".into()), ..RedisServerOptions::default() });
