@@ -7,25 +7,26 @@ mod readers;
 mod rows;
 mod schema;
 mod sessions;
+mod unwritten;
 mod users;
 mod writer;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use countersign_domain::port::PortError;
 
-use self::{readers::Readers, schema::OpenError, writer::Writer};
+use self::{readers::Readers, schema::OpenError, unwritten::Unwritten, writer::Writer};
 
 /// What errors call this store.
 const DURABLE_STORE: &str = "durable store";
 
-/// Threads that read.
-const READERS: usize = 2;
+/// Connections that read, but for the first.
+const OTHER_READERS: usize = 3;
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct SqliteOptions {
-    /// Most calls that wait for the writer, and most that wait for a reader; one more is refused as overload.
+    /// Most calls that wait for the writer; one more is refused as overload.
     pub waiting: usize,
     /// Most pages the file may have, for tests of a full disk. `None`: as many as the disk holds.
     pub max_pages: Option<u32>,
@@ -39,13 +40,15 @@ impl Default for SqliteOptions {
 
 /// Keeps everything in one file.
 ///
-/// One thread writes and groups commits, two read; no async thread waits for the disk. Other processes may open the same file:
-/// every one-time thing is judged by one statement in a transaction that holds SQLite's own write lock.
+/// One thread writes and groups commits; callers read by themselves. Other processes may open the same file: every one-time thing is
+/// judged by one statement in a transaction that holds SQLite's own write lock. Buckets are another matter: two stores on one file
+/// count each for itself what both have not written yet, so only one of them may serve logins.
 ///
-/// Dropping it writes what was accepted, and ends the threads.
+/// Dropping it writes what was accepted, and ends the thread.
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
+    unwritten: Arc<Unwritten>,
 }
 
 impl SqliteStore {
@@ -65,10 +68,11 @@ impl SqliteStore {
         if let Some(pages) = options.max_pages {
             limit_pages(&connection, pages)?;
         }
-        let readers = (0..READERS).map(|_| schema::open_reader(path)).collect::<Result<_, _>>()?;
-        let readers = Readers::start(readers, options.waiting).map_err(OpenError::Thread)?;
-        let writer = Writer::start(connection, options.waiting).map_err(OpenError::Thread)?;
-        Ok(Self { writer, readers })
+        let others = (0..OTHER_READERS).map(|_| schema::open_reader(path)).collect::<Result<_, _>>()?;
+        let readers = Readers::new(schema::open_reader(path)?, others);
+        let unwritten = Arc::new(Unwritten::default());
+        let writer = Writer::start(connection, Arc::clone(&unwritten), options.waiting).map_err(OpenError::Thread)?;
+        Ok(Self { writer, readers, unwritten })
     }
 
     /// Transactions committed since the file was opened. Under load there are fewer than calls.

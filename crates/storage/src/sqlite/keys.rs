@@ -21,16 +21,14 @@ use super::{
 impl KeyStore for SqliteStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.key.list")]
     async fn list_keys(&self) -> Result<Vec<StoredKey>, PortError> {
-        self.readers
-            .read(|connection| {
-                connection
-                    .prepare_cached(
-                        "SELECT id, algorithm, sealed, created_at FROM signing_key ORDER BY created_at DESC, id DESC",
-                    )?
-                    .query_map([], key)?
-                    .collect()
-            })
-            .await
+        self.readers.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT id, algorithm, sealed, created_at FROM signing_key ORDER BY created_at DESC, id DESC",
+                )?
+                .query_map([], key)?
+                .collect()
+        })
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.key.insert_first")]

@@ -44,6 +44,7 @@ impl LoginStore for SqliteStore {
         audit: AuditEvent,
     ) -> Result<(), PortError> {
         let user = user.clone();
+        self.unwritten.hurry();
         self.writer
             .submit(Durability::Full, move |connection| {
                 count(connection, &user, &target, ceiling)?;

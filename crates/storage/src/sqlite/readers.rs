@@ -1,105 +1,64 @@
-//! The threads that read. In WAL mode they do not wait for the writer, nor it for them.
+//! The connections that read. In WAL mode they do not wait for the writer, nor it for them.
+//!
+//! Reading is done by the caller, at once: a few rows found by their keys take a fraction of what handing the work to another thread
+//! and back would.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
     },
-    thread::JoinHandle,
 };
 
 use countersign_domain::port::PortError;
 use rusqlite::Connection;
-use tokio::sync::oneshot;
 
 use super::{DURABLE_STORE, port_error};
 
-type Job = Box<dyn FnOnce(&Connection) + Send>;
-
-/// The way to the threads.
+/// As many as may read at the same moment.
 pub(super) struct Readers {
-    queue: Option<SyncSender<Job>>,
-    threads: Vec<JoinHandle<()>>,
+    first: Mutex<Connection>,
+    others: Vec<Mutex<Connection>>,
+    turn: AtomicUsize,
 }
 
 impl Readers {
-    /// Starts one thread for each connection. At most `waiting` jobs wait.
-    pub(super) fn start(connections: Vec<Connection>, waiting: usize) -> std::io::Result<Self> {
-        let (queue, jobs) = sync_channel(waiting);
-        let jobs = Arc::new(Mutex::new(jobs));
-        let mut readers = Self { queue: Some(queue), threads: Vec::with_capacity(connections.len()) };
-        for connection in connections {
-            let jobs = Arc::clone(&jobs);
-            let thread = std::thread::Builder::new().name("sqlite-reader".into()).spawn(move || {
-                while let Some(job) = next(&jobs) {
-                    // A panic costs its caller the answer, not everybody the thread.
-                    if catch_unwind(AssertUnwindSafe(|| job(&connection))).is_err() {
-                        tracing::error!("a job that reads panicked");
-                    }
-                    if !connection.is_autocommit()
-                        && let Err(error) = connection.execute_batch("ROLLBACK")
-                    {
-                        tracing::error!(%error, "a reading transaction was not ended");
-                    }
-                }
-            })?;
-            readers.threads.push(thread);
-        }
-        Ok(readers)
+    pub(super) fn new(first: Connection, others: Vec<Connection>) -> Self {
+        let others = others.into_iter().map(Mutex::new).collect();
+        Self { first: Mutex::new(first), others, turn: AtomicUsize::new(0) }
     }
 
-    /// Reads with `work`, and waits for what it found.
-    pub(super) async fn read<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, PortError> {
-        let (answer, found) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
-            // A caller that has gone does not want the answer.
-            drop(answer.send(work(connection).map_err(port_error)));
-        });
-        let queue = self.queue.as_ref().ok_or(PortError::Overloaded)?;
-        queue.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => PortError::Overloaded,
-            TrySendError::Disconnected(_) => {
-                PortError::Unavailable(DURABLE_STORE, Box::from("the threads that read have ended"))
-            }
-        })?;
-        match found.await {
-            Ok(outcome) => outcome,
-            Err(gone) => Err(PortError::Unavailable(DURABLE_STORE, Box::new(gone))),
-        }
-    }
-
-    /// Reads with `work` in one transaction, so that all it reads is of one moment.
-    pub(super) async fn snapshot<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, PortError> {
-        self.read(move |connection| {
+    /// Reads with `work`, of one moment: after all that was answered before.
+    pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, PortError> {
+        let connection = self.free();
+        let read = || {
             connection.prepare_cached("BEGIN DEFERRED")?.execute([])?;
-            let outcome = work(connection);
+            let outcome = work(&connection);
             // Not a rollback, after which SQLite prepares its statements anew.
             connection.prepare_cached("COMMIT")?.execute([])?;
             outcome
-        })
-        .await
-    }
-}
-
-impl Drop for Readers {
-    fn drop(&mut self) {
-        self.queue = None;
-        for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a thread that reads ended in a panic");
-            }
+        };
+        let outcome = catch_unwind(AssertUnwindSafe(read));
+        if !connection.is_autocommit()
+            && let Err(error) = connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a reading transaction was not ended");
+        }
+        match outcome {
+            Ok(outcome) => outcome.map_err(port_error),
+            // A panic costs its caller the answer, not everybody the connection.
+            Err(_panic) => Err(PortError::Unavailable(DURABLE_STORE, Box::from("reading panicked"))),
         }
     }
-}
 
-/// One thread waits in the queue, the other for its turn there.
-fn next(jobs: &Mutex<Receiver<Job>>) -> Option<Job> {
-    jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+    /// A connection nobody uses, or the one whose turn it is to be waited for.
+    fn free(&self) -> MutexGuard<'_, Connection> {
+        let all = || std::iter::once(&self.first).chain(&self.others);
+        if let Some(free) = all().find_map(|connection| connection.try_lock().ok()) {
+            return free;
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (self.others.len() + 1);
+        all().nth(turn).unwrap_or(&self.first).lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

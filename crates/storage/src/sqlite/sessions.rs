@@ -44,22 +44,22 @@ impl SessionStore for SqliteStore {
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.find_transaction")]
     async fn find_transaction(&self, digest: &Digest) -> Result<Option<TransactionRecord>, PortError> {
-        let digest = *digest;
-        self.writer
-            .read(move |connection| {
-                connection
-                    .prepare_cached("SELECT sealed, expires_at, exhausted FROM mfa_transaction WHERE digest = ?1")?
-                    .query_row([digest.as_bytes()], |row| {
-                        Ok(TransactionRecord {
-                            digest,
-                            sealed: Sealed::new(row.get(0)?),
-                            expires_at: rows::time(row, 1)?,
-                            exhausted: row.get(2)?,
-                        })
+        if self.unwritten.has_forgotten(digest) {
+            return Ok(None);
+        }
+        self.readers.read(|connection| {
+            connection
+                .prepare_cached("SELECT sealed, expires_at, exhausted FROM mfa_transaction WHERE digest = ?1")?
+                .query_row([digest.as_bytes()], |row| {
+                    Ok(TransactionRecord {
+                        digest: *digest,
+                        sealed: Sealed::new(row.get(0)?),
+                        expires_at: rows::time(row, 1)?,
+                        exhausted: row.get(2)?,
                     })
-                    .optional()
-            })
-            .await
+                })
+                .optional()
+        })
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.exhaust_transaction")]
@@ -77,60 +77,38 @@ impl SessionStore for SqliteStore {
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.reserve")]
     async fn reserve(&self, buckets: &[Bucket], attempt: AttemptId, now: Timestamp) -> Result<Reservation, PortError> {
-        let buckets = buckets.to_vec();
-        self.writer
-            .submit(Durability::Session, move |connection| {
-                for (place, bucket) in buckets.iter().enumerate() {
-                    let level = load(connection, &bucket.key)?.unwrap_or_else(|| Level::full(bucket, now));
-                    match level.charged(bucket, attempt, now) {
-                        Ok(charged) => save(connection, bucket, charged)?,
-                        // Taking the job back takes back the charges before.
-                        Err(retry_after) => {
-                            return Ok(Step::Undo(Reservation::Denied { bucket: place, retry_after }));
-                        }
-                    }
-                }
-                Ok(Step::Keep(Reservation::Granted))
-            })
-            .await
+        let reservation = self.unwritten.reserve(buckets, attempt, now, |key| self.load_bucket(key))?;
+        self.watch_unwritten()?;
+        Ok(reservation)
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.wait_of")]
     async fn wait_of(&self, bucket: &Bucket, now: Timestamp) -> Result<Duration, PortError> {
-        let bucket = bucket.clone();
-        self.readers
-            .read(move |connection| {
-                Ok(load(connection, &bucket.key)?.map_or(Duration::ZERO, |level| level.wait(&bucket, now)))
-            })
-            .await
+        let level = self.unwritten.level(&bucket.key, |key| self.load_bucket(key))?;
+        Ok(level.map_or(Duration::ZERO, |level| level.wait(bucket, now)))
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.settle")]
     async fn settle(&self, settlement: Settlement, now: Timestamp) {
-        // Not waited for: the writer works in order, so whoever reserves later finds it done.
-        let posted = self.writer.post(Durability::Session, move |connection| {
-            if let Some(digest) = &settlement.transaction {
-                connection
-                    .prepare_cached("DELETE FROM mfa_transaction WHERE digest = ?1")?
-                    .execute([digest.as_bytes()])?;
-            }
-            if let Some((bucket, attempt)) = &settlement.refund
-                && let Some(level) = load(connection, &bucket.key)?
-            {
-                match level.refunded(bucket, *attempt, now) {
-                    Some(level) => save(connection, bucket, level)?,
-                    None => forget(connection, &bucket.key)?,
-                }
-            }
-            settlement.reset.iter().try_for_each(|key| forget(connection, key))
-        });
-        if let Err(error) = posted {
-            tracing::warn!(%error, "a follow-up was not accepted");
+        if let Some(digest) = settlement.transaction {
+            self.unwritten.forget(digest);
+        }
+        let refunded = match &settlement.refund {
+            Some((bucket, attempt)) => self.unwritten.refund(bucket, *attempt, now, |key| self.load_bucket(key)),
+            None => Ok(()),
+        };
+        let filled = match &settlement.reset {
+            Some(key) => self.unwritten.reset(key, |key| self.load_bucket(key)),
+            None => Ok(()),
+        };
+        for error in [refunded, filled, self.watch_unwritten()].into_iter().filter_map(Result::err) {
+            tracing::warn!(%error, "a follow-up was not done");
         }
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.purge")]
     async fn purge(&self, now: Timestamp) -> Result<u64, PortError> {
+        self.unwritten.hurry();
         self.writer
             .submit(Durability::Session, move |connection| {
                 let transactions = connection
@@ -149,20 +127,29 @@ impl SessionStore for SqliteStore {
     }
 }
 
-fn load(connection: &Connection, key: &BucketKey) -> rusqlite::Result<Option<Level>> {
-    connection
-        .prepare_cached("SELECT n, at, last FROM bucket WHERE subject = ?1 AND counter = ?2")?
-        .query_row(params![key.subject.as_bytes(), &*key.counter], |row| {
-            Ok(Level {
-                left: row.get(0)?,
-                at: rows::time(row, 1)?,
-                last: row.get::<_, Option<[u8; 16]>>(2)?.map(AttemptId),
-            })
+impl SqliteStore {
+    fn load_bucket(&self, key: &BucketKey) -> Result<Option<Level>, PortError> {
+        self.readers.read(|connection| {
+            connection
+                .prepare_cached("SELECT n, at, last FROM bucket WHERE subject = ?1 AND counter = ?2")?
+                .query_row(params![key.subject.as_bytes(), &*key.counter], |row| {
+                    Ok(Level {
+                        left: row.get(0)?,
+                        at: rows::time(row, 1)?,
+                        last: row.get::<_, Option<[u8; 16]>>(2)?.map(AttemptId),
+                    })
+                })
+                .optional()
         })
-        .optional()
+    }
+
+    /// Sees to it that what waits to be written is.
+    fn watch_unwritten(&self) -> Result<(), PortError> {
+        if self.unwritten.begins_to_wait() { self.writer.wake() } else { Ok(()) }
+    }
 }
 
-fn save(connection: &Connection, bucket: &Bucket, level: Level) -> rusqlite::Result<()> {
+pub(super) fn save_bucket(connection: &Connection, bucket: &Bucket, level: Level) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO bucket (subject, counter, n, at, last, full_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
@@ -179,9 +166,13 @@ fn save(connection: &Connection, bucket: &Bucket, level: Level) -> rusqlite::Res
         .map(|_| ())
 }
 
-fn forget(connection: &Connection, key: &BucketKey) -> rusqlite::Result<()> {
+pub(super) fn delete_bucket(connection: &Connection, key: &BucketKey) -> rusqlite::Result<()> {
     connection
         .prepare_cached("DELETE FROM bucket WHERE subject = ?1 AND counter = ?2")?
         .execute(params![key.subject.as_bytes(), &*key.counter])
         .map(|_| ())
+}
+
+pub(super) fn delete_transaction(connection: &Connection, digest: &Digest) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM mfa_transaction WHERE digest = ?1")?.execute([digest.as_bytes()]).map(|_| ())
 }

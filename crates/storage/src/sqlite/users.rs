@@ -25,34 +25,28 @@ use super::{
 impl UserStore for SqliteStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.user.find_by_login")]
     async fn find_by_login(&self, realm: &RealmName, name: &LoginName) -> Result<Option<Account>, PortError> {
-        let (realm, name) = (realm.clone(), name.clone());
-        self.writer
-            .read(move |connection| {
-                let user = connection
-                    .prepare_cached(concat!(
-                        "SELECT ",
-                        user_columns!(),
-                        " FROM login_name AS l JOIN user AS u ON u.id = l.user_id WHERE l.realm = ?1 AND l.name = ?2"
-                    ))?
-                    .query_row([realm.as_str(), name.as_str()], rows::user)
-                    .optional()?;
-                user.map(|user| rows::account(connection, user)).transpose()
-            })
-            .await
+        self.readers.read(|connection| {
+            let user = connection
+                .prepare_cached(concat!(
+                    "SELECT ",
+                    user_columns!(),
+                    " FROM login_name AS l JOIN user AS u ON u.id = l.user_id WHERE l.realm = ?1 AND l.name = ?2"
+                ))?
+                .query_row([realm.as_str(), name.as_str()], rows::user)
+                .optional()?;
+            user.map(|user| rows::account(connection, user)).transpose()
+        })
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.user.find")]
     async fn find(&self, user: &UserId) -> Result<Option<Account>, PortError> {
-        let user = user.clone();
-        self.writer
-            .read(move |connection| {
-                let user = connection
-                    .prepare_cached(concat!("SELECT ", user_columns!(), " FROM user AS u WHERE u.id = ?1"))?
-                    .query_row([user.as_str()], rows::user)
-                    .optional()?;
-                user.map(|user| rows::account(connection, user)).transpose()
-            })
-            .await
+        self.readers.read(|connection| {
+            let user = connection
+                .prepare_cached(concat!("SELECT ", user_columns!(), " FROM user AS u WHERE u.id = ?1"))?
+                .query_row([user.as_str()], rows::user)
+                .optional()?;
+            user.map(|user| rows::account(connection, user)).transpose()
+        })
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.user.insert")]
@@ -67,21 +61,19 @@ impl UserStore for SqliteStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.user.list")]
     async fn list(&self, after: Option<(RealmName, String)>, limit: usize) -> Result<Vec<Account>, PortError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.readers
-            .snapshot(move |connection| {
-                let mut statement = connection.prepare_cached(concat!(
-                    "SELECT ",
-                    user_columns!(),
-                    " FROM user AS u WHERE ?1 IS NULL OR (u.realm, u.username) > (?1, ?2) \
+        self.readers.read(|connection| {
+            let mut statement = connection.prepare_cached(concat!(
+                "SELECT ",
+                user_columns!(),
+                " FROM user AS u WHERE ?1 IS NULL OR (u.realm, u.username) > (?1, ?2) \
                       ORDER BY u.realm, u.username LIMIT ?3"
-                ))?;
-                let (realm, username) = after.as_ref().map(|(realm, name)| (realm.as_str(), name.as_str())).unzip();
-                let users = statement
-                    .query_map(params![realm, username, limit], rows::user)?
-                    .collect::<rusqlite::Result<Vec<_>>>()?;
-                users.into_iter().map(|user| rows::account(connection, user)).collect()
-            })
-            .await
+            ))?;
+            let (realm, username) = after.as_ref().map(|(realm, name)| (realm.as_str(), name.as_str())).unzip();
+            let users = statement
+                .query_map(params![realm, username, limit], rows::user)?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            users.into_iter().map(|user| rows::account(connection, user)).collect()
+        })
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.user.set_password")]
@@ -141,7 +133,7 @@ impl SqliteStore {
     /// Asks both kinds of threads; a statement that writes nothing still needs the lock to write.
     pub(super) async fn touch(&self) -> Result<(), PortError> {
         const TOUCH: &str = "SELECT 1 FROM user LIMIT 1";
-        self.readers.read(|connection| connection.prepare_cached(TOUCH)?.exists([]).map(|_| ())).await?;
+        self.readers.read(|connection| connection.prepare_cached(TOUCH)?.exists([]).map(|_| ()))?;
         self.writer
             .submit(Durability::Session, |connection| {
                 connection.prepare_cached(TOUCH)?.exists([])?;

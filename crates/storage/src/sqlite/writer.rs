@@ -1,4 +1,4 @@
-//! The one thread that writes, and reads what logins need.
+//! The one thread that writes.
 //!
 //! What waits is written in one transaction, so that many callers share one wait for the disk. Each job has a savepoint of its
 //! own: one that fails takes back only its own rows. Nobody is answered before the commit.
@@ -19,7 +19,10 @@ use countersign_domain::port::PortError;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{DURABLE_STORE, port_error};
+use super::{
+    DURABLE_STORE, port_error,
+    unwritten::{Batch, RIPE, Unwritten},
+};
 
 /// Most jobs in one transaction: what bounds how long a reader of the log and another process wait.
 const BATCH: usize = 64;
@@ -27,8 +30,9 @@ const BATCH: usize = 64;
 /// As many durable jobs as are worth a commit of their own.
 const GROUP: usize = 8;
 
-/// How long they are gathered; about as long as a fast disk takes to keep them.
-const GATHER: Duration = Duration::from_micros(250);
+/// How long they are gathered, at most, while several callers are there. Nobody notices a thousandth of a second, and the disk is
+/// waited for once instead of several times.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// What a job did.
 pub(super) enum Step<T> {
@@ -41,9 +45,6 @@ pub(super) enum Step<T> {
 /// What a job needs of its transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Durability {
-    /// One moment to read of. What logins read is read here too: this connection's pages are still in memory after its own writes,
-    /// where another connection would have to fetch them again after each.
-    Read,
     /// Its effect need not survive a loss of power: losing an MFA transaction or a bucket only makes a person start again. The file
     /// stays sound either way.
     Session,
@@ -76,13 +77,13 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread. At most `waiting` jobs wait.
-    pub(super) fn start(connection: Connection, waiting: usize) -> std::io::Result<Self> {
+    pub(super) fn start(connection: Connection, unwritten: Arc<Unwritten>, waiting: usize) -> std::io::Result<Self> {
         let (queue, jobs) = sync_channel(waiting);
         let commits = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&commits);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
-            .spawn(move || Loop { connection, full: true, commits: count }.run(&jobs))?;
+            .spawn(move || Loop { connection, unwritten, full: true, commits: count }.run(&jobs))?;
         Ok(Self { queue: Some(queue), thread: Some(thread), commits })
     }
 
@@ -120,30 +121,9 @@ impl Writer {
         }
     }
 
-    /// Reads with `work`, of one moment, after all that was submitted before.
-    pub(super) async fn read<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, PortError> {
-        self.submit(Durability::Read, move |connection| work(connection).map(Step::Keep)).await
-    }
-
-    /// Has `work` done some time, after all that was submitted before and before all that is submitted later.
-    pub(super) fn post(
-        &self,
-        durability: Durability,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static,
-    ) -> Result<(), PortError> {
-        self.enqueue(durability, move |connection| {
-            let outcome = work(connection);
-            let keep = outcome.is_ok();
-            let answer: Answer = Box::new(move |batch| match (outcome, batch) {
-                (Ok(()), Ok(())) => {}
-                (Err(error), _) => tracing::warn!(%error, "a follow-up was not written"),
-                (_, Err(error)) => tracing::warn!(%error, "a follow-up was not written"),
-            });
-            (keep, answer)
-        })
+    /// Has the thread look at what is unwritten, now and then.
+    pub(super) fn wake(&self) -> Result<(), PortError> {
+        self.enqueue(Durability::Session, |_| (false, Box::new(|_| {})))
     }
 
     fn enqueue(
@@ -189,6 +169,7 @@ impl Crowd {
 
 struct Loop {
     connection: Connection,
+    unwritten: Arc<Unwritten>,
     /// Whether commits wait for the disk at the moment.
     full: bool,
     commits: Arc<AtomicU64>,
@@ -200,13 +181,17 @@ impl Loop {
         let (mut light, mut durable) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
         let mut crowd = Crowd::default();
         let mut until = Instant::now();
+        let mut resting = true;
         loop {
-            let first = if durable.is_empty() {
+            let first = if !durable.is_empty() {
+                jobs.recv_timeout(until.saturating_duration_since(Instant::now()))
+            } else if resting {
                 jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
-                jobs.recv_timeout(until.saturating_duration_since(Instant::now()))
+                jobs.recv_timeout(RIPE)
             };
             let ended = matches!(first, Err(RecvTimeoutError::Disconnected));
+            let quiet = matches!(first, Err(RecvTimeoutError::Timeout)) && durable.is_empty();
             let mut came = 0;
             let mut next = first.ok();
             while let Some(job) = next {
@@ -230,14 +215,28 @@ impl Loop {
                 self.write(&mut durable);
             }
             if ended {
+                self.unwritten.hurry();
+            }
+            if quiet || ended {
+                self.write(&mut Vec::new());
+            }
+            if ended {
                 return;
             }
+            resting = if quiet { self.unwritten.rest() } else { false };
         }
     }
 
     fn write(&mut self, batch: &mut Vec<Job>) {
         let mut answers = Vec::with_capacity(batch.len());
-        let outcome = self.transact(batch, &mut answers);
+        let unwritten = Instant::now().checked_sub(RIPE).and_then(|ripe| self.unwritten.batch(ripe));
+        if batch.is_empty() && unwritten.is_none() {
+            return;
+        }
+        let outcome = self.transact(batch, unwritten.as_ref(), &mut answers);
+        if let (Ok(()), Some(written)) = (&outcome, &unwritten) {
+            self.unwritten.committed(written);
+        }
         if let Err(error) = &outcome {
             tracing::error!(%error, jobs = answers.len(), "a transaction was not committed");
             if !self.connection.is_autocommit()
@@ -254,10 +253,14 @@ impl Loop {
         batch.clear();
     }
 
-    fn transact(&mut self, batch: &mut Vec<Job>, answers: &mut Vec<Answer>) -> rusqlite::Result<()> {
-        let needed = batch.iter().map(|job| job.durability).max().unwrap_or(Durability::Read);
-        let full = needed == Durability::Full;
-        if full != self.full && needed != Durability::Read {
+    fn transact(
+        &mut self,
+        batch: &mut Vec<Job>,
+        unwritten: Option<&Batch>,
+        answers: &mut Vec<Answer>,
+    ) -> rusqlite::Result<()> {
+        let full = batch.iter().any(|job| job.durability == Durability::Full);
+        if full != self.full {
             // Not from the cache of statements: this pragma works when it is compiled, not when it runs.
             self.connection.execute_batch(if full {
                 "PRAGMA synchronous = FULL"
@@ -266,12 +269,12 @@ impl Loop {
             })?;
             self.full = full;
         }
-        self.execute(if needed == Durability::Read { "BEGIN DEFERRED" } else { "BEGIN IMMEDIATE" })?;
+        self.execute("BEGIN IMMEDIATE")?;
+        if let Some(unwritten) = unwritten {
+            unwritten.write(&self.connection)?;
+        }
         for job in batch.drain(..) {
-            let writes = job.durability != Durability::Read;
-            if writes {
-                self.execute("SAVEPOINT job")?;
-            }
+            self.execute("SAVEPOINT job")?;
             let keep = match catch_unwind(AssertUnwindSafe(|| (job.run)(&self.connection))) {
                 Ok((keep, answer)) => {
                     answers.push(answer);
@@ -289,17 +292,13 @@ impl Loop {
                     Some("the engine rolled back by itself".into()),
                 ));
             }
-            if writes && !keep {
+            if !keep {
                 self.execute("ROLLBACK TO job")?;
             }
-            if writes {
-                self.execute("RELEASE job")?;
-            }
+            self.execute("RELEASE job")?;
         }
         self.execute("COMMIT")?;
-        if needed != Durability::Read {
-            self.commits.fetch_add(1, Ordering::Relaxed);
-        }
+        self.commits.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 

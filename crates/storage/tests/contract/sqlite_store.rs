@@ -4,15 +4,16 @@ use std::{path::Path, sync::Arc};
 
 use countersign_domain::port::{
     PortError,
-    login_store::{Burn, CommitOutcome, LoginStore as _},
-    session_store::SessionStore as _,
+    login_store::{Burn, CommitOutcome, FailureTarget, LoginStore as _},
+    session_store::{Reservation, SessionStore, Settlement},
     user_store::UserStore as _,
 };
 use countersign_storage::{
     contract::{
         Opened, race,
         records::{
-            NOW, add_user, attempt, bucket, digest, enroll, later, login, login_with, new_user, otp, transaction,
+            NOW, add_user, attempt, audit, authenticator_id, bucket, digest, enroll, later, login, login_with,
+            new_user, otp, transaction,
         },
         sessions,
     },
@@ -63,19 +64,9 @@ async fn dropping_the_store_writes_what_was_accepted() {
     let first = store(folder.path());
     let otp = bucket(1, "otp");
     first.reserve(std::slice::from_ref(&otp), attempt(1), NOW).await.unwrap();
-    first
-        .settle(
-            countersign_domain::port::session_store::Settlement { reset: Some(otp.key.clone()), ..Default::default() },
-            NOW,
-        )
-        .await;
+    first.settle(Settlement { reset: Some(otp.key.clone()), ..Settlement::default() }, NOW).await;
     drop(first);
-    assert_eq!(
-        countersign_domain::port::session_store::SessionStore::purge(&*store(folder.path()), later(100_000))
-            .await
-            .unwrap(),
-        0
-    );
+    assert_eq!(SessionStore::purge(&*store(folder.path()), later(100_000)).await.unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -94,14 +85,67 @@ async fn two_stores_on_one_file_have_one_winner() {
         .await;
         assert_eq!(outcomes.iter().filter(|outcome| **outcome == CommitOutcome::Committed).count(), 1);
     }
-    let granted = race(64, |n| {
-        let store = Arc::clone(&both[n % 2]);
-        async move { store.reserve(&[bucket(1, "otp")], attempt(n), NOW).await.unwrap() }
-    })
-    .await;
-    let granted =
-        granted.iter().filter(|r| **r == countersign_domain::port::session_store::Reservation::Granted).count();
-    assert_eq!(granted, 10);
+}
+
+/// What a crash of the process leaves: a copy of the files, taken while the store is open.
+fn crashed(folder: &Path) -> (tempfile::TempDir, Arc<SqliteStore>) {
+    let copy = tempfile::tempdir().unwrap();
+    for file in ["data.db", "data.db-wal"] {
+        std::fs::copy(folder.join(file), copy.path().join(file)).unwrap();
+    }
+    let revived = store(copy.path());
+    (copy, revived)
+}
+
+#[tokio::test]
+async fn a_counted_failure_takes_its_bucket_to_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let stores = Stores::of(Arc::clone(&store));
+    let user = add_user(&stores, "ann").await;
+    enroll(&stores, &user, 1).await;
+    let bucket = bucket(1, "otp");
+    for n in 0..10 {
+        assert_eq!(store.reserve(std::slice::from_ref(&bucket), attempt(n), NOW).await.unwrap(), Reservation::Granted);
+        let target = FailureTarget::Authenticators(vec![authenticator_id(1)]);
+        store.count_failure(&user, target, 100, audit(&user)).await.unwrap();
+    }
+    let (_files, revived) = crashed(folder.path());
+    assert!(matches!(revived.reserve(&[bucket], attempt(10), NOW).await.unwrap(), Reservation::Denied { .. }));
+}
+
+#[tokio::test]
+async fn what_was_given_back_is_never_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let bucket = bucket(1, "otp");
+    let before = store.commits();
+    for n in 0..20 {
+        assert_eq!(store.reserve(std::slice::from_ref(&bucket), attempt(n), NOW).await.unwrap(), Reservation::Granted);
+        store.settle(Settlement { refund: Some((bucket.clone(), attempt(n))), ..Settlement::default() }, NOW).await;
+    }
+    // The empty job that tells the writer to look is the only one there may have been.
+    assert!(store.commits() - before <= 1, "{} commits", store.commits() - before);
+}
+
+#[tokio::test]
+async fn the_dropped_store_leaves_its_buckets() {
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = bucket(1, "password");
+    let first = store(folder.path());
+    for n in 0..10 {
+        assert_eq!(first.reserve(std::slice::from_ref(&bucket), attempt(n), NOW).await.unwrap(), Reservation::Granted);
+    }
+    drop(first);
+    let second = store(folder.path());
+    assert!(matches!(
+        second.reserve(std::slice::from_ref(&bucket), attempt(10), NOW).await.unwrap(),
+        Reservation::Denied { .. }
+    ));
+    // It is filled in memory, and the row goes with the store.
+    second.settle(Settlement { reset: Some(bucket.key.clone()), ..Settlement::default() }, NOW).await;
+    drop(second);
+    assert_eq!(store(folder.path()).reserve(&[bucket], attempt(11), NOW).await.unwrap(), Reservation::Granted);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -1,0 +1,226 @@
+//! Short-lived state that is known here and not written yet.
+//!
+//! Most attempts are given back a moment after they were reserved, because the code was right. Writing each would be most of what a
+//! login writes. So buckets change here, under one lock, and only what still stands after half a second is written, along with
+//! whatever commits next. A failure that is counted for good takes its bucket along at once.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use countersign_domain::{
+    port::{
+        PortError,
+        session_store::{AttemptId, Bucket, BucketKey, Reservation},
+    },
+    secret::Digest,
+    time::Timestamp,
+};
+use rusqlite::Connection;
+
+use super::sessions::{delete_bucket, delete_transaction, save_bucket};
+use crate::bucket::Level;
+
+/// How long a change may stay unwritten, if nothing fails.
+pub(super) const RIPE: Duration = Duration::from_millis(500);
+
+/// Most changes. When the disk takes nothing any more, attempts are refused before memory runs out.
+const MOST: usize = 100_000;
+
+/// What the table says of a bucket.
+type Kept = Result<Option<Level>, PortError>;
+
+/// The changes that wait to be written.
+#[derive(Default)]
+pub(super) struct Unwritten {
+    changes: Mutex<Changes>,
+    watched: AtomicBool,
+}
+
+#[derive(Default)]
+struct Changes {
+    buckets: HashMap<BucketKey, Change>,
+    forgotten: HashSet<Digest>,
+}
+
+struct Change {
+    /// `None`: it is full, and its row is to go.
+    level: Option<(Bucket, Level)>,
+    /// Whether the table may have a row of it.
+    in_table: bool,
+    since: Instant,
+}
+
+/// Changes that are being written.
+pub(super) struct Batch {
+    buckets: Vec<(BucketKey, Option<(Bucket, Level)>)>,
+    forgotten: Vec<Digest>,
+}
+
+impl Unwritten {
+    /// Charges every bucket, or none. `kept` reads a bucket's row.
+    pub(super) fn reserve(
+        &self,
+        buckets: &[Bucket],
+        attempt: AttemptId,
+        now: Timestamp,
+        kept: impl Fn(&BucketKey) -> Kept,
+    ) -> Result<Reservation, PortError> {
+        let mut changes = self.lock();
+        if changes.buckets.len() >= MOST {
+            return Err(PortError::Overloaded);
+        }
+        let mut charged = Vec::with_capacity(buckets.len());
+        for (place, bucket) in buckets.iter().enumerate() {
+            let (level, in_table) = changes.level(&bucket.key, &kept)?;
+            match level.unwrap_or_else(|| Level::full(bucket, now)).charged(bucket, attempt, now) {
+                Ok(level) => charged.push((bucket, level, in_table)),
+                Err(retry_after) => return Ok(Reservation::Denied { bucket: place, retry_after }),
+            }
+        }
+        for (bucket, level, in_table) in charged {
+            changes.set(&bucket.key, Some((bucket.clone(), level)), in_table);
+        }
+        Ok(Reservation::Granted)
+    }
+
+    /// The level of a bucket; `None` if it is full.
+    pub(super) fn level(&self, key: &BucketKey, kept: impl Fn(&BucketKey) -> Kept) -> Kept {
+        self.lock().level(key, &kept).map(|(level, _)| level)
+    }
+
+    /// Gives an attempt back.
+    pub(super) fn refund(
+        &self,
+        bucket: &Bucket,
+        attempt: AttemptId,
+        now: Timestamp,
+        kept: impl Fn(&BucketKey) -> Kept,
+    ) -> Result<(), PortError> {
+        let mut changes = self.lock();
+        if let (Some(level), in_table) = changes.level(&bucket.key, &kept)? {
+            let level = level.refunded(bucket, attempt, now).map(|level| (bucket.clone(), level));
+            changes.set(&bucket.key, level, in_table);
+        }
+        Ok(())
+    }
+
+    /// Fills a bucket.
+    pub(super) fn reset(&self, key: &BucketKey, kept: impl Fn(&BucketKey) -> Kept) -> Result<(), PortError> {
+        let mut changes = self.lock();
+        let (_, in_table) = changes.level(key, &kept)?;
+        changes.set(key, None, in_table);
+        Ok(())
+    }
+
+    /// Forgets a transaction.
+    pub(super) fn forget(&self, digest: Digest) {
+        self.lock().forgotten.insert(digest);
+    }
+
+    /// Whether a transaction is forgotten, though its row may still be there.
+    pub(super) fn has_forgotten(&self, digest: &Digest) -> bool {
+        self.lock().forgotten.contains(digest)
+    }
+
+    /// Has everything written with the next commit.
+    pub(super) fn hurry(&self) {
+        let now = Instant::now();
+        for change in self.lock().buckets.values_mut() {
+            change.since = now.checked_sub(RIPE).unwrap_or(change.since);
+        }
+    }
+
+    /// Whether the writer must be told that there is something to write some time. It looks by itself from then on, until
+    /// [`Self::rest`].
+    pub(super) fn begins_to_wait(&self) -> bool {
+        !self.watched.load(Ordering::Relaxed) && !self.lock().is_empty() && !self.watched.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether the writer need not look any more until it is told.
+    pub(super) fn rest(&self) -> bool {
+        // Under the lock: what comes later finds that nobody looks, and tells.
+        let changes = self.lock();
+        let empty = changes.is_empty();
+        if empty {
+            self.watched.store(false, Ordering::Release);
+        }
+        empty
+    }
+
+    /// What is to be written now: transactions, and buckets that are `ripe` since then.
+    pub(super) fn batch(&self, ripe: Instant) -> Option<Batch> {
+        let mut changes = self.lock();
+        let buckets: Vec<_> = changes
+            .buckets
+            .iter_mut()
+            .filter(|(_, change)| change.since <= ripe)
+            .map(|(key, change)| {
+                change.in_table = true;
+                (key.clone(), change.level.clone())
+            })
+            .collect();
+        let forgotten: Vec<_> = changes.forgotten.iter().copied().collect();
+        (!buckets.is_empty() || !forgotten.is_empty()).then_some(Batch { buckets, forgotten })
+    }
+
+    /// Drops what was committed, unless it has changed again.
+    pub(super) fn committed(&self, batch: &Batch) {
+        let mut changes = self.lock();
+        for (key, written) in &batch.buckets {
+            if changes.buckets.get(key).is_some_and(|change| change.level == *written) {
+                changes.buckets.remove(key);
+            }
+        }
+        for digest in &batch.forgotten {
+            changes.forgotten.remove(digest);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Changes> {
+        // Every change is made whole before the lock is given back.
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Changes {
+    fn is_empty(&self) -> bool {
+        self.buckets.is_empty() && self.forgotten.is_empty()
+    }
+
+    /// The level, and whether the table may have a row. The row is read under the lock, so that nobody else's charge is overlooked.
+    fn level(&self, key: &BucketKey, kept: &impl Fn(&BucketKey) -> Kept) -> Result<(Option<Level>, bool), PortError> {
+        match self.buckets.get(key) {
+            Some(change) => Ok((change.level.as_ref().map(|(_, level)| *level), change.in_table)),
+            None => kept(key).map(|level| (level, level.is_some())),
+        }
+    }
+
+    fn set(&mut self, key: &BucketKey, level: Option<(Bucket, Level)>, in_table: bool) {
+        if level.is_none() && !in_table {
+            self.buckets.remove(key);
+        } else if let Some(change) = self.buckets.get_mut(key) {
+            change.level = level;
+        } else {
+            self.buckets.insert(key.clone(), Change { level, in_table, since: Instant::now() });
+        }
+    }
+}
+
+impl Batch {
+    /// Writes it, in the transaction that is open.
+    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        for (key, level) in &self.buckets {
+            match level {
+                Some((bucket, level)) => save_bucket(connection, bucket, *level)?,
+                None => delete_bucket(connection, key)?,
+            }
+        }
+        self.forgotten.iter().try_for_each(|digest| delete_transaction(connection, digest))
+    }
+}
