@@ -59,3 +59,7 @@ id! {
     /// A signing key, the `kid` of RFC 7515, section 4.1.4.
     KeyId
 }
+id! {
+    /// A message to a person, `msg_` and 24 alphanumerics; the idempotency key at providers.
+    MessageId
+}

@@ -22,6 +22,7 @@ pub mod factor;
 pub mod grant;
 pub mod id;
 pub mod login_name;
+pub mod message;
 pub mod opaque;
 mod pending_login;
 pub mod port;

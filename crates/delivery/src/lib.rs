@@ -1,0 +1,7 @@
+//! Messages, really delivered: what the domain's `Sender` port promises, kept by providers.
+//!
+//! # Growing it
+//!
+//! *A provider*: one file in `provider/` that implements [`provider::Provider`], and its settings.
+
+pub mod provider;

@@ -1,0 +1,38 @@
+//! Messages that wait to be sent, durable.
+//!
+//! Rows are also written by the steps that cause them, in the same transaction: see [`NewEnrollment`], [`LoginCommit`].
+//!
+//! [`NewEnrollment`]: super::authenticator_store::NewEnrollment
+//! [`LoginCommit`]: super::login_store::LoginCommit
+
+use async_trait::async_trait;
+
+use super::PortError;
+use crate::{
+    id::MessageId,
+    message::{Channel, OutboxRow},
+    time::Timestamp,
+};
+
+/// Keeps what waits to be sent.
+#[async_trait]
+pub trait OutboxStore: Send + Sync {
+    /// Adds rows whose cause is no durable step of its own. All of them or none.
+    async fn insert(&self, rows: Vec<OutboxRow>) -> Result<(), PortError>;
+
+    /// Takes at most `limit` rows that are due at `now` and have not expired, those due first first. Each is due again at
+    /// `lease_until` and has one attempt more. Of any number of parallel callers exactly one MUST get a row.
+    async fn claim(&self, now: Timestamp, lease_until: Timestamp, limit: usize) -> Result<Vec<OutboxRow>, PortError>;
+
+    /// Makes a row due at `due_at`, if it is there.
+    async fn postpone(&self, id: &MessageId, due_at: Timestamp) -> Result<(), PortError>;
+
+    /// Removes a row that was sent or given up, if it is there.
+    async fn remove(&self, id: &MessageId) -> Result<(), PortError>;
+
+    /// When the oldest row of `channel` that has not expired at `now` was caused; `None` if none waits.
+    async fn oldest(&self, channel: Channel, now: Timestamp) -> Result<Option<Timestamp>, PortError>;
+
+    /// Sweeps rows that expired before `now`. The answer is how many went.
+    async fn purge(&self, now: Timestamp) -> Result<u64, PortError>;
+}

@@ -1,0 +1,53 @@
+//! Sends messages to people.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+use crate::message::{Channel, Message};
+
+/// Whether a channel can be used now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelState {
+    /// No provider is configured for it.
+    Absent,
+    /// A provider takes messages.
+    Up,
+    /// Every provider has failed too often lately.
+    Down,
+}
+
+/// The name of a provider in the configuration.
+pub type ProviderName = Arc<str>;
+
+/// Why a message was not sent. The chain below is for the log; it MUST hold neither the message nor its address.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// It was not sent and never will be: a number that does not exist, a recipient who opted out, content that is refused.
+    #[error("the provider refuses the message")]
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It was not sent; a later try may succeed.
+    #[error("no provider took the message")]
+    Unavailable {
+        /// When the provider asked to be tried again.
+        retry_after: Option<Duration>,
+        /// For the log.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It may have been sent: the answer did not come. It is tried again with the same id, so that a provider that knows the id
+    /// sends it once.
+    #[error("it is not known whether the message was sent")]
+    Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Sends. Rendering the text, choosing among providers of one channel and turning to the next one are its business; switching
+/// the channel is nobody's.
+#[async_trait]
+pub trait Sender: Send + Sync {
+    /// Whether `channel` can be used now. Asks nobody.
+    fn state(&self, channel: Channel) -> ChannelState;
+
+    /// Tries to send once, within the provider's time limit. MUST pass `message.id` on as the idempotency key wherever there is a
+    /// place for one. The answer names the provider that took it.
+    async fn send(&self, message: &Message) -> Result<ProviderName, SendError>;
+}
