@@ -5,3 +5,4 @@
 //! *A provider*: one file in `provider/` that implements [`provider::Provider`], and its settings.
 
 pub mod provider;
+pub mod words;

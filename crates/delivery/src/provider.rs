@@ -1,5 +1,8 @@
 //! What a provider is: somebody outside who takes a message.
 
+pub mod outbox;
+mod push_fields;
+
 use async_trait::async_trait;
 use countersign_domain::{message::Message, port::sender::SendError, secret::Secret};
 

@@ -1,0 +1,7 @@
+//! Providers, courier and worker against real parts.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod delivery {
+    mod messages;
+    mod outbox_file;
+}
