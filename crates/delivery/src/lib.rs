@@ -4,5 +4,9 @@
 //!
 //! *A provider*: one file in `provider/` that implements [`provider::Provider`], and its settings.
 
+mod breaker;
+mod chain;
+pub mod courier;
+pub mod observer;
 pub mod provider;
 pub mod words;

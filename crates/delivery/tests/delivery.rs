@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod delivery {
+    mod courier;
+    mod logs;
     mod messages;
     mod outbox_file;
+    mod scripted;
 }

@@ -1,0 +1,186 @@
+//! The domain's `Sender`: words, then the first provider of the channel that can be used.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use countersign_domain::{
+    message::{Channel, Message},
+    port::{
+        clock::Clock,
+        sender::{ChannelState, ProviderName, SendError, Sender},
+    },
+};
+use tokio::sync::Semaphore;
+
+use crate::{
+    breaker::{Breaker, Change},
+    chain::chain,
+    observer::{Observer, Outcome},
+    provider::{Provider, Rendered},
+    words::{Words, WordsError},
+};
+
+/// Messages that one provider is handed at once.
+const CONCURRENCY: usize = 20;
+
+/// A provider under its name, with its limit and its circuit breaker. One that serves two channels has them once.
+pub struct Line {
+    name: ProviderName,
+    provider: Arc<dyn Provider>,
+    breaker: Breaker,
+    slots: Semaphore,
+}
+
+impl Line {
+    /// Gives `provider` its name in the configuration.
+    pub fn new(name: impl Into<ProviderName>, provider: Arc<dyn Provider>) -> Arc<Self> {
+        Arc::new(Self { name: name.into(), provider, breaker: Breaker::new(), slots: Semaphore::new(CONCURRENCY) })
+    }
+}
+
+/// Sends by the providers of each channel, in their order.
+///
+/// It turns to the next provider only if the one before has certainly not sent the message. While the circuit breaker of a
+/// provider is open, it is passed over.
+pub struct Courier {
+    words: Arc<dyn Words>,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+    lines: HashMap<Channel, Vec<Arc<Line>>>,
+}
+
+/// The provider at which a try ended: what the source of a [`SendError`] from a [`Courier`] is, if one was tried.
+#[derive(Debug, thiserror::Error)]
+#[error("provider {provider}")]
+pub struct ProviderError {
+    /// The provider.
+    pub provider: ProviderName,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Why nobody was tried.
+#[derive(Debug, thiserror::Error)]
+enum Untried {
+    #[error("the channel has no provider")]
+    Absent,
+    #[error("every provider of the channel has failed too often lately")]
+    Down,
+    #[error("the message has no words")]
+    Wordless(#[source] WordsError),
+}
+
+/// How a try at one provider ended badly.
+enum Failure {
+    /// It was not asked: its breaker is open.
+    PassedOver,
+    /// It was asked.
+    Asked(SendError),
+}
+
+impl Courier {
+    /// A courier without providers.
+    pub fn new(words: Arc<dyn Words>, clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Self {
+        Self { words, clock, observer, lines: HashMap::new() }
+    }
+
+    /// Sends the messages of `channel` by `lines`, the first first.
+    #[must_use]
+    pub fn route(mut self, channel: Channel, lines: Vec<Arc<Line>>) -> Self {
+        self.lines.insert(channel, lines);
+        self
+    }
+
+    fn lines(&self, channel: Channel) -> &[Arc<Line>] {
+        self.lines.get(&channel).map_or(&[], Vec::as_slice)
+    }
+
+    async fn try_line(&self, line: &Line, message: &Message, words: &Rendered) -> Result<(), Failure> {
+        // Asked before the queue too: nobody waits for a provider that is down.
+        if !line.breaker.admits(self.clock.now()) {
+            return Err(Failure::PassedOver);
+        }
+        // The semaphore is never closed.
+        let Ok(_slot) = line.slots.acquire().await else { return Err(Failure::PassedOver) };
+        let Some(permit) = line.breaker.admit(self.clock.now()) else { return Err(Failure::PassedOver) };
+
+        let result = line.provider.send(message, words).await;
+        let outcome = result.as_ref().map_or_else(Outcome::of, |()| Outcome::Sent);
+        let change = match outcome {
+            // To refuse a message is a provider's work too.
+            Outcome::Sent | Outcome::Refused => permit.succeeded(),
+            Outcome::Unavailable | Outcome::Unknown => permit.failed(self.clock.now()),
+        };
+        match change {
+            Change::None => {}
+            Change::Opened => tracing::warn!(provider = &*line.name, "the provider fails too often and gets a pause"),
+            Change::Closed => tracing::info!(provider = &*line.name, "the provider is back"),
+        }
+        self.observer.tried(message.channel, &line.name, outcome);
+        result.map_err(|error| Failure::Asked(error.at(&line.name)))
+    }
+}
+
+#[async_trait]
+impl Sender for Courier {
+    fn state(&self, channel: Channel) -> ChannelState {
+        let now = self.clock.now();
+        match self.lines(channel) {
+            [] => ChannelState::Absent,
+            lines if lines.iter().any(|line| line.breaker.admits(now)) => ChannelState::Up,
+            _ => ChannelState::Down,
+        }
+    }
+
+    async fn send(&self, message: &Message) -> Result<ProviderName, SendError> {
+        let words = self.words.render(message).map_err(|error| SendError::Refused(Untried::Wordless(error).into()))?;
+        let lines = self.lines(message.channel);
+        let mut last = SendError::Unavailable {
+            retry_after: None,
+            source: if lines.is_empty() { Untried::Absent } else { Untried::Down }.into(),
+        };
+        let mut waits = Vec::new();
+        for line in lines {
+            match self.try_line(line, message, &words).await {
+                Ok(()) => return Ok(Arc::clone(&line.name)),
+                Err(Failure::PassedOver) => waits.push(None),
+                Err(Failure::Asked(SendError::Unavailable { retry_after, source })) => {
+                    waits.push(retry_after);
+                    tracing::info!(
+                        message.id = %message.id,
+                        channel = message.channel.as_str(),
+                        provider = &*line.name,
+                        error = chain(&*source),
+                        "the provider did not take a message"
+                    );
+                    last = SendError::Unavailable { retry_after, source };
+                }
+                Err(Failure::Asked(error)) => return Err(error),
+            }
+        }
+        if let SendError::Unavailable { retry_after, .. } = &mut last {
+            *retry_after = soonest(&waits);
+        }
+        Err(last)
+    }
+}
+
+/// When the first provider may be asked again. One that named no time may be asked at any.
+fn soonest(waits: &[Option<Duration>]) -> Option<Duration> {
+    waits.iter().copied().min().flatten()
+}
+
+/// Adds the provider to an error.
+trait At {
+    fn at(self, provider: &ProviderName) -> Self;
+}
+
+impl At for SendError {
+    fn at(self, provider: &ProviderName) -> Self {
+        let wrap = |source| Box::new(ProviderError { provider: Arc::clone(provider), source });
+        match self {
+            Self::Refused(source) => Self::Refused(wrap(source)),
+            Self::Unavailable { retry_after, source } => Self::Unavailable { retry_after, source: wrap(source) },
+            Self::Unknown(source) => Self::Unknown(wrap(source)),
+        }
+    }
+}
