@@ -7,4 +7,6 @@ mod delivery {
     mod messages;
     mod outbox_file;
     mod scripted;
+    mod store;
+    mod worker;
 }

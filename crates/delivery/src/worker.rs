@@ -1,0 +1,261 @@
+//! Empties the outbox.
+
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use countersign_domain::{
+    error::Error,
+    id::MessageId,
+    message::{Message, OutboxRow},
+    port::{
+        clock::Clock,
+        entropy::Entropy,
+        outbox_store::OutboxStore,
+        sealer::Sealer,
+        sender::{ProviderName, SendError, Sender},
+    },
+    time::Timestamp,
+};
+use futures_util::FutureExt as _;
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+    time::MissedTickBehavior,
+};
+
+use crate::{
+    backoff,
+    chain::chain,
+    courier::ProviderError,
+    observer::{Ending, Observer, Outcome},
+};
+
+/// How long a claimed row is left alone by other workers.
+const LEASE: Duration = Duration::from_secs(30);
+/// A try that takes longer is given up while the lease still holds, so that no other worker sends beside it.
+const PATIENCE: Duration = Duration::from_secs(25);
+/// How often the outbox is looked at when nobody rings.
+const POLL: Duration = Duration::from_secs(1);
+/// Messages in flight at once. Above the limit of one provider, so that a slow channel leaves room for the others.
+const IN_FLIGHT: usize = 64;
+/// Tries before a message is given up.
+const ATTEMPTS: u32 = 8;
+
+/// Wakes a [`Worker`]: rung after a commit that put a message into the outbox. Clones ring the same worker.
+#[derive(Clone, Debug, Default)]
+pub struct Bell(Arc<Notify>);
+
+impl Bell {
+    /// A bell that nobody hears yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Wakes the worker, now or as soon as it listens.
+    pub fn ring(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// What a [`Worker`] works with.
+#[derive(Clone)]
+pub struct WorkerPorts {
+    /// Where messages wait.
+    pub outbox: Arc<dyn OutboxStore>,
+    /// Opens them.
+    pub sealer: Arc<dyn Sealer>,
+    /// Sends them.
+    pub sender: Arc<dyn Sender>,
+    /// Tells what is due.
+    pub clock: Arc<dyn Clock>,
+    /// Spreads further tries.
+    pub entropy: Arc<dyn Entropy>,
+    /// Is told how messages ended.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// Sends what waits in the outbox. Any number of workers may share one.
+///
+/// A row is claimed for 30 seconds. If the process dies in between, the row is due again after that, and the message is sent
+/// with the same id and the same code: at most twice, and once by providers that know idempotency keys.
+pub struct Worker {
+    bell: Bell,
+    work: Arc<Work>,
+}
+
+/// What the tasks of a worker share.
+struct Work {
+    ports: WorkerPorts,
+    /// Messages that are done while their row could not be removed, with their end: they are not sent again.
+    done: Mutex<HashMap<MessageId, Timestamp>>,
+}
+
+/// What becomes of a row after a try.
+enum Next {
+    Remove(Ending),
+    Postpone(Timestamp),
+}
+
+impl Worker {
+    /// A worker that is woken by `bell`.
+    pub fn new(bell: Bell, ports: WorkerPorts) -> Self {
+        Self { bell, work: Arc::new(Work { ports, done: Mutex::default() }) }
+    }
+
+    /// Works until `stop` turns true or its sender is gone. Then it claims no more, and returns when what is in flight has ended.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut ticks = tokio::time::interval(POLL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tasks = JoinSet::new();
+        // Whether rows may be due that were not claimed yet.
+        let mut more = true;
+        loop {
+            tokio::select! {
+                biased;
+                () = told(&mut stop) => break,
+                Some(_) = tasks.join_next() => {}
+                () = self.bell.0.notified() => more = true,
+                _ = ticks.tick() => more = true,
+            }
+            let room = IN_FLIGHT.saturating_sub(tasks.len());
+            if more && room > 0 {
+                let rows = self.work.claim(room).await;
+                more = rows.len() == room;
+                for row in rows {
+                    tasks.spawn(Arc::clone(&self.work).deliver(row));
+                }
+            }
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Until the process stops; also if nobody is left to stop it.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+impl Work {
+    async fn claim(&self, room: usize) -> Vec<OutboxRow> {
+        let now = self.ports.clock.now();
+        match self.ports.outbox.claim(now, now.plus(LEASE), room).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "the outbox cannot be read");
+                Vec::new()
+            }
+        }
+    }
+
+    async fn deliver(self: Arc<Self>, row: OutboxRow) {
+        if self.is_done(&row.id) {
+            return self.remove(&row).await;
+        }
+        let result = self.try_once(&row).await;
+        let now = self.ports.clock.now();
+        match self.judge(&row, &result, now) {
+            Next::Remove(ending) => {
+                report_end(&row, &result, ending);
+                self.ports.observer.ended(row.channel, ending, now.since(row.created_at));
+                self.remove(&row).await;
+            }
+            Next::Postpone(due_at) => {
+                report_delay(&row, &result, due_at.since(now));
+                if let Err(error) = self.ports.outbox.postpone(&row.id, due_at).await {
+                    tracing::warn!(message.id = %row.id, error = chain(&error), "a message stays until its lease ends");
+                }
+            }
+        }
+    }
+
+    /// A panic is the end of one try, not of the worker. What it said may hold the message, so it is not logged here.
+    async fn try_once(&self, row: &OutboxRow) -> Result<ProviderName, SendError> {
+        let message = Message::open(row, &*self.ports.sealer).map_err(unopened)?;
+        let send = AssertUnwindSafe(self.ports.sender.send(&message)).catch_unwind();
+        match tokio::time::timeout(PATIENCE, send).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_panic)) => Err(SendError::Unknown("the sender panicked".into())),
+            Err(elapsed) => Err(SendError::Unknown(elapsed.into())),
+        }
+    }
+
+    fn judge(&self, row: &OutboxRow, result: &Result<ProviderName, SendError>, now: Timestamp) -> Next {
+        let retry_after = match result {
+            Ok(_) => return Next::Remove(Ending::Sent),
+            Err(SendError::Refused(_)) => return Next::Remove(Ending::Refused),
+            Err(SendError::Unavailable { retry_after, .. }) => *retry_after,
+            Err(SendError::Unknown(_)) => None,
+        };
+        // Without randomness tries are merely not spread.
+        let mut random = [0];
+        if self.ports.entropy.fill(&mut random).is_err() {
+            random = [0];
+        }
+        let [random] = random;
+        let due_at = now.plus(backoff::delay(row.attempts, random).max(retry_after.unwrap_or_default()));
+        if row.attempts >= ATTEMPTS || due_at >= row.expires_at {
+            Next::Remove(Ending::GivenUp)
+        } else {
+            Next::Postpone(due_at)
+        }
+    }
+
+    async fn remove(&self, row: &OutboxRow) {
+        let removed = self.ports.outbox.remove(&row.id).await;
+        let now = self.ports.clock.now();
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.retain(|id, expires_at| *id != row.id && *expires_at > now);
+        if let Err(error) = removed {
+            done.insert(row.id.clone(), row.expires_at);
+            tracing::warn!(message.id = %row.id, error = chain(&error), "a message that is done cannot be removed");
+        }
+    }
+
+    fn is_done(&self, id: &MessageId) -> bool {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).contains_key(id)
+    }
+}
+
+/// A message that does not open now may open when the key is back.
+fn unopened(error: Error) -> SendError {
+    SendError::Unavailable { retry_after: None, source: error.into() }
+}
+
+fn report_end(row: &OutboxRow, result: &Result<ProviderName, SendError>, ending: Ending) {
+    let (id, channel, attempts, outcome) = (row.id.as_str(), row.channel.as_str(), row.attempts, ending.as_str());
+    let provider = provider_of(result);
+    match result {
+        Ok(_) => tracing::info!(message.id = id, channel, provider, attempts, outcome, "a message was sent"),
+        Err(error) => {
+            let error = chain(error);
+            tracing::warn!(message.id = id, channel, provider, attempts, outcome, error, "a message was not sent");
+        }
+    }
+}
+
+fn report_delay(row: &OutboxRow, result: &Result<ProviderName, SendError>, delay: Duration) {
+    let Err(error) = result else { return };
+    tracing::info!(
+        message.id = row.id.as_str(),
+        channel = row.channel.as_str(),
+        provider = provider_of(result),
+        attempts = row.attempts,
+        outcome = Outcome::of(error).as_str(),
+        retry_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+        error = chain(error),
+        "a message will be tried again"
+    );
+}
+
+/// The provider that took it, or the one at which the try ended.
+fn provider_of(result: &Result<ProviderName, SendError>) -> Option<&str> {
+    let source = match result {
+        Ok(name) => return Some(name),
+        Err(SendError::Refused(source) | SendError::Unavailable { source, .. } | SendError::Unknown(source)) => source,
+    };
+    source.downcast_ref::<ProviderError>().map(|error| &*error.provider)
+}

@@ -1,0 +1,149 @@
+//! An outbox in memory, a sealer without a key, and what they may do wrong.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use countersign_domain::{
+    id::MessageId,
+    message::{Channel, Message, OutboxRow},
+    port::{
+        PortError,
+        outbox_store::OutboxStore,
+        sealer::{DigestPurpose, Place, Sealer},
+    },
+    secret::{Digest, Sealed, Secret},
+    time::Timestamp,
+};
+use tokio::sync::watch;
+
+pub struct Outbox {
+    rows: Mutex<BTreeMap<String, OutboxRow>>,
+    /// Turned on: claiming fails.
+    pub unreadable: AtomicBool,
+    /// Turned on: removing fails.
+    pub unwritable: AtomicBool,
+    /// Rings whenever something was done to it.
+    changes: watch::Sender<u64>,
+}
+
+impl Outbox {
+    pub fn with(messages: &[Message]) -> Self {
+        let rows = messages.iter().map(|message| (message.id.to_string(), message.seal(&ToySealer).unwrap())).collect();
+        Self {
+            rows: Mutex::new(rows),
+            unreadable: AtomicBool::new(false),
+            unwritable: AtomicBool::new(false),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    pub fn row(&self, id: &str) -> Option<OutboxRow> {
+        self.rows.lock().unwrap().get(id).cloned()
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.lock().unwrap().len()
+    }
+
+    /// Waits until `is_so`, looking whenever something was done.
+    pub async fn until(&self, is_so: impl Fn(&Self) -> bool) {
+        self.changes.subscribe().wait_for(|_| is_so(self)).await.unwrap();
+    }
+
+    /// Waits until something is done.
+    pub async fn change(&self) {
+        self.changes.subscribe().changed().await.unwrap();
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+}
+
+fn failure() -> PortError {
+    PortError::Unavailable("outbox", "disk full".into())
+}
+
+#[async_trait]
+impl OutboxStore for Outbox {
+    async fn insert(&self, rows: Vec<OutboxRow>) -> Result<(), PortError> {
+        self.rows.lock().unwrap().extend(rows.into_iter().map(|row| (row.id.to_string(), row)));
+        self.changed();
+        Ok(())
+    }
+
+    async fn claim(&self, now: Timestamp, lease_until: Timestamp, limit: usize) -> Result<Vec<OutboxRow>, PortError> {
+        let claimed = if self.unreadable.load(Ordering::SeqCst) {
+            Err(failure())
+        } else {
+            let mut rows = self.rows.lock().unwrap();
+            let due = rows.values_mut().filter(|row| row.due_at <= now && row.expires_at > now).take(limit);
+            Ok(due
+                .map(|row| {
+                    row.due_at = lease_until;
+                    row.attempts += 1;
+                    row.clone()
+                })
+                .collect())
+        };
+        self.changed();
+        claimed
+    }
+
+    async fn postpone(&self, id: &MessageId, due_at: Timestamp) -> Result<(), PortError> {
+        if let Some(row) = self.rows.lock().unwrap().get_mut(id.as_str()) {
+            row.due_at = due_at;
+        }
+        self.changed();
+        Ok(())
+    }
+
+    async fn remove(&self, id: &MessageId) -> Result<(), PortError> {
+        let failed = self.unwritable.load(Ordering::SeqCst);
+        if !failed {
+            self.rows.lock().unwrap().remove(id.as_str());
+        }
+        self.changed();
+        if failed { Err(failure()) } else { Ok(()) }
+    }
+
+    async fn oldest(&self, _channel: Channel, _now: Timestamp) -> Result<Option<Timestamp>, PortError> {
+        unreachable!("the worker does not ask")
+    }
+
+    async fn purge(&self, _now: Timestamp) -> Result<u64, PortError> {
+        unreachable!("the worker does not sweep")
+    }
+}
+
+/// Binds to the place and hides nothing.
+pub struct ToySealer;
+
+fn label(place: Place<'_>) -> String {
+    format!("{}|{}|{}|", place.record, place.id, place.owner)
+}
+
+impl Sealer for ToySealer {
+    fn seal(&self, place: Place<'_>, plaintext: &[u8]) -> Result<Sealed, PortError> {
+        Ok(Sealed::new([label(place).as_bytes(), plaintext].concat()))
+    }
+
+    fn open(&self, place: Place<'_>, sealed: &Sealed) -> Result<Secret<Vec<u8>>, PortError> {
+        let plain = sealed.as_bytes().strip_prefix(label(place).as_bytes());
+        Ok(Secret::new(plain.ok_or_else(|| PortError::Corrupt("moved".into()))?.to_vec()))
+    }
+
+    fn keyed_digest(&self, _purpose: DigestPurpose, _parts: &[&[u8]]) -> Digest {
+        unreachable!("messages have no digest")
+    }
+
+    fn token_digest(&self, _domain: &'static str, _value: &[u8]) -> Digest {
+        unreachable!("messages have no digest")
+    }
+}

@@ -1,0 +1,341 @@
+use std::{
+    sync::{Arc, Mutex, atomic::Ordering},
+    time::Duration,
+};
+
+use countersign_delivery::{
+    courier::{Courier, Line},
+    observer::{Ending, Observer},
+    worker::{Bell, Worker, WorkerPorts},
+};
+use countersign_domain::{
+    message::{Channel, Message},
+    port::outbox_store::OutboxStore as _,
+    testing::{ManualClock, SeededEntropy},
+};
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::{
+    logs::Logs,
+    messages::{CODE, English, START, code, notice},
+    scripted::{Do, Scripted},
+    store::{Outbox, ToySealer},
+};
+
+#[derive(Default)]
+struct Endings(Mutex<Vec<Ending>>);
+
+impl Observer for Endings {
+    fn ended(&self, _channel: Channel, ending: Ending, _age: Duration) {
+        self.0.lock().unwrap().push(ending);
+    }
+}
+
+/// An outbox, a provider, and what workers need.
+struct Rig {
+    outbox: Arc<Outbox>,
+    provider: Arc<Scripted>,
+    clock: Arc<ManualClock>,
+    endings: Arc<Endings>,
+    ports: WorkerPorts,
+}
+
+impl Rig {
+    fn new(messages: &[Message], provider: Arc<Scripted>) -> Self {
+        let outbox = Arc::new(Outbox::with(messages));
+        let clock = Arc::new(ManualClock::new(START));
+        let endings = Arc::new(Endings::default());
+        let line = Line::new("gateway", Arc::clone(&provider) as Arc<_>);
+        let mut courier = Courier::new(Arc::new(English), Arc::clone(&clock) as Arc<_>, Arc::new(()));
+        for channel in Channel::ALL {
+            courier = courier.route(channel, vec![Arc::clone(&line)]);
+        }
+        let ports = WorkerPorts {
+            outbox: Arc::clone(&outbox) as Arc<_>,
+            sealer: Arc::new(ToySealer),
+            sender: Arc::new(courier),
+            clock: Arc::clone(&clock) as Arc<_>,
+            entropy: Arc::new(SeededEntropy::new(1)),
+            observer: Arc::clone(&endings) as Arc<_>,
+        };
+        Self { outbox, provider, clock, endings, ports }
+    }
+
+    fn start(&self) -> Running {
+        let (stop, stopped) = watch::channel(false);
+        let bell = Bell::new();
+        let worker = Worker::new(bell.clone(), self.ports.clone());
+        Running { bell, stop, task: tokio::spawn(worker.run(stopped)) }
+    }
+
+    /// Waits until the last try of a message is over: its row is due later, but not because it is leased.
+    async fn postponed(&self, id: &str, attempts: u32) -> Duration {
+        let lease = self.now().plus(Duration::from_secs(30));
+        let waits = |outbox: &Outbox| {
+            outbox.row(id).is_some_and(|row| row.attempts == attempts && row.due_at != lease && row.due_at > self.now())
+        };
+        self.outbox.until(waits).await;
+        self.outbox.row(id).unwrap().due_at.since(self.now())
+    }
+
+    fn now(&self) -> countersign_domain::time::Timestamp {
+        use countersign_domain::port::clock::Clock as _;
+        self.clock.now()
+    }
+
+    fn endings(&self) -> Vec<Ending> {
+        self.endings.0.lock().unwrap().clone()
+    }
+}
+
+struct Running {
+    bell: Bell,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+fn sms(id: &str) -> Message {
+    code(Channel::Sms, id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_sent_and_removed() {
+    let logs = Logs::catch();
+    let rig = Rig::new(&[sms("msg_1"), notice(Channel::Email, "msg_2")], Scripted::always(Do::Send));
+    let _running = rig.start();
+    rig.outbox.until(|outbox| outbox.len() == 0).await;
+    assert_eq!(rig.provider.calls(), 2);
+    assert_eq!(rig.endings(), [Ending::Sent, Ending::Sent]);
+    let text = logs.text();
+    for part in ["a message was sent", "msg_1", "msg_2", "channel=\"sms\"", "provider=\"gateway\"", "outcome=\"sent\""]
+    {
+        assert!(text.contains(part), "{part} is missing:\n{text}");
+    }
+    logs.assert_discreet();
+}
+
+/// From the first look at an empty outbox to the end of a message that came after it.
+async fn time_to_send(bell: bool) -> Duration {
+    let rig = Rig::new(&[], Scripted::always(Do::Send));
+    let before = tokio::time::Instant::now();
+    let running = rig.start();
+    rig.outbox.change().await;
+    rig.outbox.insert(vec![sms("msg_1").seal(&ToySealer).unwrap()]).await.unwrap();
+    if bell {
+        running.bell.ring();
+    }
+    rig.outbox.until(|outbox| outbox.len() == 0).await;
+    before.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bell_wakes_the_worker_at_once() {
+    assert_eq!(time_to_send(true).await, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_outbox_is_looked_at_every_second_when_nobody_rings() {
+    assert_eq!(time_to_send(false).await, Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_try_has_the_same_id_and_code_and_waits_longer_than_the_one_before() {
+    let logs = Logs::catch();
+    let rig = Rig::new(&[sms("msg_1")], Scripted::new(&[Do::Fail, Do::Lose, Do::Fail, Do::Fail], Do::Send));
+    let running = rig.start();
+    for (attempt, seconds) in [(1, 1), (2, 2), (3, 4), (4, 8)] {
+        let wait = rig.postponed("msg_1", attempt).await;
+        let expected = Duration::from_secs(seconds);
+        assert!((expected..=expected * 5 / 4).contains(&wait), "try {attempt} waits {wait:?}");
+        rig.clock.advance(wait);
+        running.bell.ring();
+    }
+    rig.outbox.until(|outbox| outbox.len() == 0).await;
+    assert_eq!(rig.provider.seen(), vec![("msg_1".to_owned(), CODE.to_owned()); 5]);
+    assert_eq!(rig.endings(), [Ending::Sent]);
+    logs.assert_discreet();
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_at_least_as_long_as_the_provider_asks() {
+    let asked = Duration::from_secs(45);
+    let rig = Rig::new(&[sms("msg_1")], Scripted::always(Do::FailFor(asked)));
+    let _running = rig.start();
+    assert_eq!(rig.postponed("msg_1", 1).await, asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_message_is_removed_after_one_try() {
+    let logs = Logs::catch();
+    let rig = Rig::new(&[sms("msg_1")], Scripted::always(Do::Refuse));
+    let _running = rig.start();
+    rig.outbox.until(|outbox| outbox.len() == 0).await;
+    assert_eq!(rig.provider.calls(), 1);
+    assert_eq!(rig.endings(), [Ending::Refused]);
+    assert!(logs.text().contains("outcome=\"refused\""));
+    logs.assert_discreet();
+}
+
+#[tokio::test(start_paused = true)]
+async fn gives_up_after_eight_tries() {
+    let logs = Logs::catch();
+    let mut message = sms("msg_1");
+    message.expires_at = START.plus(Duration::from_secs(86_400));
+    let rig = Rig::new(&[message], Scripted::always(Do::Fail));
+    let running = rig.start();
+    for attempt in 1..8 {
+        let wait = rig.postponed("msg_1", attempt).await;
+        rig.clock.advance(wait);
+        running.bell.ring();
+    }
+    rig.outbox.until(|outbox| outbox.len() == 0).await;
+    assert_eq!(rig.provider.calls(), 8);
+    assert_eq!(rig.endings(), [Ending::GivenUp]);
+    let text = logs.text();
+    assert!(text.lines().any(|line| line.contains("WARN") && line.contains("outcome=\"given_up\"")), "{text}");
+    logs.assert_discreet();
+}
+
+#[tokio::test(start_paused = true)]
+async fn gives_up_when_the_next_try_would_come_too_late() {
+    let mut message = sms("msg_1");
+    message.expires_at = START.plus(Duration::from_secs(2));
+    let rig = Rig::new(&[message], Scripted::always(Do::FailFor(Duration::from_secs(2))));
+    let _running = rig.start();
+    rig.outbox.until(|outbox| outbox.len() == 0).await;
+    assert_eq!(rig.provider.calls(), 1);
+    assert_eq!(rig.endings(), [Ending::GivenUp]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_costs_one_try_of_one_message() {
+    let logs = Logs::catch();
+    let rig = Rig::new(&[sms("msg_1"), sms("msg_2")], Scripted::new(&[Do::Panic], Do::Send));
+    let running = rig.start();
+    let wait = rig.postponed("msg_1", 1).await;
+    rig.outbox.until(|outbox| outbox.row("msg_2").is_none()).await;
+    rig.clock.advance(wait);
+    running.bell.ring();
+    rig.outbox.until(|outbox| outbox.len() == 0).await;
+    assert_eq!(rig.provider.calls(), 3);
+    logs.assert_discreet();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unreadable_outbox_is_asked_again() {
+    let rig = Rig::new(&[sms("msg_1")], Scripted::always(Do::Send));
+    rig.outbox.unreadable.store(true, Ordering::SeqCst);
+    let running = rig.start();
+    tokio::task::yield_now().await;
+    running.bell.ring();
+    tokio::task::yield_now().await;
+    assert_eq!(rig.outbox.row("msg_1").unwrap().attempts, 0);
+    rig.outbox.unreadable.store(false, Ordering::SeqCst);
+    rig.outbox.until(|outbox| outbox.len() == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_whose_row_cannot_be_removed_is_not_sent_again() {
+    let rig = Rig::new(&[sms("msg_1")], Scripted::always(Do::Send));
+    rig.outbox.unwritable.store(true, Ordering::SeqCst);
+    let running = rig.start();
+    rig.outbox.until(|_| rig.endings() == [Ending::Sent]).await;
+    rig.outbox.unwritable.store(false, Ordering::SeqCst);
+    rig.clock.advance(Duration::from_secs(31));
+    running.bell.ring();
+    rig.outbox.until(|outbox| outbox.len() == 0).await;
+    assert_eq!(rig.provider.calls(), 1);
+    assert_eq!(rig.endings(), [Ending::Sent]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_does_not_open_is_tried_again_and_hurts_no_other() {
+    let mut moved = sms("msg_1").seal(&ToySealer).unwrap();
+    moved.channel = Channel::Voice;
+    let rig = Rig::new(&[sms("msg_2")], Scripted::always(Do::Send));
+    rig.outbox.insert(vec![moved]).await.unwrap();
+    let _running = rig.start();
+    rig.postponed("msg_1", 1).await;
+    rig.outbox.until(|outbox| outbox.row("msg_2").is_none()).await;
+    assert_eq!(rig.provider.seen(), [("msg_2".into(), CODE.into())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn forty_messages_are_sent_with_never_more_than_twenty_at_the_provider() {
+    let messages: Vec<_> = (0..40).map(|n| sms(&format!("msg_{n}"))).collect();
+    let rig = Rig::new(&messages, Scripted::always(Do::Wait));
+    let _running = rig.start();
+    while rig.provider.inside() < 20 {
+        tokio::task::yield_now().await;
+    }
+    rig.provider.gate.add_permits(40);
+    rig.outbox.until(|outbox| outbox.len() == 0).await;
+    assert_eq!(rig.provider.calls(), 40);
+    assert_eq!(rig.provider.most_inside(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_messages_than_one_worker_carries_are_all_sent_without_another_ring() {
+    let messages: Vec<_> = (0..200).map(|n| sms(&format!("msg_{n}"))).collect();
+    let rig = Rig::new(&messages, Scripted::always(Do::Send));
+    let before = tokio::time::Instant::now();
+    let _running = rig.start();
+    rig.outbox.until(|outbox| outbox.len() == 0).await;
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    assert_eq!(rig.provider.calls(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_of_a_worker_that_died_is_sent_by_another_with_the_same_id_and_code() {
+    let rig = Rig::new(&[sms("msg_1")], Scripted::new(&[Do::Wait], Do::Send));
+    let first = rig.start();
+    while rig.provider.inside() == 0 {
+        tokio::task::yield_now().await;
+    }
+    first.task.abort();
+    assert!(first.task.await.unwrap_err().is_cancelled());
+    assert_eq!(rig.provider.inside(), 0);
+
+    let second = rig.start();
+    tokio::task::yield_now().await;
+    assert_eq!(rig.provider.calls(), 1, "the lease holds");
+    rig.clock.advance(Duration::from_secs(30));
+    second.bell.ring();
+    rig.outbox.until(|outbox| outbox.len() == 0).await;
+    assert_eq!(rig.provider.seen(), vec![("msg_1".to_owned(), CODE.to_owned()); 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_never_answers_is_given_up_before_the_lease_ends() {
+    let rig = Rig::new(&[sms("msg_1")], Scripted::always(Do::Wait));
+    let before = tokio::time::Instant::now();
+    let _running = rig.start();
+    rig.postponed("msg_1", 1).await;
+    assert!(before.elapsed() < Duration::from_secs(30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_stop_nothing_is_claimed_any_more_and_what_is_in_flight_ends() {
+    let rig = Rig::new(&[sms("msg_1")], Scripted::always(Do::Wait));
+    let running = rig.start();
+    while rig.provider.inside() == 0 {
+        tokio::task::yield_now().await;
+    }
+    running.stop.send(true).unwrap();
+    rig.outbox.insert(vec![sms("msg_2").seal(&ToySealer).unwrap()]).await.unwrap();
+    running.bell.ring();
+    tokio::task::yield_now().await;
+    assert!(!running.task.is_finished());
+    rig.provider.gate.add_permits(2);
+    running.task.await.unwrap();
+    assert!(rig.outbox.row("msg_1").is_none());
+    assert_eq!(rig.outbox.row("msg_2").unwrap().attempts, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stops_when_nobody_is_left_to_stop_it() {
+    let rig = Rig::new(&[], Scripted::always(Do::Send));
+    let running = rig.start();
+    drop(running.stop);
+    running.task.await.unwrap();
+}
