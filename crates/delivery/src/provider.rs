@@ -2,9 +2,13 @@
 
 pub mod outbox;
 mod push_fields;
+mod settings;
+pub mod smtp;
 
 use async_trait::async_trait;
 use countersign_domain::{message::Message, port::sender::SendError, secret::Secret};
+
+pub use self::settings::SettingsError;
 
 /// A message in the words of its reader.
 #[derive(Clone, Debug)]
