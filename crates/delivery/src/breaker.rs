@@ -1,5 +1,7 @@
 //! Keeps messages away from a provider that fails.
 //!
+//! Ours, because it must be counted by calls, say whether it admits one without letting it through, and ask the Clock port.
+//!
 //! ```text
 //!            10 of the last 20 failed              10 s passed: one call may find out
 //!  Closed ────────────────────────────▶ Open ──────────────────────────────────────▶ HalfOpen

@@ -1,9 +1,11 @@
 //! What a provider is: somebody outside who takes a message.
 
+pub mod http;
 pub mod outbox;
 mod push_fields;
 mod settings;
 pub mod smtp;
+pub mod twilio;
 
 use async_trait::async_trait;
 use countersign_domain::{message::Message, port::sender::SendError, secret::Secret};

@@ -4,6 +4,8 @@
 mod delivery {
     mod authority;
     mod courier;
+    mod failure;
+    mod http_server;
     mod logs;
     mod mail_server;
     mod messages;
@@ -11,5 +13,6 @@ mod delivery {
     mod scripted;
     mod smtp;
     mod store;
+    mod twilio;
     mod worker;
 }

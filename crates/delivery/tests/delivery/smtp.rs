@@ -1,4 +1,4 @@
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 use countersign_delivery::provider::{
     Provider as _, SettingsError,
@@ -12,6 +12,7 @@ use countersign_domain::{
 use tokio::net::TcpListener;
 
 use super::{
+    failure::everything,
     logs::Logs,
     mail_server::MailServer,
     messages::{ADDRESS, CODE, code, notice, words},
@@ -23,17 +24,6 @@ async fn send(smtp: &Smtp, message: &Message) -> Result<(), SendError> {
 
 fn to(user: &str) -> Message {
     Message { to: Secret::new(format!("{user}@example.com")), ..code(Channel::Email, "msg_1") }
-}
-
-/// The error and its sources, with what `Debug` shows of them.
-fn everything(error: &SendError) -> String {
-    let mut text = format!("{error:?}");
-    let mut next: Option<&dyn Error> = Some(error);
-    while let Some(error) = next {
-        text = format!("{text}: {error}");
-        next = error.source();
-    }
-    text
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ pub struct Outbox {
     rows: Mutex<BTreeMap<String, OutboxRow>>,
     /// Turned on: claiming fails.
     pub unreadable: AtomicBool,
-    /// Turned on: removing fails.
+    /// Turned on: removing and postponing fail.
     pub unwritable: AtomicBool,
     /// Rings whenever something was done to it.
     changes: watch::Sender<u64>,
@@ -97,11 +97,12 @@ impl OutboxStore for Outbox {
     }
 
     async fn postpone(&self, id: &MessageId, due_at: Timestamp) -> Result<(), PortError> {
-        if let Some(row) = self.rows.lock().unwrap().get_mut(id.as_str()) {
+        let failed = self.unwritable.load(Ordering::SeqCst);
+        if let Some(row) = self.rows.lock().unwrap().get_mut(id.as_str()).filter(|_| !failed) {
             row.due_at = due_at;
         }
         self.changed();
-        Ok(())
+        if failed { Err(failure()) } else { Ok(()) }
     }
 
     async fn remove(&self, id: &MessageId) -> Result<(), PortError> {

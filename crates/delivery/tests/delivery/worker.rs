@@ -249,6 +249,19 @@ async fn a_message_whose_row_cannot_be_removed_is_not_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_cannot_be_put_off_is_tried_again_after_its_lease() {
+    let rig = Rig::new(&[sms("msg_1")], Scripted::new(&[Do::Fail], Do::Send));
+    rig.outbox.unwritable.store(true, Ordering::SeqCst);
+    let running = rig.start();
+    rig.outbox.until(|_| rig.provider.calls() == 1).await;
+    rig.outbox.unwritable.store(false, Ordering::SeqCst);
+    rig.clock.advance(Duration::from_secs(30));
+    running.bell.ring();
+    rig.outbox.until(|outbox| outbox.len() == 0).await;
+    assert_eq!(rig.provider.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_row_that_does_not_open_is_tried_again_and_hurts_no_other() {
     let mut moved = sms("msg_1").seal(&ToySealer).unwrap();
     moved.channel = Channel::Voice;
