@@ -6,6 +6,7 @@ mod push_fields;
 mod settings;
 pub mod smtp;
 pub mod twilio;
+pub mod webhook;
 
 use async_trait::async_trait;
 use countersign_domain::{message::Message, port::sender::SendError, secret::Secret};

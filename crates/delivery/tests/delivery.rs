@@ -14,5 +14,6 @@ mod delivery {
     mod smtp;
     mod store;
     mod twilio;
+    mod webhook;
     mod worker;
 }
