@@ -7,12 +7,18 @@
 //! # Growing it
 //!
 //! *A provider*: one file in `provider/` that implements [`provider::Provider`], and its settings.
+//!
+//! *A language*: one file in `templates/`, named by its tag, and a line in [`templates`]' list of shipped files. Nothing else.
 
 mod backoff;
 mod breaker;
 mod chain;
 pub mod courier;
+mod jwt;
+mod language;
 pub mod observer;
 pub mod provider;
+pub mod templates;
+mod user_agent;
 pub mod words;
 pub mod worker;

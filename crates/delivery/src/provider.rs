@@ -1,7 +1,11 @@
 //! What a provider is: somebody outside who takes a message.
 
+pub mod apns;
+pub mod fcm;
+mod guardian;
 pub mod http;
 pub mod outbox;
+pub mod push;
 mod push_fields;
 mod settings;
 pub mod smtp;
@@ -18,7 +22,7 @@ pub use self::settings::SettingsError;
 pub struct Rendered {
     /// The language the words are in: `en`, `pt-BR`.
     pub language: String,
-    /// The subject line of an e-mail.
+    /// The subject line of an e-mail, or the title of a notification.
     pub subject: Option<String>,
     /// The text: of an SMS, of the plain part of an e-mail, to be spoken by a call, of a notification's alert.
     pub text: Secret<String>,

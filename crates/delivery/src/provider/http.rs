@@ -7,7 +7,7 @@ use countersign_domain::{
     time::Timestamp,
 };
 use reqwest::{
-    Client, RequestBuilder, Response,
+    Client, ClientBuilder, RequestBuilder, Response,
     header::{HeaderMap, RETRY_AFTER},
     redirect,
 };
@@ -20,6 +20,9 @@ use super::settings::{self, SettingsError};
 const LONGEST_BODY: usize = 64 * 1024;
 /// Below what servers usually keep an idle connection for: one that is closed while a request is under way costs a try.
 const IDLE: Duration = Duration::from_secs(20);
+
+/// A connection that is kept over HTTP/2 is asked this often whether it still stands.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// How a provider is reached over HTTP.
 #[derive(Clone, Debug)]
@@ -59,6 +62,8 @@ pub(super) enum HttpError {
     Status(u16),
     #[error("the provider answered with status {0} and its code {1}")]
     Code(u16, u32),
+    #[error("the provider answered with status {0} and its reason {1}")]
+    Reason(u16, &'static str),
     #[error("the provider could not be asked")]
     Connection(#[source] reqwest::Error),
     #[error("the provider gave no whole answer")]
@@ -67,27 +72,47 @@ pub(super) enum HttpError {
 
 impl Http {
     pub(super) fn new(settings: &HttpSettings, clock: Arc<dyn Clock>) -> Result<Self, SettingsError> {
+        Self::build(settings, clock, &[], |builder| builder)
+    }
+
+    /// Speaks HTTP/2 alone, over connections that are kept.
+    pub(super) fn http2(settings: &HttpSettings, clock: Arc<dyn Clock>) -> Result<Self, SettingsError> {
+        Self::build(settings, clock, &[b"h2"], |builder| {
+            builder
+                .http2_prior_knowledge()
+                .http2_keep_alive_interval(KEEP_ALIVE)
+                .http2_keep_alive_while_idle(true)
+                .pool_idle_timeout(None)
+        })
+    }
+
+    fn build(
+        settings: &HttpSettings,
+        clock: Arc<dyn Clock>,
+        alpn: &[&[u8]],
+        adapt: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Self, SettingsError> {
         let crypto = Arc::new(aws_lc_rs::default_provider());
         let roots = settings::roots(settings.root_ca_file.as_deref())?;
         let refused = |error: rustls::Error| SettingsError::Tls(error.into());
         let verifier = Verifier::new_with_extra_roots(roots, Arc::clone(&crypto)).map_err(refused)?;
-        let tls = ClientConfig::builder_with_provider(crypto)
+        let mut tls = ClientConfig::builder_with_provider(crypto)
             .with_safe_default_protocol_versions()
             .map_err(refused)?
             // Not dangerous: it verifies against the roots of the system and ours.
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
-        let client = Client::builder()
+        tls.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+        let builder = Client::builder()
             .tls_backend_preconfigured(tls)
             .redirect(redirect::Policy::none())
             .no_proxy()
             .connect_timeout(settings.connect_timeout)
             .timeout(settings.timeout)
             .pool_idle_timeout(IDLE)
-            .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(SettingsError::Http)?;
+            .user_agent(concat!("countersign/", env!("CARGO_PKG_VERSION")));
+        let client = adapt(builder).build().map_err(SettingsError::Http)?;
         Ok(Self { client, clock })
     }
 
@@ -109,7 +134,17 @@ impl Http {
     }
 }
 
+/// What went wrong before anything was sent.
+pub(super) fn unsent(error: impl std::error::Error + Send + Sync + 'static) -> SendError {
+    SendError::Unavailable { retry_after: None, source: Box::new(error) }
+}
+
 impl Answer {
+    /// The error of its status, with the provider's reason if it is one we know.
+    pub(super) fn error(&self, reason: Option<&'static str>) -> HttpError {
+        reason.map_or(HttpError::Status(self.status), |reason| HttpError::Reason(self.status, reason))
+    }
+
     /// It was certainly not sent, and may be later.
     pub(super) fn unavailable(&self, error: HttpError) -> SendError {
         SendError::Unavailable { retry_after: self.retry_after, source: error.into() }
