@@ -77,13 +77,35 @@ pub struct Association {
     pub recovery_codes: Vec<String>,
 }
 
+/// A code that was sent.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// The handle it comes back with.
+    pub oob_code: String,
+    /// The authenticator that was chosen, of a challenge.
+    pub authenticator: Option<String>,
+    /// The recovery codes, of an enrolment.
+    pub recovery_codes: Vec<String>,
+}
+
+/// Where a new authenticator's codes go.
+#[derive(Clone, Copy, Debug)]
+pub enum To<'a> {
+    /// `sms` or `voice`, and a number.
+    Phone(&'a str, &'a str),
+    /// A mailbox; the account's own if none.
+    Email(Option<&'a str>),
+}
+
 /// One authenticator in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Its id.
     pub id: String,
-    /// `otp` or `recovery-code`.
+    /// `otp`, `oob` or `recovery-code`.
     pub kind: String,
+    /// `sms`, `voice` or `email`, of an `oob` one.
+    pub channel: Option<String>,
     /// Whether it can be used.
     pub active: bool,
     /// Its name.
@@ -152,6 +174,11 @@ impl Api {
         dispatch!(self.otp(client, token, code))
     }
 
+    /// A code that was sent.
+    pub async fn oob(&self, client: Client, token: &str, oob_code: &str, code: &str) -> Result<Tokens, Refusal> {
+        dispatch!(self.oob(client, token, oob_code, code))
+    }
+
     /// The recovery code.
     pub async fn recovery(&self, client: Client, token: &str, code: &str) -> Result<Tokens, Refusal> {
         dispatch!(self.recovery(client, token, code))
@@ -166,6 +193,22 @@ impl Api {
         authenticator: Option<&str>,
     ) -> Result<String, Refusal> {
         dispatch!(self.challenge(client, token, types, authenticator))
+    }
+
+    /// A challenge whose code is sent: of an authenticator, or over a channel, or as the server chooses.
+    pub async fn send_code(
+        &self,
+        client: Client,
+        token: &str,
+        authenticator: Option<&str>,
+        channel: Option<&str>,
+    ) -> Result<Sent, Refusal> {
+        dispatch!(self.send_code(client, token, authenticator, channel))
+    }
+
+    /// Begins an enrolment of a telephone or a mailbox.
+    pub async fn associate_oob(&self, bearer: &str, to: To<'_>) -> Result<Sent, Refusal> {
+        dispatch!(self.associate_oob(bearer, to))
     }
 
     /// Begins an enrolment of an authenticator app.

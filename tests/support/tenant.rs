@@ -78,6 +78,15 @@ impl Tenant {
         self
     }
 
+    /// Has every factor, and messages that go to the world's outbox.
+    #[must_use]
+    pub fn with_messages(self) -> Self {
+        self.section("mfa", &["factors = ['otp', 'sms', 'voice', 'email']"]).section(
+            "messages",
+            &["sms = ['outbox']", "voice = ['outbox']", "email = ['outbox']", "countries = ['US', 'DE', 'GB', 'JP']"],
+        )
+    }
+
     /// Adds an API whose access tokens are ES256.
     #[must_use]
     pub fn with_es256_api(mut self) -> Self {
@@ -96,7 +105,7 @@ impl Tenant {
             write!(toml, "[[apis]]\naudience = '{ES256_API}'\nscopes = ['read:things']\nalgorithm = 'ES256'\n")
                 .unwrap();
         }
-        let all = "['password', 'password-realm', 'mfa-otp', 'mfa-recovery-code']";
+        let all = "['password', 'password-realm', 'mfa-otp', 'mfa-oob', 'mfa-recovery-code']";
         for (client, grants, more) in [
             (BACKEND, all, ""),
             (NATIVE, all, ""),

@@ -8,6 +8,7 @@ use std::{
 
 use countersign_domain::{app::App, testing::ManualClock, time::Timestamp};
 use countersign_storage::testing_redis::{RedisServer, RedisServerOptions};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
@@ -31,6 +32,9 @@ pub enum Store {
 
 /// When worlds begin: some moment that is the first of a time step.
 const BEGINNING: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+/// The file that messages are written to.
+const OUTBOX: &str = "outbox.jsonl";
 
 /// A key-encryption key, of 32 bytes.
 const KEK: &str = "a2V5IGVuY3J5cHRpb24ga2V5IG9mIDMyIGJ5dGVzISE=";
@@ -127,6 +131,32 @@ impl World {
         self.folder.join("countersign.db")
     }
 
+    /// The messages in the outbox.
+    pub fn outbox(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.folder.join(OUTBOX)).unwrap_or_default();
+        // A line that is being written has no end yet.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
+    }
+
+    /// The messages in the outbox, as soon as there are `count`.
+    pub async fn messages(&self, count: usize) -> Vec<Value> {
+        let mut ticks = tokio::time::interval(Duration::from_millis(5));
+        loop {
+            ticks.tick().await;
+            let messages = self.outbox();
+            if messages.len() >= count {
+                return messages;
+            }
+        }
+    }
+
+    /// The code in the newest of `count` messages, as soon as there are so many.
+    pub async fn code(&self, count: usize) -> String {
+        let messages = self.messages(count).await;
+        messages[count - 1]["code"].as_str().expect("the message has a code").to_owned()
+    }
+
     /// The time.
     pub fn now(&self) -> Timestamp {
         use countersign_domain::port::clock::Clock as _;
@@ -154,7 +184,9 @@ fn places(folder: &Path, redis: Option<&RedisServer>) -> String {
     let sessions = redis.map(|redis| format!("session_url = '{}'\n", redis.url())).unwrap_or_default();
     format!(
         "[grpc]\nlisten = '127.0.0.1:0'\n[http]\nlisten = '127.0.0.1:0'\n[https]\nenabled = false\n\
+         [[messages.outbox]]\nname = 'outbox'\npath = '{}'\n\
          [ops]\nlisten = '127.0.0.1:0'\n[storage]\nurl = 'sqlite:{}'\n{sessions}[keys]\nkek = '{KEK}'\n",
+        folder.join(OUTBOX).display(),
         database.display()
     )
 }

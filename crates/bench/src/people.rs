@@ -23,7 +23,7 @@ use countersign_domain::{
         PortError,
         authenticator_store::{EnrollmentBegun, NewEnrollment},
         clock::Clock,
-        login_store::{Burn, CommitOutcome, LoginCommit},
+        login_store::{Burn, CommitOutcome, LoginCommit, Spent},
         password_hasher::{PasswordHasher, PasswordVerdict},
     },
     secret::{Digest, Secret},
@@ -114,6 +114,9 @@ impl Stores {
             hasher: Arc::new(Credulous(Arc::clone(&app.hasher))),
             sealer: Arc::clone(&app.sealer),
             signer: Arc::clone(&app.signer),
+            outbox: Arc::clone(&app.outbox),
+            sender: Arc::clone(&app.sender),
+            bell: Arc::clone(&app.bell),
             in_flight: Arc::default(),
             registry: app.registry.clone(),
         };
@@ -203,6 +206,9 @@ async fn enroll(app: &App, person: Person) -> anyhow::Result<Person> {
             id: id.clone(),
             user: person.id.clone(),
             kind: FactorKind::Otp,
+            pair: None,
+            address: None,
+            implied: None,
             status: Status::Pending {
                 until: now.plus(app.registry.policy.mfa_token_lifetime),
                 bearer: Digest::new([0; 32]),
@@ -215,10 +221,12 @@ async fn enroll(app: &App, person: Person) -> anyhow::Result<Person> {
             confirmed_at: None,
             last_used_at: None,
         },
+        companion: None,
         recovery_code: (recovery, Digest::new(digest)),
         epoch,
         only_if_unenrolled: true,
         limit: MAX_PER_USER,
+        messages: Vec::new(),
         audit: audit(Event::EnrollmentStarted),
     };
     let begun = app.authenticators.begin_enrollment(enrollment, now).await?;
@@ -227,12 +235,13 @@ async fn enroll(app: &App, person: Person) -> anyhow::Result<Person> {
         user: person.id.clone(),
         epoch,
         transaction: None,
-        burn: Burn::ConfirmOtp {
+        burn: Burn::Confirm {
             authenticator: id.clone(),
-            step: step_at(now).saturating_sub(STEPS_AGO),
+            spent: Spent::Step(step_at(now).saturating_sub(STEPS_AGO)),
             only_if_unenrolled: true,
         },
         now,
+        messages: Vec::new(),
         audit: audit(Event::EnrollmentCompleted),
     };
     let outcome = app.logins.commit(commit).await?;

@@ -8,6 +8,7 @@ pub mod directory;
 pub mod layers;
 pub mod limits;
 pub mod listeners;
+pub mod messages;
 pub mod mistake;
 pub mod reference;
 pub mod registry;
@@ -22,6 +23,7 @@ use self::{
     directory::{ApiConfig, ClientConfig, RealmConfig, UserConfig},
     limits::{LimitsConfig, MfaConfig},
     listeners::{ConnectionsConfig, GatewaySection, GrpcConfig, HttpConfig, HttpsConfig, OpsConfig, ShutdownConfig},
+    messages::MessagesConfig,
     stores::{KeysConfig, PasswordsConfig, StorageConfig},
     telemetry::{LogConfig, OtlpConfig},
 };
@@ -65,6 +67,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// The second factor.
     pub mfa: MfaConfig,
+    /// Messages to people.
+    pub messages: MessagesConfig,
     /// Log lines.
     pub log: LogConfig,
     /// Traces.

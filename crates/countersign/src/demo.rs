@@ -80,8 +80,7 @@ pub async fn start(options: &DemoOptions, metrics: Metrics) -> anyhow::Result<(R
     let running =
         serve::start(config, StartOptions { metrics: Some(metrics), sockets, ..StartOptions::default() }).await?;
     people::add_numbered(&running.app, options.users).await?;
-    let outbox = dir.join("outbox.jsonl");
-    OpenOptions::new().append(true).create(true).mode(0o600).open(&outbox).context("cannot make the outbox")?;
+    let outbox = dir.join(settings::OUTBOX_FILE);
     let description = Description::new(&running, &certificates.ca, &outbox, options.users)?;
     description.write(&dir.join("demo.json"))?;
     Ok((running, description))

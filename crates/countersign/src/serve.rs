@@ -10,6 +10,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use countersign_domain::{
     app::App,
+    authenticator::FactorKind,
+    phone::Phone,
     port::{clock::Clock, entropy::Entropy},
 };
 use countersign_telemetry::{Metrics, metrics::label::Listener as Label};
@@ -19,7 +21,7 @@ use crate::{
     config::{Config, check::Checked},
     listener::{Connections, Listener},
     ops, system, tls,
-    wire::{self, Around},
+    wire::{self, Around, Wired},
 };
 
 /// The most connections of the ops listener.
@@ -101,7 +103,7 @@ pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Re
     let ops = bound(true, sockets.ops, config.ops.listen).await?.context("the ops listener is always there")?;
     let metrics = metrics.unwrap_or_default();
     let around = Around { clock, entropy, metrics: metrics.clone() };
-    let app = wire::wire(&config, wire::Sessions::AsConfigured, around).await?;
+    let Wired { app, worker } = wire::wire(&config, wire::Sessions::AsConfigured, around).await?;
     wire::declare_users(&app, &config).await?;
 
     let (draining, drain_seen) = watch::channel(false);
@@ -142,6 +144,11 @@ pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Re
     if let Some(socket) = https {
         let tls = tls::server_config(&config.https.cert_file, &config.https.key_file, None)?;
         serve(socket, Label::Https, Some(tls), apis.http);
+    }
+    running.tasks.spawn(worker.run(stop_seen.clone()));
+    if app.registry.factors.iter().any(|kind| matches!(kind, FactorKind::Sms | FactorKind::Voice)) {
+        // Not by the first person who enrols a telephone.
+        tokio::task::spawn_blocking(Phone::prepare);
     }
     running.tasks.spawn(purge::run(Arc::clone(&app), stop_seen));
     running.ops_task.spawn(

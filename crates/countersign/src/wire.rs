@@ -1,6 +1,7 @@
 //! The only place where adapters meet ports.
 
 pub mod apis;
+mod courier;
 mod metered;
 
 use std::{num::NonZeroUsize, sync::Arc};
@@ -13,11 +14,14 @@ use countersign_crypto::{
     password::{Argon2Hasher, HashParams, HasherOptions, Pepper},
     sealer::AeadSealer,
 };
+use countersign_delivery::worker::{Bell, Worker, WorkerPorts};
 use countersign_domain::{
     app::App,
     id::RealmName,
     login_name::LoginName,
-    port::{clock::Clock, entropy::Entropy, password_hasher::PasswordHasher, sealer::Sealer},
+    port::{
+        clock::Clock, entropy::Entropy, outbox_store::OutboxStore, password_hasher::PasswordHasher, sealer::Sealer,
+    },
     usecase::manage_users::{AddUser, Added, NewPassword},
     user::{Email, Profile},
 };
@@ -63,12 +67,20 @@ pub struct Around {
     pub metrics: Metrics,
 }
 
+/// An application, and what wakes the worker that empties its outbox.
+pub struct Wired {
+    /// The application.
+    pub app: Arc<App>,
+    /// The worker, which somebody has to run.
+    pub worker: Worker,
+}
+
 /// Puts the application together.
 ///
 /// # Errors
 ///
-/// A store cannot be opened; a key does not open with this key-encryption key.
-pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyhow::Result<Arc<App>> {
+/// A store cannot be opened; a key does not open with this key-encryption key; a provider of messages cannot be used.
+pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyhow::Result<Wired> {
     let Around { clock, entropy, metrics } = around;
     // Whoever brings a clock moves it, and means the throttles too.
     let time = if clock.is_some() { TimeSource::Caller } else { TimeSource::Server };
@@ -92,7 +104,21 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
     )?;
     let hasher: Arc<dyn PasswordHasher> =
         Arc::new(Argon2Hasher::new(hasher_options(config, &master)?, Arc::clone(&entropy))?);
-    Ok(Arc::new(App {
+    let sender = courier::courier(config, &clock, &metrics)?;
+    let outbox: Arc<dyn OutboxStore> = Metered::new(stores.outbox, &metrics);
+    let bell = Bell::new();
+    let worker = Worker::new(
+        bell.clone(),
+        WorkerPorts {
+            outbox: Arc::clone(&outbox),
+            sealer: Arc::clone(&sealer),
+            sender: Arc::clone(&sender),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            observer: Arc::new(courier::Counted(metrics.clone())),
+        },
+    );
+    let app = Arc::new(App {
         clock,
         entropy,
         users: Metered::new(stores.users, &metrics),
@@ -102,9 +128,13 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
         hasher: Metered::new(hasher, &metrics),
         sealer,
         signer: Arc::new(signer),
+        outbox,
+        sender,
+        bell: Arc::new(courier::Ringing(bell)),
         in_flight: Arc::default(),
         registry,
-    }))
+    });
+    Ok(Wired { app, worker })
 }
 
 fn redis_options(config: &Checked, time: TimeSource) -> anyhow::Result<RedisOptions> {

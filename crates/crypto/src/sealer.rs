@@ -32,6 +32,8 @@ pub struct AeadSealer {
     data_key: DataKey,
     recovery_code: hmac::Key,
     throttle: hmac::Key,
+    binding_code: hmac::Key,
+    address: hmac::Key,
     integrity: hmac::Key,
     entropy: Arc<dyn Entropy>,
 }
@@ -66,6 +68,8 @@ impl AeadSealer {
             data_key: DataKey::derive(master)?,
             recovery_code: master.derive_hmac("countersign recovery code digest v1")?,
             throttle: master.derive_hmac("countersign throttle digest v1")?,
+            binding_code: master.derive_hmac("countersign binding code digest v1")?,
+            address: master.derive_hmac("countersign address digest v1")?,
             integrity: master.derive_hmac("countersign integrity digest v1")?,
             entropy,
         })
@@ -75,6 +79,8 @@ impl AeadSealer {
         match purpose {
             DigestPurpose::RecoveryCode => &self.recovery_code,
             DigestPurpose::Throttle => &self.throttle,
+            DigestPurpose::BindingCode => &self.binding_code,
+            DigestPurpose::Address => &self.address,
             DigestPurpose::Integrity => &self.integrity,
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     authenticator::{Authenticator, FactorKind, RecoveryCode, RecoveryStatus, Status},
+    id::AuthenticatorId,
     time::Timestamp,
     user::User,
 };
@@ -20,12 +21,28 @@ pub struct Account {
 }
 
 impl Account {
-    /// Whether the person has an authenticator that was ever confirmed.
+    /// Whether the person has an authenticator that was ever confirmed. What follows from an address is not one.
     ///
     /// A disabled one counts: who burns through its ceiling with a stolen password must not be able to enrol another.
     /// Pending ones do not exist here.
     pub fn is_enrolled(&self) -> bool {
-        self.authenticators.iter().any(|a| matches!(a.status, Status::Active | Status::Disabled))
+        self.enrolled().next().is_some()
+    }
+
+    /// Whether the person has a second factor that makes two of a password: any but e-mail.
+    pub fn is_strongly_enrolled(&self) -> bool {
+        self.enrolled().any(|a| a.kind.is_strong())
+    }
+
+    fn enrolled(&self) -> impl Iterator<Item = &Authenticator> {
+        self.authenticators
+            .iter()
+            .filter(|a| a.implied.is_none() && matches!(a.status, Status::Active | Status::Disabled))
+    }
+
+    /// The authenticator with this id, whatever its status.
+    pub fn authenticator(&self, id: &AuthenticatorId) -> Option<&Authenticator> {
+        self.authenticators.iter().find(|a| a.id == *id)
     }
 
     /// The active authenticators, the one the server would choose first.

@@ -5,9 +5,18 @@ use std::{net::IpAddr, sync::Arc};
 use crate::{
     attempt::InFlight,
     id::{AuthenticatorId, ClientId, Scope},
+    message::Channel,
     port::{
-        authenticator_store::AuthenticatorStore, clock::Clock, entropy::Entropy, login_store::LoginStore,
-        password_hasher::PasswordHasher, sealer::Sealer, session_store::SessionStore, signer::Signer,
+        authenticator_store::AuthenticatorStore,
+        clock::Clock,
+        entropy::Entropy,
+        login_store::LoginStore,
+        outbox_store::{Bell, OutboxStore},
+        password_hasher::PasswordHasher,
+        sealer::Sealer,
+        sender::Sender,
+        session_store::SessionStore,
+        signer::Signer,
         user_store::UserStore,
     },
     registry::Registry,
@@ -34,6 +43,12 @@ pub struct App {
     pub sealer: Arc<dyn Sealer>,
     /// Tokens.
     pub signer: Arc<dyn Signer>,
+    /// Messages that wait to be sent.
+    pub outbox: Arc<dyn OutboxStore>,
+    /// Whoever sends them.
+    pub sender: Arc<dyn Sender>,
+    /// Wakes whoever empties the outbox.
+    pub bell: Arc<dyn Bell>,
     /// Passwords being looked at.
     pub in_flight: Arc<InFlight>,
     /// What the operator declared.
@@ -57,6 +72,8 @@ pub struct Origin {
     /// Address the client forwarded (`auth0-forwarded-for`). Used only if the client is trusted with it and has proven itself
     /// with a secret.
     pub forwarded_for: Option<IpAddr>,
+    /// The languages the person reads, as in `Accept-Language` (RFC 9110, section 12.5.4). Said by anybody: it chooses words only.
+    pub languages: Option<String>,
 }
 
 /// The bearer token of a call, as it came.
@@ -74,7 +91,7 @@ pub struct AuthenticatorView {
     pub factor: FactorView,
     /// Where it stands.
     pub state: StateView,
-    /// The name its owner gave it.
+    /// The name its owner gave it, or where its codes go, masked.
     pub name: Option<String>,
     /// Whether its owner prefers it.
     pub preferred: bool,
@@ -93,6 +110,11 @@ pub enum FactorView {
         algorithm: crate::factor::otp::OtpAlgorithm,
         /// Digits of a code.
         digits: u8,
+    },
+    /// Codes that are sent.
+    Oob {
+        /// The way they take.
+        channel: Channel,
     },
     /// The recovery code.
     RecoveryCode,

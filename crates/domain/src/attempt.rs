@@ -203,7 +203,7 @@ impl App {
         }
     }
 
-    fn attempt_id(&self) -> Result<AttemptId, Error> {
+    pub(crate) fn attempt_id(&self) -> Result<AttemptId, Error> {
         let mut id = [0; 16];
         self.entropy.fill(&mut id)?;
         Ok(AttemptId(id))

@@ -31,10 +31,14 @@ pub enum Event {
     PasswordLogin,
     /// A login was completed with a code of an authenticator app.
     OtpLogin,
+    /// A login was completed with a code that was sent.
+    OobLogin,
     /// A login was completed with the recovery code, which was replaced.
     RecoveryLogin,
     /// A wrong code of an authenticator app.
     OtpFailed,
+    /// A wrong code that was sent, or one that was used.
+    OobFailed,
     /// A wrong recovery code.
     RecoveryFailed,
     /// An enrolment was begun.
@@ -63,8 +67,10 @@ impl Event {
         match self {
             Self::PasswordLogin => "login.password",
             Self::OtpLogin => "login.otp",
+            Self::OobLogin => "login.oob",
             Self::RecoveryLogin => "login.recovery_code",
             Self::OtpFailed => "proof_rejected.otp",
+            Self::OobFailed => "proof_rejected.oob",
             Self::RecoveryFailed => "proof_rejected.recovery_code",
             Self::EnrollmentStarted => "enrollment.started",
             Self::EnrollmentCompleted => "enrollment.completed",

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::{AuthenticatorId, UserId},
-    secret::{Digest, Sealed},
+    id::{AuthenticatorId, PairId, UserId},
+    message::Channel,
+    secret::{Digest, Sealed, Secret},
     time::Timestamp,
 };
 
@@ -25,13 +26,23 @@ pub const MAX_NAME_CHARS: usize = 64;
 pub enum FactorKind {
     /// An authenticator app (RFC 6238).
     Otp,
+    /// Codes by text message.
+    Sms,
+    /// Codes by telephone call.
+    Voice,
+    /// Codes by e-mail.
+    Email,
 }
 
 impl FactorKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Otp, Self::Sms, Self::Voice, Self::Email];
+
     /// The prefix of authenticator ids of this kind.
     pub const fn id_prefix(self) -> &'static str {
         match self {
             Self::Otp => "totp",
+            _ => self.as_str(),
         }
     }
 
@@ -39,13 +50,37 @@ impl FactorKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Otp => "otp",
+            Self::Sms => "sms",
+            Self::Voice => "voice",
+            Self::Email => "email",
         }
+    }
+
+    /// The kind with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// The channel its codes take; `None` if nothing is sent.
+    pub const fn channel(self) -> Option<Channel> {
+        match self {
+            Self::Otp => None,
+            Self::Sms => Some(Channel::Sms),
+            Self::Voice => Some(Channel::Voice),
+            Self::Email => Some(Channel::Email),
+        }
+    }
+
+    /// Whether it makes two factors of a password. E-mail does not (NIST SP 800-63B-4, section 3.1.3.1).
+    pub const fn is_strong(self) -> bool {
+        !matches!(self, Self::Email)
     }
 
     /// The challenge type under which it is asked for: the `challenge_type` of the MFA API.
     pub const fn challenge_type(self) -> &'static str {
         match self {
             Self::Otp => "otp",
+            Self::Sms | Self::Voice | Self::Email => "oob",
         }
     }
 }
@@ -82,8 +117,14 @@ pub struct Authenticator {
     pub kind: FactorKind,
     /// Where it stands.
     pub status: Status,
+    /// What it shares with the one that was enrolled with it: they are confirmed, disabled and removed together.
+    pub pair: Option<PairId>,
     /// The factor's own data: tagged, versioned and sealed to owner and id.
     pub state: Sealed,
+    /// Keyed digest of the number or address its codes go to, to find it by.
+    pub address: Option<Digest>,
+    /// The verified e-mail address it follows from, if nobody enrolled it. No store keeps such a one.
+    pub implied: Option<Secret<String>>,
     /// The name its owner gave it.
     pub name: Option<String>,
     /// Whether its owner prefers it.

@@ -56,7 +56,7 @@ impl App {
     pub(crate) async fn management_token(&self, bearer: &str, now: Timestamp) -> Result<(AccessToken, Account), Error> {
         let invalid = |why| Error::new(Reason::AccessTokenInvalid).because(why);
         let token = self.access_token(bearer, &self.registry.mfa_audience(), now)?;
-        let account = self.users.find(&token.user).await?.ok_or_else(|| invalid("user is gone"))?;
+        let account = self.account(&token.user).await?.ok_or_else(|| invalid("user is gone"))?;
         if account.user.blocked {
             return Err(Error::new(Reason::UserBlocked));
         }

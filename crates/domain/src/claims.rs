@@ -48,6 +48,13 @@ impl Authentication {
         self
     }
 
+    /// A second proof on top that does not make two factors: e-mail (NIST SP 800-63B-4, section 3.1.3.1).
+    #[must_use]
+    pub fn with(mut self, method: &'static str) -> Self {
+        self.methods.push(method);
+        self
+    }
+
     fn acr(&self) -> &'static str {
         if self.methods.contains(&"mfa") { ACR_MULTI_FACTOR } else { ACR_PASSWORD }
     }

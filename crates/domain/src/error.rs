@@ -30,6 +30,12 @@ pub enum Reason {
     AccessTokenInvalid,
     ScopeMissing,
     StepUpRequired,
+    OobCodeInvalid,
+    OobCodeExpired,
+    OobCodeMismatched,
+    MessageLimitReached,
+    DeliveryUnavailable,
+    AuthenticatorImplied,
     StoreUnavailable,
     Overloaded,
     Internal,
@@ -37,7 +43,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of the contract.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 31] = [
         Self::RequestMalformed,
         Self::ClientUnauthenticated,
         Self::GrantNotAllowed,
@@ -60,6 +66,12 @@ impl Reason {
         Self::AccessTokenInvalid,
         Self::ScopeMissing,
         Self::StepUpRequired,
+        Self::OobCodeInvalid,
+        Self::OobCodeExpired,
+        Self::OobCodeMismatched,
+        Self::MessageLimitReached,
+        Self::DeliveryUnavailable,
+        Self::AuthenticatorImplied,
         Self::StoreUnavailable,
         Self::Overloaded,
         Self::Internal,

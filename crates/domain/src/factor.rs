@@ -1,4 +1,20 @@
-//! The factors, one file each. [`crate::authenticator::FactorKind`] names them.
+//! The factors, one file each.
 
+pub mod oob;
 pub mod otp;
 pub mod recovery_code;
+
+use crate::{
+    error::Error,
+    id::{AuthenticatorId, UserId},
+    port::{PortError, sealer::Place},
+};
+
+/// Where the data of a factor belongs.
+fn place<'a>(id: &'a AuthenticatorId, user: &'a UserId) -> Place<'a> {
+    Place { record: "authenticator", id: id.as_str(), owner: user.as_str() }
+}
+
+fn damaged(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    PortError::Corrupt(Box::new(error)).into()
+}

@@ -1,17 +1,20 @@
 //! The grants, one file each; [`crate::usecase::issue_token`] chooses.
 
+pub mod oob;
 pub mod otp;
 pub mod password;
 pub mod recovery_code;
 
 use crate::{
+    account::Account,
     app::App,
     audit::{AuditEvent, Event},
-    claims::{Authentication, Issue},
+    claims::{AccessToken, Authentication, Issue},
     error::{Error, Reason},
     id::{Audience, AuthenticatorId, Scope},
     port::login_store::{CommitOutcome, LoginCommit},
     registry::Client,
+    secret::Secret,
     time::Timestamp,
     usecase::issue_token::TokenSet,
     user::User,
@@ -74,6 +77,43 @@ impl App {
             id_token: issued.id_token,
             recovery_code: None,
         })
+    }
+}
+
+/// An enrolment that is confirmed with an access token of the MFA API.
+pub(crate) struct Confirming {
+    /// What the token says.
+    pub access: AccessToken,
+    /// Whose it is.
+    pub account: Account,
+}
+
+impl App {
+    /// Whoever presents an access token of the MFA API in the place of an `mfa_token`.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::MfaTokenInvalid`], [`Reason::MfaTokenOfOtherClient`], [`Reason::ScopeMissing`], [`Reason::StepUpRequired`],
+    /// [`Reason::UserBlocked`]; the store failed.
+    pub(crate) async fn confirming(
+        &self,
+        client: &Client,
+        token: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<Confirming, Error> {
+        let (access, account) = self.management_token(token.expose(), now).await.map_err(|error| {
+            // In this place anything that is no mfa_token is a malformed one.
+            match error.reason() {
+                Reason::AccessTokenInvalid => Error::new(Reason::MfaTokenInvalid).because("no access token either"),
+                _ => error,
+            }
+        })?;
+        if access.client != client.id {
+            return Err(Error::new(Reason::MfaTokenOfOtherClient));
+        }
+        access.require("enroll")?;
+        otp::step_up(&access, &account)?;
+        Ok(Confirming { access, account })
     }
 }
 

@@ -60,6 +60,10 @@ id! {
     KeyId
 }
 id! {
+    /// What authenticators that were enrolled together share: `dev_{16 alphanumerics}`.
+    PairId
+}
+id! {
     /// A message to a person, `msg_` and 24 alphanumerics; the idempotency key at providers.
     MessageId
 }

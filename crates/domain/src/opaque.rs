@@ -13,6 +13,8 @@ use crate::{
 pub enum TokenKind {
     /// The `mfa_token` of a pending login.
     Mfa,
+    /// The `oob_code` of a challenge.
+    Oob,
 }
 
 impl TokenKind {
@@ -20,6 +22,7 @@ impl TokenKind {
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::Mfa => "csmfa_",
+            Self::Oob => "csoob_",
         }
     }
 
@@ -27,6 +30,7 @@ impl TokenKind {
     pub const fn digest_domain(self) -> &'static str {
         match self {
             Self::Mfa => "mfa_token",
+            Self::Oob => "oob_code",
         }
     }
 }

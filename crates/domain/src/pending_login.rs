@@ -5,7 +5,7 @@ use crate::{
     app::App,
     authenticator::FactorKind,
     error::{Error, Reason, Throttle},
-    factor::{otp, recovery_code},
+    factor::{oob, otp, recovery_code},
     opaque::{self, TokenKind},
     port::{PortError, sealer::Place},
     registry::Client,
@@ -68,7 +68,7 @@ impl App {
         if now >= transaction.expires_at {
             return Err(Error::new(Reason::MfaTokenExpired));
         }
-        let account = self.users.find(&transaction.user).await?.ok_or_else(|| invalid("user is gone"))?;
+        let account = self.account(&transaction.user).await?.ok_or_else(|| invalid("user is gone"))?;
         if record.exhausted {
             return Err(self.exhausted(&account, now).await?);
         }
@@ -86,7 +86,8 @@ impl App {
         let otp = account.active_of(FactorKind::Otp).map(|candidate| candidate.failures).max();
         let recovery = account.usable_recovery_code().map(|code| code.failures);
         let mut longest = std::time::Duration::ZERO;
-        for (class, failures) in [(otp::CLASS, otp), (recovery_code::CLASS, recovery)] {
+        let sent = account.active().iter().filter(|a| a.kind.channel().is_some()).map(|a| a.failures).max();
+        for (class, failures) in [(otp::CLASS, otp), (oob::CLASS, sent), (recovery_code::CLASS, recovery)] {
             let bucket = self.factor_bucket(&account.user.id, class, failures.unwrap_or(0));
             longest = longest.max(self.sessions.wait_of(&bucket, now).await?);
         }

@@ -6,7 +6,9 @@ use std::{
 };
 
 use crate::{
+    authenticator::FactorKind,
     id::{Audience, ClientId, RealmName, Scope},
+    message::Channel,
     port::signer::Algorithm,
     secret::Digest,
 };
@@ -28,6 +30,10 @@ pub struct Registry {
     pub default_realm: Option<RealmName>,
     /// The audience of requests that name none.
     pub default_audience: Option<Audience>,
+    /// The factors that may be enrolled and used; the recovery code always may.
+    pub factors: BTreeSet<FactorKind>,
+    /// The countries whose numbers messages are sent to, ISO 3166-1 alpha-2. No other number is sent anything.
+    pub countries: BTreeSet<String>,
     /// Lifetimes and limits.
     pub policy: Policy,
 }
@@ -73,13 +79,15 @@ pub enum GrantType {
     PasswordRealm,
     /// `http://auth0.com/oauth/grant-type/mfa-otp`
     MfaOtp,
+    /// `http://auth0.com/oauth/grant-type/mfa-oob`
+    MfaOob,
     /// `http://auth0.com/oauth/grant-type/mfa-recovery-code`
     MfaRecoveryCode,
 }
 
 impl GrantType {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Password, Self::PasswordRealm, Self::MfaOtp, Self::MfaRecoveryCode];
+    pub const ALL: [Self; 5] = [Self::Password, Self::PasswordRealm, Self::MfaOtp, Self::MfaOob, Self::MfaRecoveryCode];
 
     /// The value of `grant_type` (RFC 6749, section 4; Auth0's extension grants).
     pub const fn as_str(self) -> &'static str {
@@ -87,13 +95,14 @@ impl GrantType {
             Self::Password => "password",
             Self::PasswordRealm => "http://auth0.com/oauth/grant-type/password-realm",
             Self::MfaOtp => "http://auth0.com/oauth/grant-type/mfa-otp",
+            Self::MfaOob => "http://auth0.com/oauth/grant-type/mfa-oob",
             Self::MfaRecoveryCode => "http://auth0.com/oauth/grant-type/mfa-recovery-code",
         }
     }
 
     /// Whether it proves a second factor.
     pub const fn is_mfa(self) -> bool {
-        matches!(self, Self::MfaOtp | Self::MfaRecoveryCode)
+        matches!(self, Self::MfaOtp | Self::MfaOob | Self::MfaRecoveryCode)
     }
 }
 
@@ -136,8 +145,60 @@ pub struct Policy {
     pub userinfo_rate: Limit,
     /// Whether password limits are counted per account alone, whatever the address.
     pub limits_ignore_address: bool,
+    /// Lifetime of a code that was sent.
+    pub oob_code_lifetime: Duration,
+    /// Messages that are sent.
+    pub sends: SendLimits,
     /// Time steps accepted before and after the current one (RFC 6238, section 5.2).
     pub otp_window: OtpWindow,
+}
+
+/// Limits of what is sent. Messages cost money and can be used to bomb people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendLimits {
+    /// Text messages and calls per person.
+    pub phone: Limit,
+    /// E-mails per person.
+    pub email: Limit,
+    /// Text messages and calls to one number, and e-mails to one address, whoever asks.
+    pub destination: Limit,
+    /// Text messages and calls to numbers that differ in their last four digits only.
+    pub prefix: Limit,
+    /// Text messages and calls to one country.
+    pub country: Limit,
+    /// Text messages and calls of the deployment.
+    pub deployment: Limit,
+    /// Text messages and calls to numbers that differ in their last four digits only, whose codes nobody has typed in: numbers that
+    /// take messages and never log in are what pumping looks like.
+    pub unproven: Limit,
+}
+
+impl SendLimits {
+    /// The limit per person.
+    pub const fn of_person(&self, channel: Channel) -> Limit {
+        match channel {
+            Channel::Sms | Channel::Voice => self.phone,
+            Channel::Email | Channel::Push => self.email,
+        }
+    }
+}
+
+impl Default for SendLimits {
+    /// Per person as at Auth0; the rest leaves room for a thousand messages a day to one country.
+    fn default() -> Self {
+        const fn limit(capacity: u32, refill: u64) -> Limit {
+            Limit { capacity, refill: Duration::from_secs(refill) }
+        }
+        Self {
+            phone: limit(10, 3600),
+            email: limit(20, 60),
+            destination: limit(20, 1800),
+            prefix: limit(50, 360),
+            country: limit(1000, 86),
+            deployment: limit(5000, 17),
+            unproven: limit(20, 1800),
+        }
+    }
 }
 
 /// The size and speed of a bucket.
@@ -169,6 +230,8 @@ impl Default for Policy {
             password_rate: Limit { capacity: 20, refill: Duration::from_secs(6) },
             userinfo_rate: Limit { capacity: 10, refill: Duration::from_secs(12) },
             limits_ignore_address: false,
+            oob_code_lifetime: Duration::from_secs(300),
+            sends: SendLimits::default(),
             otp_window: OtpWindow { behind: 1, ahead: 1 },
         }
     }

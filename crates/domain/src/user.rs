@@ -23,6 +23,8 @@ pub struct User {
     pub password: PasswordHash,
     /// Whether an operator has blocked the account.
     pub blocked: bool,
+    /// Wrong codes in a row that were sent to the verified address without an enrolment (NIST SP 800-63B-4, section 3.2.2).
+    pub address_failures: u32,
     /// Rises whenever everything in flight must end: authenticator removed, password changed, account blocked, factors reset.
     pub epoch: u64,
     /// Access tokens of the MFA API and of userinfo that were issued before this are void: password changed, account blocked, factors reset.

@@ -5,7 +5,8 @@ use crate::{
     app::{App, AuthenticatorView, FactorView, StateView},
     authenticator::{Authenticator, FactorKind, RecoveryCode, RecoveryStatus, Status},
     error::Error,
-    factor::otp::OtpSecret,
+    factor::{oob, otp::OtpSecret},
+    message::Channel,
     time::Timestamp,
 };
 
@@ -35,6 +36,16 @@ impl App {
                 let secret = OtpSecret::open(authenticator, self.sealer.as_ref())?;
                 FactorView::Otp { algorithm: secret.algorithm(), digits: secret.digits() }
             }
+            FactorKind::Sms => FactorView::Oob { channel: Channel::Sms },
+            FactorKind::Voice => FactorView::Oob { channel: Channel::Voice },
+            FactorKind::Email => FactorView::Oob { channel: Channel::Email },
+        };
+        let name = match (&authenticator.name, authenticator.kind.channel()) {
+            (None, Some(_)) => {
+                let to = oob::destination(authenticator, self.sealer.as_ref())?;
+                Some(oob::mask(authenticator.kind, to.expose()))
+            }
+            (name, _) => name.clone(),
         };
         Ok(AuthenticatorView {
             id: authenticator.id.clone(),
@@ -44,7 +55,7 @@ impl App {
                 Status::Active => StateView::Active,
                 Status::Disabled => StateView::Disabled,
             },
-            name: authenticator.name.clone(),
+            name,
             preferred: authenticator.preferred,
             created_at: authenticator.created_at,
             last_used_at: authenticator.last_used_at,

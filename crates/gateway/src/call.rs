@@ -22,6 +22,8 @@ const PROPAGATED: [HeaderName; 3] =
     [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate"), X_REQUEST_ID];
 /// Longest user agent that is sent on, in characters.
 const USER_AGENT_LIMIT: usize = 512;
+/// Longest list of languages that is sent on, in characters.
+const LANGUAGES_LIMIT: usize = 256;
 
 /// A call with `message`, within the deadline and the trace of the request.
 pub(crate) fn outgoing<M>(config: &GatewayConfig, request: &Parts, message: M) -> tonic::Request<M> {
@@ -87,7 +89,7 @@ pub(crate) fn end_user(config: &GatewayConfig, request: &Parts) -> EndUserContex
     EndUserContext {
         address: address.unwrap_or_default(),
         user_agent: headers.get(USER_AGENT).map(user_agent).unwrap_or_default(),
-        locale: headers.get(ACCEPT_LANGUAGE).and_then(locale).unwrap_or_default(),
+        locale: headers.get(ACCEPT_LANGUAGE).and_then(languages).unwrap_or_default(),
     }
 }
 
@@ -95,11 +97,11 @@ fn user_agent(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).chars().take(USER_AGENT_LIMIT).collect()
 }
 
-/// The first language tag (RFC 9110, section 12.5.4), if it looks like one (RFC 5646).
-fn locale(value: &HeaderValue) -> Option<String> {
-    let first = value.to_str().ok()?.split([',', ';']).next()?.trim();
-    let fits = !first.is_empty() && first.len() <= 35;
-    (fits && first.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')).then(|| first.to_owned())
+/// The languages as they came; whoever writes in one of them chooses. Too long a list is cut after an entry.
+fn languages(value: &HeaderValue) -> Option<String> {
+    let list = value.to_str().ok()?;
+    let end = if list.len() > LANGUAGES_LIMIT { list.get(..LANGUAGES_LIMIT)?.rfind(',')? } else { list.len() };
+    list.get(..end).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -122,12 +124,12 @@ mod tests {
     }
 
     #[test]
-    fn takes_the_first_language_only_if_it_is_one() {
-        let locale = |value: &'static str| locale(&HeaderValue::from_static(value));
-        assert_eq!(locale("de-CH, de;q=0.9").as_deref(), Some("de-CH"));
-        assert_eq!(locale("en;q=0.5").as_deref(), Some("en"));
-        assert_eq!(locale("*"), None);
-        assert_eq!(locale(""), None);
+    fn passes_the_languages_on_and_cuts_a_long_list_between_entries() {
+        let sent = |value: &str| languages(&HeaderValue::from_str(value).unwrap());
+        assert_eq!(sent("de-CH, de;q=0.9").as_deref(), Some("de-CH, de;q=0.9"));
+        assert_eq!(sent(""), Some(String::new()));
+        assert_eq!(sent(&"de,".repeat(200)).unwrap(), "de,".repeat(85).trim_end_matches(','));
+        assert_eq!(sent(&"x".repeat(300)), None);
     }
 
     #[test]

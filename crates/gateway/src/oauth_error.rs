@@ -22,6 +22,8 @@ pub(crate) enum Place {
     PasswordGrant,
     /// `/oauth/token` with a one-time password.
     OtpGrant,
+    /// `/oauth/token` with a code that was sent.
+    OobGrant,
     /// `/oauth/token` with a recovery code.
     RecoveryCodeGrant,
     /// `/mfa/challenge`.
@@ -84,7 +86,7 @@ pub(crate) fn row(reason: ErrorReason, place: Place, style: Style) -> Row {
         ),
         (R::RateLimited, _) => is(429, "too_many_requests", "Rate limit exceeded. Please retry after some time."),
         (R::UserBlocked, P::PasswordGrant) => is(403, "unauthorized", "user is blocked"),
-        (R::UserBlocked, P::OtpGrant | P::RecoveryCodeGrant | P::Challenge) => {
+        (R::UserBlocked, P::OtpGrant | P::OobGrant | P::RecoveryCodeGrant | P::Challenge) => {
             is(403, "invalid_grant", "user is blocked")
         }
         (R::UserBlocked, P::Authenticators | P::Authenticator | P::UserInfo | P::Open) => {
@@ -92,16 +94,17 @@ pub(crate) fn row(reason: ErrorReason, place: Place, style: Style) -> Row {
         }
         (
             R::MfaTokenInvalid | R::AccessTokenInvalid,
-            P::PasswordGrant | P::OtpGrant | P::RecoveryCodeGrant | P::Challenge,
+            P::PasswordGrant | P::OtpGrant | P::OobGrant | P::RecoveryCodeGrant | P::Challenge,
         ) => is(403, "invalid_grant", "Malformed mfa_token"),
         (R::MfaTokenInvalid | R::AccessTokenInvalid, P::Authenticators | P::Authenticator) => BEARER_REFUSED,
         (R::MfaTokenInvalid | R::AccessTokenInvalid | R::MfaTokenExpired, P::UserInfo | P::Open) => NO_ACCESS,
-        (R::MfaTokenExpired, P::PasswordGrant | P::OtpGrant | P::RecoveryCodeGrant | P::Challenge) => {
+        (R::MfaTokenExpired, P::PasswordGrant | P::OtpGrant | P::OobGrant | P::RecoveryCodeGrant | P::Challenge) => {
             is(403, "expired_token", "mfa_token is expired")
         }
         (R::MfaTokenExpired, P::Authenticators | P::Authenticator) => is(401, "expired_token", "mfa_token is expired"),
         (R::MfaTokenOfOtherClient, _) => is(400, "invalid_request", "mfa_token not issued to this client"),
         (R::ProofRejected, P::RecoveryCodeGrant) => is(403, "invalid_grant", "MFA Authorization rejected."),
+        (R::ProofRejected, P::OobGrant) => is(403, "invalid_grant", "Invalid binding_code."),
         (R::ProofRejected, _) => is(403, "invalid_grant", "Invalid otp_code."),
         (R::TooManyAttempts, _) => {
             is(429, "too_many_attempts", "Too many failed codes. Wait for some minutes before retrying.")
@@ -128,6 +131,20 @@ pub(crate) fn row(reason: ErrorReason, place: Place, style: Style) -> Row {
         (R::ScopeMissing, _) => is(403, "insufficient_scope", "The access token lacks the scope: {scope}"),
         (R::StepUpRequired, _) => {
             is(401, "insufficient_user_authentication", "A token obtained with a second factor is required.")
+        }
+        (R::OobCodeInvalid, _) => is(403, "invalid_grant", "Malformed oob_code"),
+        (R::OobCodeExpired, _) => is(403, "expired_token", "oob_code is expired"),
+        (R::OobCodeMismatched, _) => is(400, "invalid_request", "The oob_code doesn't match the mfa_token"),
+        (R::MessageLimitReached, _) => {
+            is(429, "too_many_attempts", "Too many {messages} sent by the user. Wait for some minutes before retrying.")
+        }
+        (R::DeliveryUnavailable, _) => is(
+            503,
+            "temporarily_unavailable",
+            "Messages cannot be sent over this channel at the moment. Choose another factor or retry later.",
+        ),
+        (R::AuthenticatorImplied, _) => {
+            is(403, "access_denied", "This authenticator follows from the verified email and cannot be removed.")
         }
         (R::StoreUnavailable | R::Overloaded, _) => {
             is(503, "temporarily_unavailable", "The service is temporarily unavailable. Please retry.")

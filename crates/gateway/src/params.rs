@@ -49,6 +49,11 @@ names! {
     ChallengeType = "challenge_type",
     AuthenticatorId = "authenticator_id",
     OobChannel = "oob_channel",
+    OobChannels = "oob_channels",
+    OobCode = "oob_code",
+    BindingCode = "binding_code",
+    PhoneNumber = "phone_number",
+    Email = "email",
     AuthenticatorTypes = "authenticator_types",
     // A misprint of the published documentation, which clients have copied.
     AuthenticationTypes = "authentication_types",
@@ -168,10 +173,10 @@ impl<'a> Params<'a> {
     /// # Errors
     ///
     /// [`Problem::NotAString`], [`Problem::MissingParameter`].
-    pub(crate) fn otp(&self) -> Result<String, Problem> {
-        match self.raw(Parameter::Otp) {
+    pub(crate) fn code(&self, parameter: Parameter) -> Result<String, Problem> {
+        match self.raw(parameter) {
             Some(Value::Integer(number @ (100_000..=999_999 | 10_000_000..=99_999_999))) => Ok(number.to_string()),
-            _ => self.required(Parameter::Otp),
+            _ => self.required(parameter),
         }
     }
 }
@@ -243,13 +248,13 @@ mod tests {
             let body = format!("{{\"mfa_token\":{value},\"otp\":\"123456\"}}");
             let params = parse(JSON, body.as_bytes()).unwrap();
             assert_eq!(params.text(Parameter::MfaToken), Err(Problem::NotAString("mfa_token")), "{value}");
-            assert_eq!(params.otp().unwrap(), "123456");
+            assert_eq!(params.code(Parameter::Otp).unwrap(), "123456");
         }
     }
 
     #[test]
     fn takes_a_number_for_a_code_only_with_all_its_digits() {
-        let otp = |value: &str| parse(JSON, format!("{{\"otp\":{value}}}").as_bytes()).unwrap().otp();
+        let otp = |value: &str| parse(JSON, format!("{{\"otp\":{value}}}").as_bytes()).unwrap().code(Parameter::Otp);
         assert_eq!(otp("123456").unwrap(), "123456");
         assert_eq!(otp("12345678").unwrap(), "12345678");
         assert_eq!(otp("\"012345\"").unwrap(), "012345");

@@ -1,6 +1,6 @@
 //! The documented HTTP bodies. `openapi.json` describes each; a test holds the two together.
 
-use countersign_proto::v1::{Authenticator, AuthenticatorState, FactorType, authenticator::Factor};
+use countersign_proto::v1::{Authenticator, AuthenticatorState, FactorType, OobChannel, authenticator::Factor};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
@@ -59,6 +59,8 @@ impl Requirement {
         factors
             .filter_map(|factor| match factor {
                 FactorType::Otp => Some(Self { kind: "otp" }),
+                FactorType::Phone => Some(Self { kind: "phone" }),
+                FactorType::Email => Some(Self { kind: "email" }),
                 FactorType::RecoveryCode => Some(Self { kind: "recovery-code" }),
                 FactorType::Unspecified => None,
             })
@@ -68,19 +70,50 @@ impl Requirement {
 
 /// A challenge of an authenticator app.
 #[derive(Serialize)]
-pub(crate) struct Challenge<'a> {
+pub(crate) struct OtpChallenge<'a> {
     pub(crate) challenge_type: &'static str,
     pub(crate) authenticator_id: &'a str,
 }
 
+/// A challenge whose code was sent.
+#[derive(Serialize)]
+pub(crate) struct OobChallenge<'a> {
+    pub(crate) challenge_type: &'static str,
+    pub(crate) oob_code: &'a str,
+    pub(crate) binding_method: &'static str,
+    pub(crate) authenticator_id: &'a str,
+    pub(crate) expires_in: i64,
+}
+
 /// A pending authenticator app. There is no member `recovery_code`: one SDK takes any answer with it for something else.
 #[derive(Serialize)]
-pub(crate) struct Association<'a> {
+pub(crate) struct OtpAssociation<'a> {
     pub(crate) authenticator_type: &'static str,
     pub(crate) secret: &'a str,
     pub(crate) barcode_uri: &'a str,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub(crate) recovery_codes: &'a [String],
+}
+
+/// A pending telephone or mailbox, whose code was sent.
+#[derive(Serialize)]
+pub(crate) struct OobAssociation<'a> {
+    pub(crate) authenticator_type: &'static str,
+    pub(crate) binding_method: &'static str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub(crate) recovery_codes: &'a [String],
+    pub(crate) oob_channel: &'static str,
+    pub(crate) oob_code: &'a str,
+}
+
+/// The channel's name over HTTP; none for one HTTP has no word for.
+pub(crate) const fn channel_name(channel: OobChannel) -> Option<&'static str> {
+    match channel {
+        OobChannel::Sms => Some("sms"),
+        OobChannel::Voice => Some("voice"),
+        OobChannel::Email => Some("email"),
+        OobChannel::Unspecified => None,
+    }
 }
 
 /// An entry of the list of authenticators.
@@ -89,6 +122,8 @@ pub(crate) struct Entry<'a> {
     id: &'a str,
     authenticator_type: &'static str,
     active: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oob_channel: Option<&'static str>,
     #[serde(skip_serializing_if = "str::is_empty")]
     name: &'a str,
     #[serde(rename = "type")]
@@ -104,13 +139,18 @@ pub(crate) struct Entry<'a> {
 impl<'a> Entry<'a> {
     /// None for a kind HTTP has no word for.
     pub(crate) fn of(authenticator: &'a Authenticator) -> Option<Self> {
-        let kind = match authenticator.factor.as_ref()? {
-            Factor::Otp(_) => "otp",
-            Factor::RecoveryCode(_) => "recovery-code",
+        let (authenticator_type, oob_channel, kind) = match authenticator.factor.as_ref()? {
+            Factor::Otp(_) => ("otp", None, "otp"),
+            Factor::Oob(oob) => {
+                let kind = if oob.channel() == OobChannel::Email { "email" } else { "phone" };
+                ("oob", Some(channel_name(oob.channel())?), kind)
+            }
+            Factor::RecoveryCode(_) => ("recovery-code", None, "recovery-code"),
         };
         Some(Self {
             id: &authenticator.authenticator_id,
-            authenticator_type: kind,
+            authenticator_type,
+            oob_channel,
             active: authenticator.state() == AuthenticatorState::Active,
             name: &authenticator.name,
             kind,
@@ -154,7 +194,7 @@ pub(crate) struct Discovery<'a> {
     pub(crate) mfa_challenge_endpoint: String,
     pub(crate) jwks_uri: String,
     pub(crate) scopes_supported: &'a [String],
-    pub(crate) grant_types_supported: [&'static str; 4],
+    pub(crate) grant_types_supported: [&'static str; 5],
     pub(crate) subject_types_supported: [&'static str; 1],
     pub(crate) id_token_signing_alg_values_supported: &'a [String],
     pub(crate) token_endpoint_auth_methods_supported: [&'static str; 3],

@@ -30,6 +30,7 @@ const FORWARDED_FOR: &str = "x-auth0-forwarded-for";
 
 /// Where the person is, as far as this caller is believed.
 pub(crate) fn origin(extensions: &Extensions, metadata: &MetadataMap, context: Option<&EndUserContext>) -> Origin {
+    let languages = context.map(|context| kept(&context.locale)).filter(|languages| !languages.is_empty());
     let peer = extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
     match extensions.get::<Caller>() {
         Some(Caller::InProcessGateway) => Origin {
@@ -38,9 +39,15 @@ pub(crate) fn origin(extensions: &Extensions, metadata: &MetadataMap, context: O
                 _ => peer,
             },
             forwarded_for: metadata.get(FORWARDED_FOR).and_then(|value| first_address(value.to_str().ok()?)),
+            languages,
         },
-        Some(Caller::Direct) | None => Origin { address: peer, forwarded_for: None },
+        Some(Caller::Direct) | None => Origin { address: peer, forwarded_for: None, languages },
     }
+}
+
+/// What is read of the languages a caller names.
+fn kept(languages: &str) -> String {
+    languages.chars().filter(char::is_ascii_graphic).take(256).collect()
 }
 
 fn first_address(list: &str) -> Option<IpAddr> {

@@ -64,6 +64,22 @@ pub const fn row(reason: Reason) -> (Code, &'static str, &'static str) {
         Reason::StepUpRequired => {
             (Code::Unauthenticated, "STEP_UP_REQUIRED", "a token obtained with a second factor is needed")
         }
+        Reason::OobCodeInvalid => {
+            (Code::PermissionDenied, "OOB_CODE_INVALID", "the oob_code is not valid, was used or was superseded")
+        }
+        Reason::OobCodeExpired => (Code::FailedPrecondition, "OOB_CODE_EXPIRED", "the code has expired"),
+        Reason::OobCodeMismatched => {
+            (Code::PermissionDenied, "OOB_CODE_MISMATCHED", "the oob_code belongs to another mfa_token")
+        }
+        Reason::MessageLimitReached => {
+            (Code::ResourceExhausted, "MESSAGE_LIMIT_REACHED", "no more messages are sent for now")
+        }
+        Reason::DeliveryUnavailable => {
+            (Code::Unavailable, "DELIVERY_UNAVAILABLE", "no message can be sent over this channel now")
+        }
+        Reason::AuthenticatorImplied => {
+            (Code::FailedPrecondition, "AUTHENTICATOR_IMPLIED", "it follows from the address and cannot be removed")
+        }
         Reason::StoreUnavailable => (Code::Unavailable, "STORE_UNAVAILABLE", "a store does not answer"),
         Reason::Overloaded => (Code::Unavailable, "OVERLOADED", "the server is too busy"),
         Reason::Internal => (Code::Internal, "INTERNAL", "the server has failed"),
@@ -85,7 +101,7 @@ pub fn to_status(error: &Error) -> Status {
         metadata.insert("remaining".into(), "0".into());
         details.set_retry_info(Some(throttle.retry_after));
     }
-    if matches!(reason, Reason::StoreUnavailable | Reason::Overloaded) {
+    if matches!(reason, Reason::StoreUnavailable | Reason::Overloaded | Reason::DeliveryUnavailable) {
         details.set_retry_info(Some(retry_delay()));
     }
     details.set_error_info(name, ERROR_DOMAIN, metadata);
@@ -105,6 +121,9 @@ fn log(error: &Error, name: &'static str) {
     match error.reason() {
         Reason::Internal => tracing::error!(reason = name, detail = error.detail(), cause, "a request failed"),
         Reason::StoreUnavailable => tracing::warn!(reason = name, cause, "a store does not answer"),
+        Reason::DeliveryUnavailable => {
+            tracing::warn!(reason = name, detail = error.detail(), "a message could not be sent");
+        }
         Reason::Overloaded => tracing::warn!(reason = name, "a request was shed"),
         _ => tracing::debug!(reason = name, detail = error.detail(), "a request was refused"),
     }

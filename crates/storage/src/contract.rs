@@ -9,9 +9,14 @@
     reason = "these are tests that live in the library so that other crates can run them"
 )]
 
+pub mod addresses;
 pub mod authenticators;
+pub mod challenges;
 pub mod keys;
 pub mod logins;
+pub mod messages;
+pub mod outbox;
+pub mod pairs;
 pub mod races;
 pub mod records;
 pub mod sessions;
@@ -64,6 +69,7 @@ macro_rules! durable_contract {
             users::names_compare_by_byte_within_a_realm,
             users::a_taken_name_leaves_the_others_in,
             users::what_was_stored_is_what_is_read,
+            users::authenticators_of_every_kind_read_back,
             users::a_list_continues_where_it_ended,
             users::an_operators_change_ends_what_is_in_flight,
             users::a_reset_removes_all_factors,
@@ -89,10 +95,40 @@ macro_rules! durable_contract {
             logins::failures_disable_the_recovery_code,
             logins::a_success_forgets_failures,
             logins::a_purge_takes_what_no_longer_matters,
+            pairs::what_was_enrolled_together_is_confirmed_together,
+            pairs::a_pair_expires_together,
+            pairs::a_success_forgets_the_failures_of_the_pair,
+            pairs::failures_count_for_the_pair_and_disable_it,
+            pairs::naming_both_of_a_pair_counts_once,
+            pairs::what_is_paired_is_removed_together,
+            pairs::a_pending_pair_is_removed_without_raising_the_epoch,
+            pairs::the_limit_counts_the_companion,
+            pairs::anothers_pair_of_the_same_name_is_not_touched,
+            addresses::a_code_to_the_verified_address_is_used_once,
+            addresses::an_address_that_is_not_verified_proves_nothing,
+            addresses::failures_of_the_address_raise_the_epoch_at_the_ceiling,
+            messages::an_enrolment_that_begins_leaves_its_messages,
+            messages::a_login_that_is_decided_leaves_its_messages,
+            messages::a_removal_leaves_its_messages,
+            messages::a_notice_is_left_at_exactly_that_many_failures,
+            messages::each_target_has_its_own_notice,
+            messages::one_notice_is_left_whoever_fails,
+            outbox::a_row_reads_back_with_one_attempt_more,
+            outbox::a_message_is_there_once_however_often_it_is_inserted,
+            outbox::what_is_due_first_is_claimed_first,
+            outbox::each_row_has_one_claimer,
+            outbox::a_claimed_row_returns_after_its_lease,
+            outbox::a_postponed_row_waits,
+            outbox::an_expired_row_is_not_claimed_and_is_swept,
+            outbox::a_removed_row_is_gone,
+            outbox::the_oldest_is_the_channels_own,
             races::one_step_has_one_winner,
             races::one_transaction_has_one_winner,
             races::one_recovery_code_has_one_winner,
             races::one_enrolment_is_confirmed_once,
+            races::one_challenge_has_one_winner,
+            races::one_challenge_of_the_address_has_one_winner,
+            races::one_pair_is_confirmed_once,
             races::one_of_many_first_confirmations_wins,
             races::one_recovery_code_is_stored_by_many_enrolments,
             races::the_limit_holds,
@@ -117,6 +153,13 @@ macro_rules! session_contract {
             sessions::an_unknown_transaction_is_not_made_by_exhausting_it,
             sessions::a_settled_transaction_is_forgotten,
             sessions::it_answers_a_ping,
+            challenges::a_challenge_reads_back,
+            challenges::tries_run_out_and_never_return,
+            challenges::sixty_four_at_once_share_five_tries,
+            challenges::a_newer_challenge_takes_the_slot,
+            challenges::one_of_many_stays_in_the_slot,
+            challenges::an_unknown_challenge_has_no_tries,
+            challenges::a_settled_challenge_is_forgotten,
             throttles::three_hundred_at_once_get_exactly_ten,
             throttles::the_same_attempt_is_charged_once,
             throttles::the_same_attempt_at_once_is_charged_once,
@@ -124,6 +167,7 @@ macro_rules! session_contract {
             throttles::all_buckets_or_none_are_charged,
             throttles::many_buckets_raced_for_stay_in_step,
             throttles::a_refund_gives_one_back,
+            throttles::several_refunds_go_to_their_buckets,
             throttles::a_refund_never_exceeds_the_capacity,
             throttles::a_refunded_attempt_is_charged_when_it_returns,
             throttles::a_reset_fills_the_bucket,

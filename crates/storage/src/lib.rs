@@ -15,5 +15,5 @@ pub mod testing_redis;
 
 use std::time::Duration;
 
-/// How long a transaction is kept after its end, so that expired and unknown can be told apart for that long.
+/// How long a transaction or a challenge is kept after its end, so that expired and unknown can be told apart for that long.
 const KEPT_AFTER_EXPIRY: Duration = Duration::from_secs(3600);

@@ -1,8 +1,10 @@
 //! Everything in memory, behind one lock. For tests only: nothing survives the process.
 
 mod authenticators;
+mod burn;
 mod keys;
 mod logins;
+mod outbox;
 mod sessions;
 mod users;
 
@@ -15,7 +17,9 @@ use countersign_domain::{
     account::Account,
     audit::AuditEvent,
     authenticator::{Authenticator, RecoveryCode, Status},
-    id::{AuthenticatorId, RealmName, UserId},
+    challenge::ChallengeRecord,
+    id::{AuthenticatorId, MessageId, RealmName, UserId},
+    message::OutboxRow,
     port::{key_store::StoredKey, session_store::BucketKey},
     secret::Digest,
     time::Timestamp,
@@ -33,12 +37,21 @@ pub struct MemoryStore(Mutex<State>);
 struct State {
     users: BTreeMap<UserId, Entry>,
     names: HashMap<(RealmName, String), UserId>,
-    consumed: HashMap<Digest, Timestamp>,
+    consumed: HashMap<Mark, Timestamp>,
     keys: Vec<StoredKey>,
     audit: Vec<AuditEvent>,
     transactions: HashMap<Digest, TransactionRecord>,
+    challenges: HashMap<Digest, ChallengeRecord>,
+    outbox: BTreeMap<MessageId, OutboxRow>,
     /// With when each is full again.
     buckets: HashMap<BucketKey, (Level, Timestamp)>,
+}
+
+/// What was used up, and must not be again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Mark {
+    Transaction(Digest),
+    Challenge(Digest),
 }
 
 /// An account, with what a snapshot of it does not show.

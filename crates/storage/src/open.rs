@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use countersign_domain::port::{
     PortError, authenticator_store::AuthenticatorStore, key_store::KeyStore, login_store::LoginStore,
-    session_store::SessionStore, user_store::UserStore,
+    outbox_store::OutboxStore, session_store::SessionStore, user_store::UserStore,
 };
 
 use crate::{
@@ -24,7 +24,9 @@ pub struct Stores {
     pub logins: Arc<dyn LoginStore>,
     /// Signing keys.
     pub keys: Arc<dyn KeyStore>,
-    /// Transactions and throttles.
+    /// Messages that wait to be sent.
+    pub outbox: Arc<dyn OutboxStore>,
+    /// Transactions, challenges and throttles.
     pub sessions: Arc<dyn SessionStore>,
 }
 
@@ -32,13 +34,14 @@ impl Stores {
     /// All ports from one store.
     pub fn of<S>(store: Arc<S>) -> Self
     where
-        S: UserStore + AuthenticatorStore + LoginStore + KeyStore + SessionStore + 'static,
+        S: UserStore + AuthenticatorStore + LoginStore + KeyStore + OutboxStore + SessionStore + 'static,
     {
         Self {
             users: Arc::clone(&store) as _,
             authenticators: Arc::clone(&store) as _,
             logins: Arc::clone(&store) as _,
             keys: Arc::clone(&store) as _,
+            outbox: Arc::clone(&store) as _,
             sessions: store,
         }
     }

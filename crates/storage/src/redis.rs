@@ -2,6 +2,7 @@
 
 mod connection;
 mod keys;
+mod records;
 mod scripts;
 mod sessions;
 

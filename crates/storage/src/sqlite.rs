@@ -1,8 +1,12 @@
 //! Everything in one SQLite file: the durable store, and the session store where no other is configured.
 
 mod authenticators;
+mod burn;
+mod challenges;
+mod failures;
 mod keys;
 mod logins;
+mod outbox;
 mod readers;
 mod rows;
 mod schema;

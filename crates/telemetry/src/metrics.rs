@@ -14,8 +14,8 @@ use prometheus_client::{
 };
 
 use self::label::{
-    Code, Counter, CounterLabels, DurationLabels, Factor, FactorLabels, Grant, GrantLabels, GrantOutcome, Listener,
-    ListenerLabels, Operation, RequestLabels, Store, StoreFailure, StoreLabels,
+    Channel, Code, Counter, CounterLabels, Delivery, DeliveryLabels, DurationLabels, Factor, FactorLabels, Grant,
+    GrantLabels, GrantOutcome, Listener, ListenerLabels, Operation, RequestLabels, Store, StoreFailure, StoreLabels,
 };
 
 /// The media type of [`Metrics::render`].
@@ -36,6 +36,7 @@ struct Inner {
     grants: Family<GrantLabels, counter::Counter>,
     proofs: Family<FactorLabels, counter::Counter>,
     denied: Family<CounterLabels, counter::Counter>,
+    deliveries: Family<DeliveryLabels, counter::Counter>,
     store_failures: Family<StoreLabels, counter::Counter>,
     hasher_shed: counter::Counter,
     connections: Family<ListenerLabels, Gauge>,
@@ -68,6 +69,11 @@ impl Metrics {
     /// An attempt was denied before anything was compared.
     pub fn attempt_denied(&self, counter: Counter) {
         self.0.denied.get_or_create(&CounterLabels { counter }).inc();
+    }
+
+    /// A message was tried to be sent.
+    pub fn message_tried(&self, channel: Channel, outcome: Delivery) {
+        self.0.deliveries.get_or_create(&DeliveryLabels { channel, outcome }).inc();
     }
 
     /// A store could not do its work.
@@ -114,6 +120,7 @@ impl Default for Inner {
             grants: Family::default(),
             proofs: Family::default(),
             denied: Family::default(),
+            deliveries: Family::default(),
             store_failures: Family::default(),
             hasher_shed: counter::Counter::default(),
             connections: Family::default(),
@@ -134,6 +141,7 @@ impl Inner {
         own.register("grant_judged", "Grants that were judged", self.grants.clone());
         own.register("proof_evaluated", "Proofs that were compared", self.proofs.clone());
         own.register("attempt_denied", "Attempts denied before comparing", self.denied.clone());
+        own.register("message_tried", "Tries at sending messages", self.deliveries.clone());
         own.register("store_failures", "Steps a store could not do", self.store_failures.clone());
         own.register("hasher_shed", "Passwords not hashed for lack of room", self.hasher_shed.clone());
         own.register("connections", "Open connections", self.connections.clone());
@@ -185,6 +193,7 @@ mod tests {
         metrics.grant_judged(Grant::Otp, GrantOutcome::Refused);
         metrics.proof_evaluated(Factor::RecoveryCode);
         metrics.attempt_denied(Counter::Password);
+        metrics.message_tried(Channel::Sms, Delivery::Sent);
         metrics.store_failed(Store::Session, StoreFailure::Unavailable);
         metrics.hasher_shed();
         let page = metrics.render();
@@ -192,6 +201,7 @@ mod tests {
             r#"countersign_grant_judged_total{grant="otp",outcome="refused"} 1"#,
             r#"countersign_proof_evaluated_total{factor="recovery_code"} 1"#,
             r#"countersign_attempt_denied_total{counter="password"} 1"#,
+            r#"countersign_message_tried_total{channel="sms",outcome="sent"} 1"#,
             r#"countersign_store_failures_total{store="session",kind="unavailable"} 1"#,
             "countersign_hasher_shed_total 1",
         ] {

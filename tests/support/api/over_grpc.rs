@@ -3,13 +3,13 @@
 use countersign_proto::v1::{
     AssociateAuthenticatorRequest, Authenticator, AuthenticatorState, CreateChallengeRequest,
     DeleteAuthenticatorRequest, GetAuthenticatorRequest, GetUserInfoRequest, IssueTokenRequest,
-    ListAuthenticatorsRequest, OtpEnrollment, OtpGrant, PasswordGrant, RecoveryCodeGrant, TokenSet,
-    UpdateAuthenticatorRequest, associate_authenticator_request::Enrollment,
-    associate_authenticator_response::Enrollment as Details, authenticator::Factor, issue_token_request::Grant,
-    issue_token_response::Outcome as Issued,
+    ListAuthenticatorsRequest, OobChannel, OobEnrollment, OobGrant, OtpEnrollment, OtpGrant, PasswordGrant,
+    RecoveryCodeGrant, TokenSet, UpdateAuthenticatorRequest, associate_authenticator_request::Enrollment,
+    associate_authenticator_response::Enrollment as Details, authenticator::Factor,
+    create_challenge_response::Challenge, issue_token_request::Grant, issue_token_response::Outcome as Issued,
 };
 
-use super::{Association, Entry, Outcome, Tokens, Wish};
+use super::{Association, Entry, Outcome, Sent, To, Tokens, Wish};
 use crate::{
     grpc::{Grpc, bearing, proof},
     refusal::Refusal,
@@ -38,14 +38,88 @@ fn tokens(set: TokenSet) -> Tokens {
 fn entry(authenticator: Authenticator) -> Entry {
     let kind = match authenticator.factor.as_ref().expect("the factor is always set") {
         Factor::Otp(_) => "otp",
+        Factor::Oob(_) => "oob",
         Factor::RecoveryCode(_) => "recovery-code",
+    };
+    let channel = match &authenticator.factor {
+        Some(Factor::Oob(oob)) => Some(channel_name(oob.channel()).to_owned()),
+        _ => None,
     };
     Entry {
         active: authenticator.state() == AuthenticatorState::Active,
         kind: kind.to_owned(),
+        channel,
         id: authenticator.authenticator_id,
         name: some(authenticator.name),
     }
+}
+
+fn channel_name(channel: OobChannel) -> &'static str {
+    match channel {
+        OobChannel::Sms => "sms",
+        OobChannel::Voice => "voice",
+        OobChannel::Email => "email",
+        OobChannel::Unspecified => panic!("the channel is always set"),
+    }
+}
+
+fn channel_of(name: &str) -> OobChannel {
+    match name {
+        "sms" => OobChannel::Sms,
+        "voice" => OobChannel::Voice,
+        "email" => OobChannel::Email,
+        _ => OobChannel::Unspecified,
+    }
+}
+
+pub(super) async fn oob(
+    grpc: &Grpc,
+    client: Client,
+    token: &str,
+    oob_code: &str,
+    code: &str,
+) -> Result<Tokens, Refusal> {
+    let grant = OobGrant { mfa_token: token.into(), oob_code: oob_code.into(), binding_code: code.into() };
+    issue(grpc, client, Grant::Oob(grant), Wish::default()).await.map(Outcome::tokens)
+}
+
+pub(super) async fn send_code(
+    grpc: &Grpc,
+    client: Client,
+    token: &str,
+    authenticator: Option<&str>,
+    channel: Option<&str>,
+) -> Result<Sent, Refusal> {
+    let request = CreateChallengeRequest {
+        client: proof(client),
+        mfa_token: token.to_owned(),
+        challenge_types: vec!["oob".to_owned()],
+        authenticator_id: authenticator.unwrap_or_default().to_owned(),
+        oob_channel: channel.unwrap_or_default().to_owned(),
+        end_user: None,
+    };
+    let answer = grpc.challenge.clone().create_challenge(request).await.map_err(refused)?.into_inner();
+    let Some(Challenge::Oob(oob)) = answer.challenge else { panic!("no code was sent") };
+    assert_eq!(oob.lifetime.map(|lifetime| lifetime.seconds), Some(300));
+    Ok(Sent { oob_code: oob.oob_code, authenticator: Some(answer.authenticator_id), recovery_codes: Vec::new() })
+}
+
+pub(super) async fn associate_oob(grpc: &Grpc, bearer: &str, to: To<'_>) -> Result<Sent, Refusal> {
+    let (channel, phone_number, email) = match to {
+        To::Phone(channel, number) => (channel, number.to_owned(), String::new()),
+        To::Email(address) => ("email", String::new(), address.unwrap_or_default().to_owned()),
+    };
+    let channels = vec![channel_of(channel).into()];
+    let request = AssociateAuthenticatorRequest {
+        enrollment: Some(Enrollment::Oob(OobEnrollment { channels, phone_number, email })),
+        name: String::new(),
+        end_user: None,
+    };
+    let answer = grpc.associate.clone().associate_authenticator(bearing(bearer, request)).await.map_err(refused)?;
+    let answer = answer.into_inner();
+    let Some(Details::Oob(oob)) = answer.enrollment else { panic!("no code was sent") };
+    assert_eq!(channel_name(oob.channel()), channel);
+    Ok(Sent { oob_code: oob.oob_code, authenticator: None, recovery_codes: answer.recovery_codes })
 }
 
 async fn issue(grpc: &Grpc, client: Client, grant: Grant, wish: Wish<'_>) -> Result<Outcome, Refusal> {
@@ -116,7 +190,7 @@ pub(super) async fn associate(grpc: &Grpc, bearer: &str) -> Result<Association, 
     };
     let answer = grpc.associate.clone().associate_authenticator(bearing(bearer, request)).await.map_err(refused)?;
     let answer = answer.into_inner();
-    let Details::Otp(otp) = answer.enrollment.expect("details are always set");
+    let Some(Details::Otp(otp)) = answer.enrollment else { panic!("not the details of an app") };
     assert!(otp.barcode_svg.contains("<svg"), "the QR code is an SVG document");
     Ok(Association { secret: otp.secret, barcode_uri: otp.barcode_uri, recovery_codes: answer.recovery_codes })
 }

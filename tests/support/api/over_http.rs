@@ -4,7 +4,7 @@ use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::{Association, Entry, Outcome, Tokens, Wish};
+use super::{Association, Entry, Outcome, Sent, To, Tokens, Wish};
 use crate::{
     http::{Answer, Http, body},
     refusal::Refusal,
@@ -43,6 +43,7 @@ fn entry(body: &Value) -> Entry {
     Entry {
         id: text(&body["id"]),
         kind: text(&body["authenticator_type"]),
+        channel: some(&body["oob_channel"]),
         active: body["active"].as_bool().expect("active is a boolean"),
         name: some(&body["name"]),
     }
@@ -72,6 +73,53 @@ pub(super) async fn login(
 pub(super) async fn otp(http: &Http, client: Client, token: &str, code: &str) -> Result<Tokens, Refusal> {
     let fields = [("grant_type", "http://auth0.com/oauth/grant-type/mfa-otp"), ("mfa_token", token), ("otp", code)];
     accepted(http.post("/oauth/token", &body(client, &fields)).await, 200).map(|body| tokens(&body))
+}
+
+pub(super) async fn oob(
+    http: &Http,
+    client: Client,
+    token: &str,
+    oob_code: &str,
+    code: &str,
+) -> Result<Tokens, Refusal> {
+    let grant = "http://auth0.com/oauth/grant-type/mfa-oob";
+    let fields = [("grant_type", grant), ("mfa_token", token), ("oob_code", oob_code), ("binding_code", code)];
+    accepted(http.post("/oauth/token", &body(client, &fields)).await, 200).map(|body| tokens(&body))
+}
+
+pub(super) async fn send_code(
+    http: &Http,
+    client: Client,
+    token: &str,
+    authenticator: Option<&str>,
+    channel: Option<&str>,
+) -> Result<Sent, Refusal> {
+    let mut fields = vec![("mfa_token", token), ("challenge_type", "oob")];
+    fields.extend(authenticator.map(|id| ("authenticator_id", id)));
+    fields.extend(channel.map(|channel| ("oob_channel", channel)));
+    let answer = accepted(http.post("/mfa/challenge", &body(client, &fields)).await, 200)?;
+    assert_eq!((&answer["challenge_type"], &answer["binding_method"]), (&json!("oob"), &json!("prompt")));
+    assert_eq!(answer["expires_in"], 300);
+    let authenticator = some(&answer["authenticator_id"]);
+    Ok(Sent { oob_code: text(&answer["oob_code"]), authenticator, recovery_codes: Vec::new() })
+}
+
+pub(super) async fn associate_oob(http: &Http, bearer: &str, to: To<'_>) -> Result<Sent, Refusal> {
+    let (channel, wish) = match to {
+        To::Phone(channel, number) => {
+            (channel, json!({"authenticator_types": ["oob"], "oob_channels": [channel], "phone_number": number}))
+        }
+        To::Email(address) => {
+            ("email", json!({"authenticator_types": ["oob"], "oob_channels": ["email"], "email": address}))
+        }
+    };
+    let body = accepted(http.post_as(bearer, "/mfa/associate", &wish).await, 200)?;
+    assert_eq!((&body["authenticator_type"], &body["binding_method"]), (&json!("oob"), &json!("prompt")));
+    assert_eq!(body["oob_channel"], channel);
+    assert!(body.get("recovery_code").is_none(), "the singular member is never sent here");
+    let codes = body.get("recovery_codes").and_then(Value::as_array).cloned().unwrap_or_default();
+    let recovery_codes = codes.iter().map(text).collect();
+    Ok(Sent { oob_code: text(&body["oob_code"]), authenticator: None, recovery_codes })
 }
 
 pub(super) async fn recovery(http: &Http, client: Client, token: &str, code: &str) -> Result<Tokens, Refusal> {

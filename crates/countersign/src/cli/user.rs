@@ -241,7 +241,7 @@ async fn open(target: &Target) -> Result<(App, Option<RealmName>), Failure> {
         return Err(Failure::Data(format!("There is no realm {name}")));
     }
     let realm = realm.map(RealmName::new);
-    let app = wire::wire(&config, wire::Sessions::InDurable, wire::Around::default()).await?;
+    let app = wire::wire(&config, wire::Sessions::InDurable, wire::Around::default()).await?.app;
     let app = Arc::into_inner(app).ok_or_else(|| anyhow::anyhow!("the application is shared"))?;
     Ok((app, realm))
 }

@@ -1,6 +1,7 @@
 //! Whether a configuration makes sense, and the secrets that it keeps elsewhere.
 
 mod directory;
+pub mod messages;
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +14,7 @@ use countersign_crypto::{master_key::MasterKey, password::HashParams};
 use countersign_domain::{id::ClientId, secret::Secret};
 use url::{Host, Url};
 
+use self::messages::Delivery;
 use super::{Config, mistake::Mistakes, secret::SecretText};
 use crate::tls;
 
@@ -32,6 +34,8 @@ pub struct Checked {
     pub session_url: Option<Secret<String>>,
     /// The secrets of each client that has any.
     pub client_secrets: BTreeMap<ClientId, Vec<Secret<String>>>,
+    /// How messages leave.
+    pub delivery: Delivery,
 }
 
 impl Deref for Checked {
@@ -68,7 +72,8 @@ impl Config {
         let kek = self.read_kek(&mut mistakes);
         let session_url = self.read_session_url(&mut mistakes);
         let client_secrets = self.read_client_secrets(&mut mistakes);
-        mistakes.or(Checked { config: self, kek, session_url, client_secrets })
+        let delivery = self.check_messages(&mut mistakes);
+        mistakes.or(Checked { config: self, kek, session_url, client_secrets, delivery })
     }
 
     fn check_issuer(&mut self, mistakes: &mut Mistakes) {
@@ -155,11 +160,19 @@ impl Config {
         let limits = &self.limits;
         within("limits.mfa_token_lifetime", limits.mfa_token_lifetime, &(MINUTE..=MINUTE * 60), mistakes);
         within("limits.userinfo_token_lifetime", limits.userinfo_token_lifetime, &TOKEN_LIFETIME, mistakes);
+        within("limits.oob_code_lifetime", limits.oob_code_lifetime, &(MINUTE..=MINUTE * 10), mistakes);
         for (name, limit, most) in [
             ("factor_failures", limits.factor_failures.limit(), 100),
             ("password_failures", limits.password_failures.limit(), 100),
             ("password_rate", limits.password_rate.limit(), 1_000_000),
             ("userinfo_rate", limits.userinfo_rate.limit(), 1_000_000),
+            ("sends.phone", limits.sends.phone.limit(), 1_000_000),
+            ("sends.email", limits.sends.email.limit(), 1_000_000),
+            ("sends.destination", limits.sends.destination.limit(), 1_000_000),
+            ("sends.prefix", limits.sends.prefix.limit(), 1_000_000),
+            ("sends.country", limits.sends.country.limit(), 1_000_000),
+            ("sends.deployment", limits.sends.deployment.limit(), 1_000_000),
+            ("sends.unproven", limits.sends.unproven.limit(), 1_000_000),
         ] {
             mistakes.add_if(
                 !(1..=most).contains(&limit.capacity),

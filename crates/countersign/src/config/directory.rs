@@ -87,6 +87,9 @@ pub enum GrantName {
     /// `mfa_token` and a code of an authenticator app.
     #[serde(rename = "http://auth0.com/oauth/grant-type/mfa-otp", alias = "mfa-otp")]
     MfaOtp,
+    /// `mfa_token`, `oob_code` and a code that was sent.
+    #[serde(rename = "http://auth0.com/oauth/grant-type/mfa-oob", alias = "mfa-oob")]
+    MfaOob,
     /// `mfa_token` and the recovery code.
     #[serde(rename = "http://auth0.com/oauth/grant-type/mfa-recovery-code", alias = "mfa-recovery-code")]
     MfaRecoveryCode,
@@ -94,7 +97,7 @@ pub enum GrantName {
 
 impl GrantName {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Password, Self::PasswordRealm, Self::MfaOtp, Self::MfaRecoveryCode];
+    pub const ALL: [Self; 5] = [Self::Password, Self::PasswordRealm, Self::MfaOtp, Self::MfaOob, Self::MfaRecoveryCode];
 
     /// The grant.
     pub const fn grant(self) -> GrantType {
@@ -102,6 +105,7 @@ impl GrantName {
             Self::Password => GrantType::Password,
             Self::PasswordRealm => GrantType::PasswordRealm,
             Self::MfaOtp => GrantType::MfaOtp,
+            Self::MfaOob => GrantType::MfaOob,
             Self::MfaRecoveryCode => GrantType::MfaRecoveryCode,
         }
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use countersign_domain::registry::{Limit, OtpWindow, Policy};
+use countersign_domain::{
+    authenticator::FactorKind,
+    registry::{Limit, OtpWindow, Policy, SendLimits},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +29,12 @@ pub struct LimitsConfig {
     pub password_rate: PasswordRate,
     /// Userinfo requests per person.
     pub userinfo_rate: UserinfoRate,
+    /// Lifetime of a code that was sent. 1m to 10m (NIST SP 800-63B-4, section 3.1.3.2).
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub oob_code_lifetime: Duration,
+    /// Messages that are sent.
+    pub sends: SendLimitsConfig,
     /// Whom the limits on passwords count.
     pub count_by: CountBy,
     /// Time steps whose codes are accepted besides the current one (RFC 6238, section 5.2).
@@ -42,6 +51,8 @@ impl Default for LimitsConfig {
             password_failures: PasswordFailures::default(),
             password_rate: PasswordRate::default(),
             userinfo_rate: UserinfoRate::default(),
+            oob_code_lifetime: policy.oob_code_lifetime,
+            sends: SendLimitsConfig::default(),
             count_by: CountBy::UserAndAddress,
             otp_window: OtpWindowConfig::default(),
         }
@@ -49,7 +60,7 @@ impl Default for LimitsConfig {
 }
 
 macro_rules! bucket {
-    ($(#[$doc:meta])* $name:ident, $policy:ident) => {
+    ($(#[$doc:meta])* $name:ident, $($policy:ident).+) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
         #[serde(deny_unknown_fields, default)]
@@ -64,7 +75,7 @@ macro_rules! bucket {
 
         impl Default for $name {
             fn default() -> Self {
-                let Limit { capacity, refill } = Policy::default().$policy;
+                let Limit { capacity, refill } = Policy::default().$($policy).+;
                 Self { capacity, refill }
             }
         }
@@ -93,6 +104,71 @@ bucket! {
 bucket! {
     /// Userinfo requests per person; capacity 1 to 1000000.
     UserinfoRate, userinfo_rate
+}
+bucket! {
+    /// Text messages and calls per person; capacity 1 to 1000000.
+    PhoneSends, sends.phone
+}
+bucket! {
+    /// E-mails per person; capacity 1 to 1000000.
+    EmailSends, sends.email
+}
+bucket! {
+    /// Messages to one number or address; capacity 1 to 1000000.
+    DestinationSends, sends.destination
+}
+bucket! {
+    /// Text messages and calls to numbers that differ in their last four digits only; capacity 1 to 1000000.
+    PrefixSends, sends.prefix
+}
+bucket! {
+    /// Text messages and calls to one country; capacity 1 to 1000000.
+    CountrySends, sends.country
+}
+bucket! {
+    /// Text messages and calls of the deployment; capacity 1 to 1000000.
+    DeploymentSends, sends.deployment
+}
+bucket! {
+    /// Text messages and calls to numbers that differ in their last four digits only, whose codes nobody typed in; capacity 1 to
+    /// 1000000.
+    UnprovenSends, sends.unproven
+}
+
+/// Limits on what is sent: messages cost money, and can be used to bomb people.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SendLimitsConfig {
+    /// Text messages and calls per person.
+    pub phone: PhoneSends,
+    /// E-mails per person.
+    pub email: EmailSends,
+    /// Messages to one number or address, whoever asks.
+    pub destination: DestinationSends,
+    /// Text messages and calls to numbers that differ in their last four digits only.
+    pub prefix: PrefixSends,
+    /// Text messages and calls to one country.
+    pub country: CountrySends,
+    /// Text messages and calls of the deployment.
+    pub deployment: DeploymentSends,
+    /// Text messages and calls whose codes nobody typed in, to numbers that differ in their last four digits only. Numbers that take
+    /// messages and never log in are what pumping looks like.
+    pub unproven: UnprovenSends,
+}
+
+impl SendLimitsConfig {
+    /// The limits.
+    pub const fn limits(&self) -> SendLimits {
+        SendLimits {
+            phone: self.phone.limit(),
+            email: self.email.limit(),
+            destination: self.destination.limit(),
+            prefix: self.prefix.limit(),
+            country: self.country.limit(),
+            deployment: self.deployment.limit(),
+            unproven: self.unproven.limit(),
+        }
+    }
 }
 
 /// Whom the limits on passwords count.
@@ -123,11 +199,49 @@ impl Default for OtpWindowConfig {
 }
 
 /// The second factor.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MfaConfig {
     /// When people are asked for it. A client may say otherwise.
     pub demand: MfaDemandName,
+    /// The factors that may be enrolled: `otp`, `sms`, `voice`, `email`. The recovery code always may. With `email`, a verified address
+    /// is a factor without having been enrolled; e-mail never makes two factors of a password (NIST SP 800-63B-4, section 3.1.3.1).
+    pub factors: Vec<FactorName>,
+}
+
+impl Default for MfaConfig {
+    fn default() -> Self {
+        Self { demand: MfaDemandName::default(), factors: vec![FactorName::Otp] }
+    }
+}
+
+/// A factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FactorName {
+    /// An authenticator app.
+    Otp,
+    /// Codes by text message.
+    Sms,
+    /// Codes by call.
+    Voice,
+    /// Codes by e-mail.
+    Email,
+}
+
+impl FactorName {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Otp, Self::Sms, Self::Voice, Self::Email];
+
+    /// The factor.
+    pub const fn kind(self) -> FactorKind {
+        match self {
+            Self::Otp => FactorKind::Otp,
+            Self::Sms => FactorKind::Sms,
+            Self::Voice => FactorKind::Voice,
+            Self::Email => FactorKind::Email,
+        }
+    }
 }
 
 /// When people are asked for a second factor.

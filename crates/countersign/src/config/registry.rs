@@ -39,6 +39,8 @@ impl Checked {
             realms: self.realms.iter().map(|realm| RealmName::new(realm.name.as_str())).collect(),
             default_realm: given(&self.default_realm).map(RealmName::new),
             default_audience: given(&self.default_audience).map(Audience::new),
+            factors: self.mfa.factors.iter().map(|factor| factor.kind()).collect(),
+            countries: self.messages.countries.iter().cloned().collect(),
             policy: self.policy(),
         }
     }
@@ -54,6 +56,8 @@ impl Checked {
             password_rate: limits.password_rate.limit(),
             userinfo_rate: limits.userinfo_rate.limit(),
             limits_ignore_address: limits.count_by == CountBy::User,
+            oob_code_lifetime: limits.oob_code_lifetime,
+            sends: limits.sends.limits(),
             otp_window: OtpWindow { behind: limits.otp_window.behind, ahead: limits.otp_window.ahead },
         }
     }

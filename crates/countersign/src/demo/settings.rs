@@ -6,7 +6,8 @@ use super::{certificates::Certificates, people};
 use crate::config::{
     Config,
     directory::{ApiConfig, ClientAuthName, ClientConfig, GrantName, RealmConfig},
-    limits::CountBy,
+    limits::{CountBy, FactorName},
+    messages::{MessagesConfig, OutboxConfig},
     secret::SecretText,
     telemetry::LogFormatName,
 };
@@ -27,6 +28,11 @@ pub const BROWSER_ORIGIN: &str = "http://localhost:3000";
 pub const SECRET: &str = "demo/secret+100%/not-secret";
 
 pub(super) const KEK_FILE: &str = "kek";
+/// Where messages to people go.
+pub(super) const OUTBOX_FILE: &str = "outbox.jsonl";
+/// Where newcomers' telephones may be.
+const COUNTRIES: [&str; 18] =
+    ["US", "CA", "MX", "BR", "GB", "IE", "DE", "AT", "CH", "FR", "ES", "PT", "IT", "NL", "SE", "IN", "JP", "AU"];
 
 /// What differs from demo to demo.
 #[derive(Clone, Debug)]
@@ -58,6 +64,16 @@ pub fn config(place: &Place) -> Config {
         ..Config::default()
     };
     let certificates = Certificates::in_dir(&place.dir);
+    let outbox = "outbox".to_owned();
+    config.messages = MessagesConfig {
+        sms: vec![outbox.clone()],
+        voice: vec![outbox.clone()],
+        email: vec![outbox.clone()],
+        countries: COUNTRIES.map(str::to_owned).to_vec(),
+        outbox: vec![OutboxConfig { name: outbox, path: place.dir.join(OUTBOX_FILE) }],
+        ..MessagesConfig::default()
+    };
+    config.mfa.factors = FactorName::ALL.to_vec();
     config.https.enabled = true;
     config.https.cert_file = certificates.cert;
     config.https.key_file = certificates.key;

@@ -27,7 +27,11 @@ async fn told(stopping: &mut watch::Receiver<bool>) {
 /// Expired things do no harm, so a failure waits for the next round.
 async fn sweep(app: &App) {
     let now = app.clock.now();
-    for (store, outcome) in [("durable", app.logins.purge(now).await), ("session", app.sessions.purge(now).await)] {
+    for (store, outcome) in [
+        ("durable", app.logins.purge(now).await),
+        ("outbox", app.outbox.purge(now).await),
+        ("session", app.sessions.purge(now).await),
+    ] {
         match outcome {
             Ok(0) => {}
             Ok(rows) => tracing::debug!(store, rows, "swept"),

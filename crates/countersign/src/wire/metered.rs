@@ -5,13 +5,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use countersign_domain::{
     account::Account,
-    audit::AuditEvent,
-    id::{AuthenticatorId, RealmName, UserId},
+    audit::{AuditEvent, Event},
+    challenge::ChallengeRecord,
+    id::{AuthenticatorId, MessageId, RealmName, UserId},
     login_name::LoginName,
+    message::{Channel, OutboxRow},
     port::{
         PortError,
         authenticator_store::{AuthenticatorChange, AuthenticatorStore, EnrollmentBegun, NewEnrollment},
-        login_store::{Burn, CommitOutcome, FailureTarget, LoginCommit, LoginStore},
+        login_store::{Burn, CommitOutcome, Failure, FailureTarget, LoginCommit, LoginStore, Spent},
+        outbox_store::OutboxStore,
         password_hasher::{PasswordHasher, PasswordVerdict},
         session_store::{AttemptId, Bucket, Reservation, SessionStore, Settlement},
         user_store::{NewUser, UserInserted, UserStore},
@@ -91,7 +94,10 @@ impl LoginStore for Metered<dyn LoginStore> {
     async fn commit(&self, login: LoginCommit) -> Result<CommitOutcome, PortError> {
         let (grant, factor) = match &login.burn {
             Burn::Nothing => (Grant::Password, None),
-            Burn::OtpStep { .. } | Burn::ConfirmOtp { .. } => (Grant::Otp, Some(Factor::Otp)),
+            Burn::Use { spent: Spent::Step(_), .. } | Burn::Confirm { spent: Spent::Step(_), .. } => {
+                (Grant::Otp, Some(Factor::Otp))
+            }
+            Burn::Use { .. } | Burn::Confirm { .. } | Burn::UseAddress { .. } => (Grant::Oob, Some(Factor::Oob)),
             Burn::RecoveryCode { .. } => (Grant::RecoveryCode, Some(Factor::RecoveryCode)),
         };
         let outcome = self.watch(Store::Durable, self.port.commit(login).await);
@@ -113,20 +119,15 @@ impl LoginStore for Metered<dyn LoginStore> {
         outcome
     }
 
-    async fn count_failure(
-        &self,
-        user: &UserId,
-        target: FailureTarget,
-        ceiling: u32,
-        audit: AuditEvent,
-    ) -> Result<(), PortError> {
-        let (grant, factor) = match &target {
-            FailureTarget::Authenticators(_) => (Grant::Otp, Factor::Otp),
-            FailureTarget::RecoveryCode => (Grant::RecoveryCode, Factor::RecoveryCode),
+    async fn count_failure(&self, user: &UserId, failure: Failure) -> Result<(), PortError> {
+        let (grant, factor) = match (&failure.target, failure.audit.event) {
+            (FailureTarget::RecoveryCode, _) => (Grant::RecoveryCode, Factor::RecoveryCode),
+            (FailureTarget::Authenticators(_), Event::OtpFailed) => (Grant::Otp, Factor::Otp),
+            (FailureTarget::Authenticators(_) | FailureTarget::Address, _) => (Grant::Oob, Factor::Oob),
         };
         self.metrics.proof_evaluated(factor);
         self.metrics.grant_judged(grant, GrantOutcome::Refused);
-        self.watch(Store::Durable, self.port.count_failure(user, target, ceiling, audit).await)
+        self.watch(Store::Durable, self.port.count_failure(user, failure).await)
     }
 
     async fn purge(&self, now: Timestamp) -> Result<u64, PortError> {
@@ -149,6 +150,14 @@ impl SessionStore for Metered<dyn SessionStore> {
 
     async fn exhaust_transaction(&self, digest: &Digest) -> Result<(), PortError> {
         self.watch(Store::Session, self.port.exhaust_transaction(digest).await)
+    }
+
+    async fn insert_challenge(&self, record: ChallengeRecord) -> Result<(), PortError> {
+        self.watch(Store::Session, self.port.insert_challenge(record).await)
+    }
+
+    async fn take_try(&self, digest: &Digest) -> Result<Option<ChallengeRecord>, PortError> {
+        self.watch(Store::Session, self.port.take_try(digest).await)
     }
 
     async fn reserve(&self, buckets: &[Bucket], attempt: AttemptId, now: Timestamp) -> Result<Reservation, PortError> {
@@ -182,8 +191,10 @@ impl SessionStore for Metered<dyn SessionStore> {
 fn counter(name: &str) -> Counter {
     match name.split(':').next().unwrap_or_default() {
         "otp" => Counter::Otp,
+        "oob" => Counter::Oob,
         "recovery-code" => Counter::RecoveryCode,
         "password" => Counter::Password,
+        name if name.starts_with("phone-") || name.starts_with("email-") => Counter::Message,
         _ => Counter::Rate,
     }
 }
@@ -255,8 +266,36 @@ impl AuthenticatorStore for Metered<dyn AuthenticatorStore> {
         &self,
         user: &UserId,
         authenticator: &AuthenticatorId,
+        messages: Vec<OutboxRow>,
         audit: AuditEvent,
     ) -> Result<bool, PortError> {
-        self.watch(Store::Durable, self.port.delete(user, authenticator, audit).await)
+        self.watch(Store::Durable, self.port.delete(user, authenticator, messages, audit).await)
+    }
+}
+
+#[async_trait]
+impl OutboxStore for Metered<dyn OutboxStore> {
+    async fn insert(&self, rows: Vec<OutboxRow>) -> Result<(), PortError> {
+        self.watch(Store::Durable, self.port.insert(rows).await)
+    }
+
+    async fn claim(&self, now: Timestamp, lease: Timestamp, limit: usize) -> Result<Vec<OutboxRow>, PortError> {
+        self.watch(Store::Durable, self.port.claim(now, lease, limit).await)
+    }
+
+    async fn postpone(&self, id: &MessageId, due_at: Timestamp) -> Result<(), PortError> {
+        self.watch(Store::Durable, self.port.postpone(id, due_at).await)
+    }
+
+    async fn remove(&self, id: &MessageId) -> Result<(), PortError> {
+        self.watch(Store::Durable, self.port.remove(id).await)
+    }
+
+    async fn oldest(&self, channel: Channel, now: Timestamp) -> Result<Option<Timestamp>, PortError> {
+        self.watch(Store::Durable, self.port.oldest(channel, now).await)
+    }
+
+    async fn purge(&self, now: Timestamp) -> Result<u64, PortError> {
+        self.watch(Store::Durable, self.port.purge(now).await)
     }
 }

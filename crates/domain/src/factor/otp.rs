@@ -15,12 +15,9 @@ use crate::{
     attempt::AttemptPermit,
     authenticator::Authenticator,
     error::{Error, Reason},
+    factor::{damaged, place},
     id::{AuthenticatorId, UserId},
-    port::{
-        PortError,
-        entropy::Entropy,
-        sealer::{Place, Sealer},
-    },
+    port::{PortError, entropy::Entropy, sealer::Sealer},
     registry::OtpWindow,
     secret::{Sealed, Secret},
     time::Timestamp,
@@ -216,14 +213,6 @@ pub const fn step_at(now: Timestamp) -> u64 {
 
 /// What stays as it is in a label: RFC 3986's unreserved characters.
 const LABEL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-fn place<'a>(id: &'a AuthenticatorId, user: &'a UserId) -> Place<'a> {
-    Place { record: "authenticator", id: id.as_str(), owner: user.as_str() }
-}
-
-fn damaged(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    PortError::Corrupt(Box::new(error)).into()
-}
 
 #[cfg(test)]
 mod tests {

@@ -9,10 +9,10 @@ use crate::{
     claims::{AccessToken, Authentication},
     error::{Error, Reason},
     factor::otp::{CLASS, OtpCode, OtpSecret},
-    grant::{Granted, audit, password::sweep_at, proof_rejected},
+    grant::{Confirming, Granted, audit, password::sweep_at, proof_rejected},
     opaque::{self, TokenKind},
     port::{
-        login_store::{Burn, ConsumedTransaction, FailureTarget, LoginCommit},
+        login_store::{Burn, ConsumedTransaction, Failure, FailureTarget, LoginCommit, Spent},
         session_store::Settlement,
     },
     registry::{Client, GrantType},
@@ -67,9 +67,9 @@ impl App {
         let (permit, found, step) = self.judge_otp(&proof, code, Some(&login.digest)).await?;
         let authenticator = found.id.clone();
         let burn = if enrolled {
-            Burn::OtpStep { authenticator, step }
+            Burn::Use { authenticator, spent: Spent::Step(step) }
         } else {
-            Burn::ConfirmOtp { authenticator, step, only_if_unenrolled: true }
+            Burn::Confirm { authenticator, spent: Spent::Step(step), only_if_unenrolled: true }
         };
         let consumed = ConsumedTransaction { digest: login.digest, sweep_at: sweep_at(login.transaction.expires_at) };
         self.commit_login(proof.commit(burn, Some(consumed), found), CLASS).await?;
@@ -97,21 +97,14 @@ impl App {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<TokenSet, Error> {
-        let (access, account) = self.management_token(token.expose(), now).await.map_err(|error| {
-            // In this place anything that is no mfa_token is a malformed one.
-            match error.reason() {
-                Reason::AccessTokenInvalid => Error::new(Reason::MfaTokenInvalid).because("no access token either"),
-                _ => error,
-            }
-        })?;
-        if access.client != client.id {
-            return Err(Error::new(Reason::MfaTokenOfOtherClient));
-        }
-        access.require("enroll")?;
-        step_up(&access, &account)?;
+        let Confirming { access, account } = self.confirming(client, token, now).await?;
         let proof = Proof { client, account: &account, candidates: self.pending(&account, token, now), origin, now };
         let (permit, found, step) = self.judge_otp(&proof, code, None).await?;
-        let burn = Burn::ConfirmOtp { authenticator: found.id.clone(), step, only_if_unenrolled: !access.has_mfa() };
+        let burn = Burn::Confirm {
+            authenticator: found.id.clone(),
+            spent: Spent::Step(step),
+            only_if_unenrolled: !access.has_mfa() && !account.is_enrolled(),
+        };
         self.commit_login(proof.commit(burn, None, found), CLASS).await?;
         self.settle_success(None, &permit, now).await;
         let audience = self.registry.mfa_audience();
@@ -160,7 +153,8 @@ impl App {
         let compared = proof.candidates.iter().map(|candidate| candidate.id.clone()).collect();
         let address = proof.client.address_of(proof.origin);
         let row = audit(Event::OtpFailed, user, proof.client, None, address, proof.now);
-        self.logins.count_failure(&user.id, FailureTarget::Authenticators(compared), FAILURE_CEILING, row).await?;
+        let failure = Failure::new(FailureTarget::Authenticators(compared), FAILURE_CEILING, row);
+        self.logins.count_failure(&user.id, failure).await?;
         Err(proof_rejected(CLASS))
     }
 
@@ -177,7 +171,7 @@ impl App {
 
     /// Best effort, after the commit: forget the login, give the attempt back.
     pub(crate) async fn settle_success(&self, login: Option<Digest>, permit: &AttemptPermit, now: Timestamp) {
-        let settlement = Settlement { transaction: login, refund: Some(permit.refund()), reset: None };
+        let settlement = Settlement { transaction: login, refund: vec![permit.refund()], ..Settlement::default() };
         self.sessions.settle(settlement, now).await;
     }
 }
@@ -186,7 +180,7 @@ impl Proof<'_> {
     fn commit(&self, burn: Burn, transaction: Option<ConsumedTransaction>, found: &Authenticator) -> LoginCommit {
         let user = &self.account.user;
         let event = match burn {
-            Burn::ConfirmOtp { .. } => Event::EnrollmentCompleted,
+            Burn::Confirm { .. } => Event::EnrollmentCompleted,
             _ => Event::OtpLogin,
         };
         let address = self.client.address_of(self.origin);
@@ -196,16 +190,18 @@ impl Proof<'_> {
             transaction,
             burn,
             now: self.now,
+            messages: Vec::new(),
             audit: audit(event, user, self.client, Some(found.id.clone()), address, self.now),
         }
     }
 }
 
-/// Refuses a token of the first factor alone while the person has a second one (RFC 9470).
+/// Refuses a token of the first factor alone while the person has a second one (RFC 9470). E-mail does not count: who has nothing
+/// else gets such a token without it (contract, section 2.2).
 ///
 /// # Errors
 ///
 /// [`Reason::StepUpRequired`].
 pub(crate) fn step_up(token: &AccessToken, account: &Account) -> Result<(), Error> {
-    if account.is_enrolled() && !token.has_mfa() { Err(Error::new(Reason::StepUpRequired)) } else { Ok(()) }
+    if account.is_strongly_enrolled() && !token.has_mfa() { Err(Error::new(Reason::StepUpRequired)) } else { Ok(()) }
 }

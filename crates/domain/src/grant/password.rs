@@ -46,7 +46,7 @@ impl App {
         let now = self.clock.now();
 
         let account = match &grant.login {
-            Some(login) if self.registry.realms.contains(&realm) => self.users.find_by_login(&realm, login).await?,
+            Some(login) if self.registry.realms.contains(&realm) => self.account_by_login(&realm, login).await?,
             _ => None,
         };
         let subject = match &account {
@@ -61,7 +61,7 @@ impl App {
             Ok(verdict) => verdict,
             Err(error) => {
                 // Nothing was looked at: who is told to come back must find their attempt.
-                self.sessions.settle(Settlement { refund: Some(permit.refund()), ..Settlement::default() }, now).await;
+                self.sessions.settle(Settlement { refund: vec![permit.refund()], ..Settlement::default() }, now).await;
                 return Err(error.into());
             }
         };
@@ -81,6 +81,7 @@ impl App {
                     transaction: None,
                     burn: Burn::Nothing,
                     now,
+                    messages: Vec::new(),
                     audit: audit(Event::PasswordLogin, &account.user, client, None, address, now),
                 };
                 self.commit_login(login, "password").await.map_err(|error| match error.reason() {
@@ -123,9 +124,11 @@ impl App {
         demand: Demand,
         transaction: &MfaTransaction,
     ) -> Result<Outcome, Error> {
+        let types = self.factor_types();
         let (challenge, enroll) = match demand {
-            Demand::Enroll => (Vec::new(), vec![FactorType::Otp]),
-            _ => (vec![FactorType::Otp, FactorType::RecoveryCode], Vec::new()),
+            // E-mail is not offered for enrolment: it may be challenged (contract, section 4.5).
+            Demand::Enroll => (Vec::new(), types.filter(|kind| *kind != FactorType::Email).collect()),
+            _ => (types.chain([FactorType::RecoveryCode]).collect(), Vec::new()),
         };
         Ok(Outcome::MfaRequired(MfaRequired {
             mfa_token: self.keep_login(transaction).await?,
@@ -139,13 +142,21 @@ impl App {
     /// Whether a second factor is needed. A person's own factor is never ignored; the MFA API's audience asks for it by itself
     /// and for nothing else (contract, section 2.2).
     fn demand(&self, client: &Client, account: &Account, audience: &Audience) -> Demand {
-        if account.is_enrolled() {
+        let mfa_api = self.registry.is_mfa_audience(audience.as_str());
+        if account.is_strongly_enrolled() || (account.is_enrolled() && !mfa_api) {
             Demand::Challenge
-        } else if client.mfa == MfaDemand::Always && !self.registry.is_mfa_audience(audience.as_str()) {
+        } else if client.mfa == MfaDemand::Always && !mfa_api {
             Demand::Enroll
         } else {
             Demand::Nothing
         }
+    }
+
+    /// The kinds of factors the deployment accepts, the recovery code apart, each once.
+    fn factor_types(&self) -> impl Iterator<Item = FactorType> {
+        let mut types: Vec<_> = self.registry.factors.iter().map(|kind| FactorType::of(*kind)).collect();
+        types.dedup();
+        types.into_iter()
     }
 
     fn realm_of(&self, client: &Client, grant: &PasswordGrant) -> Result<RealmName, Error> {

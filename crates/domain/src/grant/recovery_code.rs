@@ -11,7 +11,7 @@ use crate::{
     opaque::{ALPHANUMERIC, random_text},
     port::{
         entropy::Entropy,
-        login_store::{Burn, ConsumedTransaction, FailureTarget, LoginCommit},
+        login_store::{Burn, ConsumedTransaction, Failure, FailureTarget, LoginCommit},
     },
     registry::{Client, GrantType},
     secret::Secret,
@@ -44,7 +44,8 @@ impl App {
             digest_to_compare(&code, &user.id, self.sealer.as_ref(), &permit)
         } else {
             let row = row(Event::RecoveryFailed);
-            self.logins.count_failure(&user.id, FailureTarget::RecoveryCode, FAILURE_CEILING, row).await?;
+            let failure = Failure::new(FailureTarget::RecoveryCode, FAILURE_CEILING, row);
+            self.logins.count_failure(&user.id, failure).await?;
             return Err(proof_rejected(CLASS));
         };
         let successor = generate(self.entropy.as_ref())?;
@@ -61,13 +62,15 @@ impl App {
                 successor_digest: digest_to_store(&successor, &user.id, self.sealer.as_ref()),
             },
             now,
+            messages: Vec::new(),
             audit: row(Event::RecoveryLogin),
         };
         // The store compares: the digest is the key of the one conditional statement that spends the code.
         if let Err(error) = self.commit_login(commit, CLASS).await {
             if error.reason() == crate::error::Reason::ProofRejected {
                 let row = row(Event::RecoveryFailed);
-                self.logins.count_failure(&user.id, FailureTarget::RecoveryCode, FAILURE_CEILING, row).await?;
+                let failure = Failure::new(FailureTarget::RecoveryCode, FAILURE_CEILING, row);
+                self.logins.count_failure(&user.id, failure).await?;
             }
             return Err(error);
         }

@@ -7,6 +7,7 @@ use crate::{
     audit::AuditEvent,
     authenticator::{Authenticator, RecoveryCode},
     id::{AuthenticatorId, UserId},
+    message::OutboxRow,
     secret::Digest,
     time::Timestamp,
 };
@@ -16,6 +17,8 @@ use crate::{
 pub struct NewEnrollment {
     /// The pending authenticator.
     pub authenticator: Authenticator,
+    /// The one that is enrolled with it; it has the same `pair`, status and times.
+    pub companion: Option<Authenticator>,
     /// A pending recovery code, with its digest. It is stored unless the person has a confirmed one, or one that was begun with the
     /// same bearer: a code shown to one login must not become another's.
     pub recovery_code: (RecoveryCode, Digest),
@@ -23,8 +26,10 @@ pub struct NewEnrollment {
     pub epoch: u64,
     /// Whether the person must not be enrolled (the bearer proved the first factor only).
     pub only_if_unenrolled: bool,
-    /// The most authenticators the person may have, this one included. Pending ones begun with other bearers do not count.
+    /// The most authenticators the person may have, these included. Pending ones begun with other bearers do not count.
     pub limit: usize,
+    /// What is to be sent if it begins.
+    pub messages: Vec<OutboxRow>,
     /// The row of the audit trail.
     pub audit: AuditEvent,
 }
@@ -71,12 +76,14 @@ pub trait AuthenticatorStore: Send + Sync {
         audit: AuditEvent,
     ) -> Result<bool, PortError>;
 
-    /// Removes one authenticator of `user`, whatever its status, and raises the user's epoch unless it was pending. When no
-    /// active or disabled one is left, the recovery code goes too. False: the person has no such authenticator.
+    /// Removes one authenticator of `user` and what is paired with it, whatever their status, and raises the user's epoch unless
+    /// they were pending; adds `messages` to the outbox. When no active or disabled one is left, the recovery code goes too. False:
+    /// the person has no such authenticator; nothing changed.
     async fn delete(
         &self,
         user: &UserId,
         authenticator: &AuthenticatorId,
+        messages: Vec<OutboxRow>,
         audit: AuditEvent,
     ) -> Result<bool, PortError>;
 }

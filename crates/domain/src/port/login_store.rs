@@ -7,6 +7,7 @@ use crate::{
     audit::AuditEvent,
     authenticator::RecoveryCode,
     id::{AuthenticatorId, UserId},
+    message::OutboxRow,
     secret::Digest,
     time::Timestamp,
 };
@@ -25,6 +26,8 @@ pub struct LoginCommit {
     pub burn: Burn,
     /// When; `last_used_at` of what was burnt.
     pub now: Timestamp,
+    /// What is to be sent if it is decided.
+    pub messages: Vec<OutboxRow>,
     /// The row of the audit trail.
     pub audit: AuditEvent,
 }
@@ -44,12 +47,18 @@ pub struct ConsumedTransaction {
 pub enum Burn {
     /// Nothing: the password was enough.
     Nothing,
-    /// A time step of an active authenticator app: `last_step` MUST rise to `step` or the commit is lost. Failures are reset.
-    OtpStep {
-        /// The authenticator whose code it was.
+    /// A proof by an active authenticator. Its failures are reset, and those of what is paired with it.
+    Use {
+        /// The authenticator.
         authenticator: AuthenticatorId,
-        /// The step whose code it was.
-        step: u64,
+        /// The one-time thing.
+        spent: Spent,
+    },
+    /// A code that was sent to the verified address of the person, who MUST have that address still. The failures of the address are
+    /// reset.
+    UseAddress {
+        /// The challenge.
+        challenge: ConsumedChallenge,
     },
     /// The active recovery code: it MUST be unused; its successor becomes active. Failures start anew with the successor.
     RecoveryCode {
@@ -60,16 +69,34 @@ pub enum Burn {
         /// The successor's digest.
         successor_digest: Digest,
     },
-    /// The first code of a pending authenticator app: it MUST still be pending at `now`. It becomes active with `step` as its
-    /// last step, and with it the pending recovery code that was begun with the same bearer; other pending codes go.
-    ConfirmOtp {
+    /// The first proof by a pending authenticator: it MUST still be pending at `now`. It becomes active, and with it what is paired
+    /// with it and the pending recovery code that was begun with the same bearer; other pending codes go.
+    Confirm {
         /// The pending authenticator.
         authenticator: AuthenticatorId,
-        /// The step whose code it was.
-        step: u64,
+        /// The one-time thing.
+        spent: Spent,
         /// Whether the person must not be enrolled yet (the transaction proved the first factor only).
         only_if_unenrolled: bool,
     },
+}
+
+/// A one-time thing.
+#[derive(Clone, Copy, Debug)]
+pub enum Spent {
+    /// A time step of an authenticator app: `last_step` MUST rise to it or the commit is lost.
+    Step(u64),
+    /// A challenge: the commit is lost if it was consumed before.
+    Challenge(ConsumedChallenge),
+}
+
+/// The mark that makes a second use of a challenge impossible, whatever happens to the session store.
+#[derive(Clone, Copy, Debug)]
+pub struct ConsumedChallenge {
+    /// Digest of the `oob_code`.
+    pub digest: Digest,
+    /// When the mark may be swept; as with [`ConsumedTransaction::sweep_at`].
+    pub sweep_at: Timestamp,
 }
 
 /// What the commit point decided.
@@ -88,10 +115,34 @@ pub enum CommitOutcome {
 /// What a wrong code counts against.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FailureTarget {
-    /// These authenticators: all that were compared.
+    /// These authenticators, all that were compared, and what is paired with them.
     Authenticators(Vec<AuthenticatorId>),
+    /// The person's verified address.
+    Address,
     /// The person's active recovery code.
     RecoveryCode,
+}
+
+/// A wrong code.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What it counts against.
+    pub target: FailureTarget,
+    /// Failures in a row that disable.
+    pub ceiling: u32,
+    /// At how many failures in a row of one target `messages` are added to the outbox: exactly then, once.
+    pub notify_at: u32,
+    /// What is sent then.
+    pub messages: Vec<OutboxRow>,
+    /// The row of the audit trail.
+    pub audit: AuditEvent,
+}
+
+impl Failure {
+    /// A wrong code that nobody is told of.
+    pub const fn new(target: FailureTarget, ceiling: u32, audit: AuditEvent) -> Self {
+        Self { target, ceiling, notify_at: 0, messages: Vec::new(), audit }
+    }
 }
 
 /// Decides logins.
@@ -101,14 +152,9 @@ pub trait LoginStore: Send + Sync {
     /// [`CommitOutcome::Committed`]; an error means the outcome is unknown, and counts as a refusal.
     async fn commit(&self, login: LoginCommit) -> Result<CommitOutcome, PortError>;
 
-    /// Adds a failure to each target and disables those that reach `ceiling`, which raises the user's epoch; writes the audit row.
-    async fn count_failure(
-        &self,
-        user: &UserId,
-        target: FailureTarget,
-        ceiling: u32,
-        audit: AuditEvent,
-    ) -> Result<(), PortError>;
+    /// Adds a failure to each target and disables those that reach the ceiling, which raises the user's epoch; writes the audit row.
+    /// An address is never disabled here: who reads it compares with the ceiling; its reaching the ceiling raises the epoch too.
+    async fn count_failure(&self, user: &UserId, failure: Failure) -> Result<(), PortError>;
 
     /// Sweeps consumed marks and expired pending enrolments that no longer matter at `now`. The answer is how many rows went.
     async fn purge(&self, now: Timestamp) -> Result<u64, PortError>;

@@ -36,3 +36,9 @@ pub trait OutboxStore: Send + Sync {
     /// Sweeps rows that expired before `now`. The answer is how many went.
     async fn purge(&self, now: Timestamp) -> Result<u64, PortError>;
 }
+
+/// Told that rows were added, so that nobody has to look all the time.
+pub trait Bell: Send + Sync {
+    /// Rings. It never waits and never fails.
+    fn ring(&self);
+}

@@ -21,6 +21,10 @@ pub enum DigestPurpose {
     RecoveryCode,
     /// Keys of throttle buckets: they hide who a bucket belongs to.
     Throttle,
+    /// Codes that were sent: HMAC-SHA-256 over the challenge and the code.
+    BindingCode,
+    /// Numbers and addresses, to find them by: they hide what they stand for.
+    Address,
     /// Page tokens and other things that only we must be able to make.
     Integrity,
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::PortError;
-use crate::{secret::Digest, time::Timestamp, transaction::TransactionRecord};
+use crate::{challenge::ChallengeRecord, secret::Digest, time::Timestamp, transaction::TransactionRecord};
 
 /// A token bucket: it holds `capacity` attempts and regains one every `refill`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +50,10 @@ pub enum Reservation {
 pub struct Settlement {
     /// The transaction to forget.
     pub transaction: Option<Digest>,
-    /// Give the attempt back to this bucket if `AttemptId` charged it last or earlier; never above capacity.
-    pub refund: Option<(Bucket, AttemptId)>,
+    /// The challenge to forget.
+    pub challenge: Option<Digest>,
+    /// Give the attempt back to each bucket if `AttemptId` charged it last or earlier; never above capacity.
+    pub refund: Vec<(Bucket, AttemptId)>,
     /// Fill this bucket: forget it.
     pub reset: Option<BucketKey>,
 }
@@ -70,6 +72,13 @@ pub trait SessionStore: Send + Sync {
 
     /// Marks the transaction as exhausted, if it is there.
     async fn exhaust_transaction(&self, digest: &Digest) -> Result<(), PortError>;
+
+    /// Keeps a new challenge. In the same step the earlier challenge of the same slot MUST go: only the newest code counts.
+    async fn insert_challenge(&self, record: ChallengeRecord) -> Result<(), PortError>;
+
+    /// Takes one try at the challenge with this digest, expired ones included until they are swept. The answer is the record as it
+    /// was before: with `tries` 0 none was left. 64 parallel calls on a challenge with 5 tries MUST see 5, 4, 3, 2, 1 once each and 0 else.
+    async fn take_try(&self, digest: &Digest) -> Result<Option<ChallengeRecord>, PortError>;
 
     /// Takes one attempt from every bucket, or from none if one of them is empty; the first empty one is named. All buckets
     /// MUST have the same subject. The same attempt id on the same buckets is charged once.

@@ -1,19 +1,28 @@
 //! Begin an enrolment.
 
+use email_address::EmailAddress;
+
 use crate::{
     app::{App, AuthenticatorView, Bearer, Origin},
     audit::{AuditEvent, Event},
     authenticator::{Authenticator, FactorKind, MAX_PER_USER, RecoveryStatus, Status},
+    bearer::Actor,
+    dispatch::Sending,
     error::{Error, Reason},
     factor::{
+        oob,
         otp::{OtpAlgorithm, OtpSecret, qr_svg},
         recovery_code,
     },
     grant::recovery_code::new_recovery_code,
-    id::AuthenticatorId,
+    id::{AuthenticatorId, PairId},
+    message::{Channel, OutboxRow, Purpose},
     opaque::{self, ALPHANUMERIC, TokenKind, random_text},
+    phone::Phone,
     port::authenticator_store::{EnrollmentBegun, NewEnrollment},
-    secret::Secret,
+    secret::{Digest, Sealed, Secret},
+    time::Timestamp,
+    user::User,
 };
 
 /// A wish to enrol.
@@ -30,7 +39,7 @@ pub struct Command {
 }
 
 /// What to enrol.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Enrollment {
     /// An authenticator app.
     Otp {
@@ -39,6 +48,16 @@ pub enum Enrollment {
         /// Digits of a code: 6 or 8.
         digits: u8,
     },
+    /// A telephone or a mailbox.
+    Oob {
+        /// The ways codes may take, best first; the first that is enabled is taken. Where text messages and calls are both enabled, a
+        /// telephone is enrolled for both.
+        channels: Vec<Channel>,
+        /// The number as it was typed.
+        phone_number: Option<Secret<String>>,
+        /// The address; the person's own if none is given.
+        email: Option<Secret<String>>,
+    },
 }
 
 /// A pending authenticator, with what its device needs. Shown once.
@@ -46,10 +65,24 @@ pub enum Enrollment {
 pub struct Association {
     /// The pending authenticator.
     pub authenticator: AuthenticatorView,
-    /// For the device.
-    pub otp: OtpDetails,
+    /// How it is confirmed.
+    pub details: Details,
     /// The recovery code, at the first association only.
     pub recovery_code: Option<Secret<String>>,
+}
+
+/// How a pending authenticator is confirmed.
+#[derive(Debug)]
+pub enum Details {
+    /// With a code of the app that has this secret.
+    Otp(OtpDetails),
+    /// With the code that was sent.
+    Oob {
+        /// The handle it comes back with.
+        oob_code: Secret<String>,
+        /// The way it took.
+        channel: Channel,
+    },
 }
 
 /// A TOTP secret in three spellings.
@@ -63,6 +96,24 @@ pub struct OtpDetails {
     pub barcode_svg: Secret<String>,
 }
 
+/// What is about to be stored and shown.
+struct Draft {
+    authenticator: Authenticator,
+    companion: Option<Authenticator>,
+    messages: Vec<OutboxRow>,
+    details: Details,
+}
+
+/// Whose enrolment it is and what it is bound to.
+struct Frame<'a> {
+    user: &'a User,
+    actor: &'a Actor,
+    bearer: Digest,
+    name: Option<String>,
+    languages: Option<String>,
+    now: Timestamp,
+}
+
 impl App {
     /// Begins an enrolment.
     ///
@@ -73,59 +124,45 @@ impl App {
         let now = self.clock.now();
         let actor = self.actor(command.bearer.expose(), "enroll", now).await?;
         let user = &actor.account.user;
-        if actor.account.is_enrolled() && !actor.has_mfa {
-            // An mfa_token, or an access token of the first factor alone (security, decision 9).
-            let is_mfa_token = opaque::is_well_formed(TokenKind::Mfa, command.bearer.expose());
-            return Err(Error::new(if is_mfa_token { Reason::AlreadyEnrolled } else { Reason::StepUpRequired }));
-        }
-        let Enrollment::Otp { algorithm, digits } = command.enrollment;
-        let entropy = self.entropy.as_ref();
-        let kind = FactorKind::Otp;
-        let id = AuthenticatorId::new(format!("{}|dev_{}", kind.id_prefix(), random_text(ALPHANUMERIC, 16, entropy)?));
-        let secret = OtpSecret::generate(algorithm, digits, entropy)?;
-        let barcode_uri = secret.barcode_uri(&self.registry.app_name, user.label());
-        let barcode_svg = qr_svg(&barcode_uri)?;
-        let authenticator = Authenticator {
-            state: secret.seal(&id, &user.id, self.sealer.as_ref())?,
-            id: id.clone(),
-            user: user.id.clone(),
-            kind,
-            status: Status::Pending {
-                until: now.plus(self.registry.policy.mfa_token_lifetime),
-                bearer: self.bearer_digest(&command.bearer),
-            },
+        let first_factor_alone = refuse_unproven(&actor, &command.bearer)?;
+        let frame = Frame {
+            user,
+            actor: &actor,
+            bearer: self.bearer_digest(&command.bearer),
             name: command.name,
-            preferred: false,
-            last_step: None,
-            failures: 0,
-            created_at: now,
-            confirmed_at: None,
-            last_used_at: None,
+            languages: command.origin.languages,
+            now,
         };
+        let draft = match command.enrollment {
+            Enrollment::Otp { algorithm, digits } => self.draft_otp(&frame, algorithm, digits)?,
+            Enrollment::Oob { channels, phone_number, email } => match self.first_enabled(&channels)? {
+                FactorKind::Email => self.draft_email(&frame, email.as_ref()).await?,
+                kind => self.draft_phone(&frame, kind, phone_number.as_ref()).await?,
+            },
+        };
+        let entropy = self.entropy.as_ref();
         let recovery_code = recovery_code::generate(entropy)?;
         let digest = recovery_code::digest_to_store(&recovery_code, &user.id, self.sealer.as_ref());
-        let begun = self
-            .authenticators
-            .begin_enrollment(
-                NewEnrollment {
-                    authenticator: authenticator.clone(),
-                    recovery_code: (new_recovery_code(RecoveryStatus::Pending, now, entropy)?, digest),
-                    epoch: user.epoch,
-                    only_if_unenrolled: !actor.has_mfa,
-                    limit: MAX_PER_USER,
-                    audit: AuditEvent {
-                        event: Event::EnrollmentStarted,
-                        user: user.id.clone(),
-                        client: Some(actor.client),
-                        authenticator: Some(id),
-                        address: command.origin.address,
-                        at: now,
-                    },
-                },
-                now,
-            )
-            .await?;
-        let with_recovery_code = match begun {
+        let view = self.view(&draft.authenticator)?;
+        let sends = !draft.messages.is_empty();
+        let enrollment = NewEnrollment {
+            audit: AuditEvent {
+                event: Event::EnrollmentStarted,
+                user: user.id.clone(),
+                client: Some(actor.client.clone()),
+                authenticator: Some(draft.authenticator.id.clone()),
+                address: command.origin.address,
+                at: now,
+            },
+            authenticator: draft.authenticator,
+            companion: draft.companion,
+            messages: draft.messages,
+            recovery_code: (new_recovery_code(RecoveryStatus::Pending, now, entropy)?, digest),
+            epoch: user.epoch,
+            only_if_unenrolled: first_factor_alone,
+            limit: MAX_PER_USER,
+        };
+        let with_recovery_code = match self.authenticators.begin_enrollment(enrollment, now).await? {
             EnrollmentBegun::Begun { with_recovery_code } => with_recovery_code,
             EnrollmentBegun::AlreadyEnrolled => return Err(Error::new(Reason::AlreadyEnrolled)),
             EnrollmentBegun::LimitReached => {
@@ -135,10 +172,157 @@ impl App {
                 return Err(Error::new(Reason::MfaTokenInvalid).because("account has changed"));
             }
         };
+        if sends {
+            self.bell.ring();
+        }
         Ok(Association {
-            authenticator: self.view(&authenticator)?,
-            otp: OtpDetails { secret: Secret::new(secret.base32().to_string()), barcode_uri, barcode_svg },
+            authenticator: view,
+            details: draft.details,
             recovery_code: with_recovery_code.then_some(recovery_code),
         })
+    }
+
+    fn draft_otp(&self, frame: &Frame<'_>, algorithm: OtpAlgorithm, digits: u8) -> Result<Draft, Error> {
+        if !self.registry.factors.contains(&FactorKind::Otp) {
+            return Err(Error::malformed("authenticator_types", "authenticator_types has none that is enabled here"));
+        }
+        let secret = OtpSecret::generate(algorithm, digits, self.entropy.as_ref())?;
+        let barcode_uri = secret.barcode_uri(&self.registry.app_name, frame.user.label());
+        let barcode_svg = qr_svg(&barcode_uri)?;
+        let id = new_id(FactorKind::Otp, &self.new_pair()?);
+        let state = secret.seal(&id, &frame.user.id, self.sealer.as_ref())?;
+        Ok(Draft {
+            authenticator: frame.pending(id, FactorKind::Otp, state, self),
+            companion: None,
+            messages: Vec::new(),
+            details: Details::Otp(OtpDetails {
+                secret: Secret::new(secret.base32().to_string()),
+                barcode_uri,
+                barcode_svg,
+            }),
+        })
+    }
+
+    async fn draft_phone(
+        &self,
+        frame: &Frame<'_>,
+        kind: FactorKind,
+        typed: Option<&Secret<String>>,
+    ) -> Result<Draft, Error> {
+        let typed = typed.ok_or_else(|| Error::missing("phone_number"))?;
+        let phone = Phone::parse(typed.expose())
+            .ok_or_else(|| Error::malformed("phone_number", "The phone number is invalid."))?;
+        self.require_country(&phone)?;
+        let other = if kind == FactorKind::Voice { FactorKind::Sms } else { FactorKind::Voice };
+        let pair = Some(other).filter(|other| self.registry.factors.contains(other));
+        self.draft_oob(frame, kind, pair, phone.e164()).await
+    }
+
+    async fn draft_email(&self, frame: &Frame<'_>, typed: Option<&Secret<String>>) -> Result<Draft, Error> {
+        let own = || frame.user.email.as_ref().map(|email| Secret::new(email.address.clone()));
+        let to = typed.cloned().or_else(own).ok_or_else(|| Error::missing("email"))?;
+        if !EmailAddress::is_valid(to.expose()) {
+            return Err(Error::malformed("email", "The email is invalid."));
+        }
+        self.draft_oob(frame, FactorKind::Email, None, &to).await
+    }
+
+    /// One authenticator for codes that are sent to `to`, and the code that confirms it; `other` is enrolled with it.
+    async fn draft_oob(
+        &self,
+        frame: &Frame<'_>,
+        kind: FactorKind,
+        other: Option<FactorKind>,
+        to: &Secret<String>,
+    ) -> Result<Draft, Error> {
+        let pair = self.new_pair()?;
+        let sealer = self.sealer.as_ref();
+        let draft = |kind| -> Result<Authenticator, Error> {
+            let id = new_id(kind, &pair);
+            let state = oob::seal(to, &id, &frame.user.id, sealer)?;
+            Ok(Authenticator {
+                pair: other.map(|_| pair.clone()),
+                address: Some(oob::address_digest(to.expose(), sealer)),
+                ..frame.pending(id, kind, state, self)
+            })
+        };
+        let authenticator = draft(kind)?;
+        let companion = other.map(draft).transpose()?;
+        let sending = Sending {
+            authenticator: &authenticator,
+            to,
+            purpose: Purpose::Enroll,
+            client: &frame.actor.client,
+            bearer: frame.bearer,
+            languages: frame.languages.clone(),
+        };
+        let prepared = self.prepare(sending, frame.now).await?;
+        let channel = prepared.row.channel;
+        Ok(Draft {
+            authenticator,
+            companion,
+            messages: vec![prepared.row],
+            details: Details::Oob { oob_code: prepared.oob_code, channel },
+        })
+    }
+
+    /// The kind behind the first of `channels` that is enabled.
+    fn first_enabled(&self, channels: &[Channel]) -> Result<FactorKind, Error> {
+        let kinds = FactorKind::ALL.into_iter().filter(|kind| self.registry.factors.contains(kind));
+        let enabled: Vec<_> = kinds.filter_map(|kind| Some((kind.channel()?, kind))).collect();
+        let found = channels.iter().find_map(|wanted| enabled.iter().find(|(channel, _)| channel == wanted));
+        found.map(|(_, kind)| *kind).ok_or_else(|| {
+            let names: Vec<_> = enabled.iter().map(|(channel, _)| channel.as_str()).collect();
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            Error::malformed("oob_channels", format!("oob_channels has none that is enabled here: {names}"))
+        })
+    }
+
+    fn new_pair(&self) -> Result<PairId, Error> {
+        Ok(PairId::new(format!("dev_{}", random_text(ALPHANUMERIC, 16, self.entropy.as_ref())?)))
+    }
+}
+
+/// Refuses who has not proven what the person has (security, decision 9). The answer is whether the person must have nothing yet
+/// when the enrolment is stored.
+fn refuse_unproven(actor: &Actor, bearer: &Bearer) -> Result<bool, Error> {
+    let account = &actor.account;
+    if actor.has_mfa {
+        return Ok(false);
+    }
+    if opaque::is_well_formed(TokenKind::Mfa, bearer.expose()) {
+        return if account.is_enrolled() { Err(Error::new(Reason::AlreadyEnrolled)) } else { Ok(true) };
+    }
+    // An access token of the first factor alone, which is all that who has no factor but e-mail can get.
+    if account.is_strongly_enrolled() { Err(Error::new(Reason::StepUpRequired)) } else { Ok(!account.is_enrolled()) }
+}
+
+fn new_id(kind: FactorKind, pair: &PairId) -> AuthenticatorId {
+    AuthenticatorId::new(format!("{}|{pair}", kind.id_prefix()))
+}
+
+impl Frame<'_> {
+    /// A pending authenticator of its own.
+    fn pending(&self, id: AuthenticatorId, kind: FactorKind, state: Sealed, app: &App) -> Authenticator {
+        Authenticator {
+            id,
+            user: self.user.id.clone(),
+            kind,
+            status: Status::Pending {
+                until: self.now.plus(app.registry.policy.mfa_token_lifetime),
+                bearer: self.bearer,
+            },
+            pair: None,
+            state,
+            address: None,
+            implied: None,
+            name: self.name.clone(),
+            preferred: false,
+            last_step: None,
+            failures: 0,
+            created_at: self.now,
+            confirmed_at: None,
+            last_used_at: None,
+        }
     }
 }

@@ -98,7 +98,7 @@ impl App {
         if !self.authenticators.update(&user, &command.authenticator, change, row).await? {
             return Err(Error::new(Reason::AuthenticatorNotFound));
         }
-        let account = self.users.find(&user).await?.ok_or_else(|| Error::new(Reason::AccessTokenInvalid))?;
+        let account = self.account(&user).await?.ok_or_else(|| Error::new(Reason::AccessTokenInvalid))?;
         self.view_of(&account, &command.authenticator, now)
     }
 
@@ -113,8 +113,11 @@ impl App {
         token.require("remove:authenticators")?;
         step_up(&token, &account)?;
         let user = &account.user.id;
+        if account.authenticator(&id).is_some_and(|a| a.implied.is_some()) {
+            return Err(Error::new(Reason::AuthenticatorImplied));
+        }
         let row = row(Event::AuthenticatorRemoved, user, &token, &id, now);
-        if self.authenticators.delete(user, &id, row).await? {
+        if self.authenticators.delete(user, &id, Vec::new(), row).await? {
             Ok(())
         } else {
             Err(Error::new(Reason::AuthenticatorNotFound))

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::{
     app::{App, ClientCredentials, Origin, RequestedScopes},
+    authenticator::FactorKind,
     error::Error,
+    grant::oob::Offer,
     id::{RealmName, Scope},
     login_name::LoginName,
     secret::Secret,
@@ -33,6 +35,15 @@ pub enum Grant {
         mfa_token: Secret<String>,
         /// The code as it was typed.
         code: Secret<String>,
+    },
+    /// A code that was sent. `mfa_token` may be an access token of the MFA API.
+    Oob {
+        /// The pending login, or the token an enrolment was begun with.
+        mfa_token: Secret<String>,
+        /// The challenge.
+        oob_code: Secret<String>,
+        /// The code as it was typed.
+        binding_code: Secret<String>,
     },
     /// The recovery code.
     RecoveryCode {
@@ -106,8 +117,22 @@ pub struct MfaRequired {
 pub enum FactorType {
     /// An authenticator app.
     Otp,
+    /// Text messages and calls.
+    Phone,
+    /// E-mail.
+    Email,
     /// The recovery code.
     RecoveryCode,
+}
+
+impl FactorType {
+    pub(crate) const fn of(kind: FactorKind) -> Self {
+        match kind {
+            FactorKind::Otp => Self::Otp,
+            FactorKind::Sms | FactorKind::Voice => Self::Phone,
+            FactorKind::Email => Self::Email,
+        }
+    }
 }
 
 impl App {
@@ -123,6 +148,10 @@ impl App {
             Grant::Password(grant) => self.password_grant(client, grant, origin).await,
             Grant::Otp { mfa_token, code } => {
                 self.otp_grant(client, &mfa_token, &code, origin).await.map(Outcome::Tokens)
+            }
+            Grant::Oob { mfa_token, oob_code, binding_code } => {
+                let offer = Offer { token: &mfa_token, oob_code: &oob_code, binding_code: &binding_code };
+                self.oob_grant(client, offer, origin).await.map(Outcome::Tokens)
             }
             Grant::RecoveryCode { mfa_token, code } => {
                 self.recovery_grant(client, &mfa_token, &code, origin).await.map(Outcome::Tokens)

@@ -171,6 +171,7 @@ impl App {
                 profile: user.profile,
                 password,
                 blocked: false,
+                address_failures: 0,
                 epoch: 0,
                 tokens_valid_from: Timestamp::from_millis(0),
                 created_at: now,

@@ -1,10 +1,15 @@
 //! Choose the authenticator a pending login is to be completed with.
 
+use std::time::Duration;
+
 use crate::{
     app::{App, ClientCredentials, Origin},
     authenticator::FactorKind,
+    dispatch::Sending,
     error::{Error, Reason},
+    factor::oob,
     id::AuthenticatorId,
+    message::{Channel, Purpose},
     registry::GrantType,
     secret::Secret,
 };
@@ -27,12 +32,28 @@ pub struct Command {
 }
 
 /// What the person has to prove.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Challenge {
     /// The authenticator that was chosen.
     pub authenticator: AuthenticatorId,
-    /// Its kind.
-    pub kind: FactorKind,
+    /// What it asks for.
+    pub proof: RequiredProof,
+}
+
+/// What the person has to come back with.
+#[derive(Clone, Debug)]
+pub enum RequiredProof {
+    /// A code of the authenticator app.
+    Otp,
+    /// The code that was sent.
+    Oob {
+        /// The handle it comes back with.
+        oob_code: Secret<String>,
+        /// The way it took.
+        channel: Channel,
+        /// How long it is good for.
+        lifetime: Duration,
+    },
 }
 
 impl App {
@@ -50,7 +71,9 @@ impl App {
         let login = self.pending_login(command.mfa_token.expose(), Some(client), now).await?;
         let accepts = |kind: FactorKind| {
             let listed = command.challenge_types.iter().any(|accepted| accepted == kind.challenge_type());
-            (command.challenge_types.is_empty() || listed) && reaches(kind, command.oob_channel.as_deref())
+            (command.challenge_types.is_empty() || listed)
+                && reaches(kind, command.oob_channel.as_deref())
+                && (kind.channel().is_none() || self.registry.factors.contains(&kind))
         };
         let unsupported = || {
             let named =
@@ -64,17 +87,37 @@ impl App {
                 let named = named.ok_or_else(|| Error::new(Reason::AuthenticatorNotFound))?;
                 if accepts(named.kind) { named } else { return Err(unsupported()) }
             }
-            None if !login.account.is_enrolled() => return Err(Error::new(Reason::NotEnrolled)),
+            None if active.is_empty() && !login.account.is_enrolled() => return Err(Error::new(Reason::NotEnrolled)),
             None => active.into_iter().find(|authenticator| accepts(authenticator.kind)).ok_or_else(unsupported)?,
         };
-        Ok(Challenge { authenticator: chosen.id.clone(), kind: chosen.kind })
+        let proof = match chosen.kind.channel() {
+            None => RequiredProof::Otp,
+            Some(channel) => {
+                let to = oob::destination(chosen, self.sealer.as_ref())?;
+                let sending = Sending {
+                    authenticator: chosen,
+                    to: &to,
+                    purpose: Purpose::Verify,
+                    client: &client.id,
+                    bearer: self.bearer_digest(&command.mfa_token),
+                    languages: command.origin.languages,
+                };
+                let prepared = self.prepare(sending, now).await?;
+                self.outbox.insert(vec![prepared.row]).await?;
+                self.bell.ring();
+                let lifetime = self.registry.policy.oob_code_lifetime;
+                RequiredProof::Oob { oob_code: prepared.oob_code, channel, lifetime }
+            }
+        };
+        Ok(Challenge { authenticator: chosen.id.clone(), proof })
     }
 }
 
 /// Whether `kind` can be reached through the out-of-band channel a request is narrowed to. The channel says nothing about
 /// kinds that are not out of band (contract, section 5).
-fn reaches(kind: FactorKind, _oob_channel: Option<&str>) -> bool {
-    match kind {
-        FactorKind::Otp => true,
+fn reaches(kind: FactorKind, oob_channel: Option<&str>) -> bool {
+    match (kind.channel(), oob_channel) {
+        (Some(channel), Some(wanted)) => channel.as_str() == wanted,
+        _ => true,
     }
 }

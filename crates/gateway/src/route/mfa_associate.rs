@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 use countersign_proto::v1::{
-    AssociateAuthenticatorRequest, ErrorReason, OtpAlgorithm, OtpEnrollment,
+    AssociateAuthenticatorRequest, ErrorReason, OobChannel, OobEnrollment, OtpAlgorithm, OtpEnrollment,
     associate_authenticator_request::Enrollment, associate_authenticator_response::Enrollment as Enrolled,
 };
 use http::StatusCode;
@@ -43,11 +43,22 @@ async fn associate<T: Transport>(gateway: &Gateway<T>, request: Request) -> Resu
     let answer = gateway.authenticators().associate_authenticator(call.map(|()| message)).await?.into_inner();
     match &answer.enrollment {
         Some(Enrolled::Otp(details)) => {
-            let body = shape::Association {
+            let body = shape::OtpAssociation {
                 authenticator_type: "otp",
                 secret: &details.secret,
                 barcode_uri: &details.barcode_uri,
                 recovery_codes: &answer.recovery_codes,
+            };
+            Ok(json(Kind::Api, StatusCode::OK, &body))
+        }
+        Some(Enrolled::Oob(details)) => {
+            let oob_channel = shape::channel_name(details.channel()).ok_or(Refusal::reason(ErrorReason::Internal))?;
+            let body = shape::OobAssociation {
+                authenticator_type: "oob",
+                binding_method: "prompt",
+                recovery_codes: &answer.recovery_codes,
+                oob_channel,
+                oob_code: &details.oob_code,
             };
             Ok(json(Kind::Api, StatusCode::OK, &body))
         }
@@ -58,14 +69,7 @@ async fn associate<T: Transport>(gateway: &Gateway<T>, request: Request) -> Resu
 
 /// The kind to enrol. What belongs to other kinds (`oob_channels`, `phone_number`, `email`) may come along and is ignored.
 fn enrollment(params: &Params<'_>) -> Result<Enrollment, Problem> {
-    let absent = |value: &&Value<'_>| match value {
-        Value::Text(text) => text.is_empty(),
-        Value::List(list) => list.iter().all(|text| text.is_empty()),
-        _ => false,
-    };
-    let named = [Parameter::AuthenticatorTypes, Parameter::AuthenticationTypes]
-        .into_iter()
-        .find_map(|name| params.raw(name).filter(|value| !absent(value)));
+    let named = first_given(params, [Parameter::AuthenticatorTypes, Parameter::AuthenticationTypes]);
     let name = Parameter::AuthenticatorTypes.as_str();
     let kind = match named {
         None => return Err(Problem::MissingParameter(name)),
@@ -78,8 +82,45 @@ fn enrollment(params: &Params<'_>) -> Result<Enrollment, Problem> {
     };
     match kind.trim() {
         "otp" => Ok(Enrollment::Otp(OtpEnrollment { algorithm: algorithm(params)?.into(), digits: digits(params)? })),
-        _ => Err(Problem::NotOneOf(name, "otp")),
+        "oob" => Ok(Enrollment::Oob(OobEnrollment {
+            channels: channels(params)?.into_iter().map(i32::from).collect(),
+            phone_number: params.text_or_empty(Parameter::PhoneNumber)?,
+            email: params.text_or_empty(Parameter::Email)?,
+        })),
+        _ => Err(Problem::NotOneOf(name, "otp or oob")),
     }
+}
+
+/// The channels; push and unknown ones are left out if there are others.
+fn channels(params: &Params<'_>) -> Result<Vec<OobChannel>, Problem> {
+    let name = Parameter::OobChannels.as_str();
+    let listed: Vec<&str> = match first_given(params, [Parameter::OobChannels, Parameter::OobChannel]) {
+        None => return Err(Problem::MissingParameter(name)),
+        Some(Value::Text(text)) => vec![text],
+        Some(Value::List(list)) => list.iter().map(AsRef::as_ref).collect(),
+        Some(_) => return Err(Problem::NotAString(name)),
+    };
+    let known: Vec<_> = listed
+        .into_iter()
+        .filter_map(|channel| match channel.trim().to_ascii_lowercase().as_str() {
+            "sms" => Some(OobChannel::Sms),
+            "voice" => Some(OobChannel::Voice),
+            "email" => Some(OobChannel::Email),
+            _ => None,
+        })
+        .take(10)
+        .collect();
+    if known.is_empty() { Err(Problem::NotOneOf(name, "sms, voice or email")) } else { Ok(known) }
+}
+
+/// The first of two spellings of a parameter that says something.
+fn first_given<'p>(params: &'p Params<'_>, names: [Parameter; 2]) -> Option<&'p Value<'p>> {
+    let absent = |value: &&Value<'_>| match value {
+        Value::Text(text) => text.is_empty(),
+        Value::List(list) => list.iter().all(|text| text.is_empty()),
+        _ => false,
+    };
+    names.into_iter().find_map(|name| params.raw(name).filter(|value| !absent(value)))
 }
 
 fn algorithm(params: &Params<'_>) -> Result<OtpAlgorithm, Problem> {
@@ -111,7 +152,10 @@ mod tests {
 
     fn read(body: &str) -> Result<(i32, u32), Problem> {
         let params = Params::parse(&http::HeaderMap::new(), body.as_bytes()).unwrap();
-        enrollment(&params).map(|Enrollment::Otp(otp)| (otp.algorithm, otp.digits))
+        enrollment(&params).map(|enrollment| match enrollment {
+            Enrollment::Otp(otp) => (otp.algorithm, otp.digits),
+            Enrollment::Oob(_) => panic!("no app"),
+        })
     }
 
     #[test]
@@ -138,12 +182,38 @@ mod tests {
     }
 
     #[test]
+    fn reads_every_spelling_of_a_channel() {
+        let read = |body: &str| match enrollment(&Params::parse(&http::HeaderMap::new(), body.as_bytes()).unwrap()) {
+            Ok(Enrollment::Oob(oob)) => Ok((oob.channels.clone(), oob.phone_number, oob.email)),
+            Ok(Enrollment::Otp(_)) => panic!("an app"),
+            Err(problem) => Err(problem),
+        };
+        let phone = Ok((vec![1], "+12025550123".to_owned(), String::new()));
+        for body in [
+            r#"{"authenticator_types":["oob"],"oob_channels":["sms"],"phone_number":"+12025550123"}"#,
+            r#"{"authenticator_types":["oob"],"oob_channels":"SMS","phone_number":"+12025550123"}"#,
+            r#"{"authenticator_types":"oob","oob_channel":"sms","phone_number":"+12025550123"}"#,
+            r#"{"authenticator_types":["oob"],"oob_channels":["auth0","sms"],"phone_number":"+12025550123"}"#,
+            "authenticator_types=oob&oob_channels=sms&phone_number=%2B12025550123",
+        ] {
+            assert_eq!(read(body), phone, "{body}");
+        }
+        let all = r#"{"authenticator_types":["oob"],"oob_channels":["sms","email","auth0"],"email":"a@b.c"}"#;
+        let both = vec![1, 3];
+        assert_eq!(read(all), Ok((both, String::new(), "a@b.c".to_owned())));
+        assert_eq!(read("authenticator_types=oob"), Err(Problem::MissingParameter("oob_channels")));
+        let unknown = Err(Problem::NotOneOf("oob_channels", "sms, voice or email"));
+        assert_eq!(read("authenticator_types=oob&oob_channels=fax"), unknown);
+    }
+
+    #[test]
     fn refuses_by_name_what_is_not_there_yet() {
         assert_eq!(read("{}"), Err(Problem::MissingParameter("authenticator_types")));
         assert_eq!(read(r#"{"authenticator_types":[]}"#), Err(Problem::MissingParameter("authenticator_types")));
-        for body in [r#"{"authenticator_types":["oob"]}"#, r#"{"authenticator_types":"sms"}"#] {
-            assert_eq!(read(body), Err(Problem::NotOneOf("authenticator_types", "otp")));
-        }
+        assert_eq!(
+            read(r#"{"authenticator_types":"sms"}"#),
+            Err(Problem::NotOneOf("authenticator_types", "otp or oob"))
+        );
         let several = Problem::NotOneOf("authenticator_types", "one type");
         assert_eq!(read(r#"{"authenticator_types":["otp","oob"]}"#), Err(several));
         assert_eq!(read(r#"{"authenticator_types":[1]}"#), Err(Problem::NotAString("authenticator_types")));

@@ -58,7 +58,17 @@ async fn challenge<T: Transport>(
     let answer = answer.into_inner();
     match answer.challenge {
         Some(Challenge::Otp(_)) => {
-            let body = shape::Challenge { challenge_type: "otp", authenticator_id: &answer.authenticator_id };
+            let authenticator_id = &answer.authenticator_id;
+            Ok(json(Kind::Api, StatusCode::OK, &shape::OtpChallenge { challenge_type: "otp", authenticator_id }))
+        }
+        Some(Challenge::Oob(challenge)) => {
+            let body = shape::OobChallenge {
+                challenge_type: "oob",
+                oob_code: &challenge.oob_code,
+                binding_method: "prompt",
+                authenticator_id: &answer.authenticator_id,
+                expires_in: challenge.lifetime.as_ref().map_or(0, |lifetime| lifetime.seconds),
+            };
             Ok(json(Kind::Api, StatusCode::OK, &body))
         }
         // A challenge newer than this gateway.

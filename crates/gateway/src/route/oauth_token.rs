@@ -7,8 +7,8 @@ use axum::{
     response::Response,
 };
 use countersign_proto::v1::{
-    IssueTokenRequest, MfaRequired, OtpGrant, PasswordGrant, RecoveryCodeGrant, TokenSet, issue_token_request::Grant,
-    issue_token_response::Outcome as Issued,
+    IssueTokenRequest, MfaRequired, OobGrant, OtpGrant, PasswordGrant, RecoveryCodeGrant, TokenSet,
+    issue_token_request::Grant, issue_token_response::Outcome as Issued,
 };
 use countersign_telemetry::RequestFacts;
 use http::StatusCode;
@@ -26,10 +26,11 @@ use crate::{
 };
 
 /// The grant types, as clients spell them and discovery lists them.
-pub(crate) const GRANT_TYPES: [&str; 4] = [PASSWORD, PASSWORD_REALM, MFA_OTP, MFA_RECOVERY_CODE];
+pub(crate) const GRANT_TYPES: [&str; 5] = [PASSWORD, PASSWORD_REALM, MFA_OTP, MFA_OOB, MFA_RECOVERY_CODE];
 const PASSWORD: &str = "password";
 const PASSWORD_REALM: &str = "http://auth0.com/oauth/grant-type/password-realm";
 const MFA_OTP: &str = "http://auth0.com/oauth/grant-type/mfa-otp";
+const MFA_OOB: &str = "http://auth0.com/oauth/grant-type/mfa-oob";
 const MFA_RECOVERY_CODE: &str = "http://auth0.com/oauth/grant-type/mfa-recovery-code";
 
 /// Handles the route.
@@ -94,7 +95,15 @@ fn grant(params: &Params<'_>, place: &mut Place) -> Result<Grant, Problem> {
         }),
         MFA_OTP => {
             *place = Place::OtpGrant;
-            Grant::Otp(OtpGrant { mfa_token: params.required(Parameter::MfaToken)?, otp: params.otp()? })
+            Grant::Otp(OtpGrant { mfa_token: params.required(Parameter::MfaToken)?, otp: params.code(Parameter::Otp)? })
+        }
+        MFA_OOB => {
+            *place = Place::OobGrant;
+            Grant::Oob(OobGrant {
+                mfa_token: params.required(Parameter::MfaToken)?,
+                oob_code: params.required(Parameter::OobCode)?,
+                binding_code: params.code(Parameter::BindingCode)?,
+            })
         }
         MFA_RECOVERY_CODE => {
             *place = Place::RecoveryCodeGrant;

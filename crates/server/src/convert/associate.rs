@@ -6,14 +6,19 @@ use countersign_domain::{
     error::Error,
     factor::otp::OtpAlgorithm,
     id::AuthenticatorId,
+    secret::Secret,
     usecase::{
-        associate::{Association, Command, Enrollment},
+        associate::{Association, Command, Details, Enrollment},
         authenticators::{ListCommand, Page, UpdateCommand},
     },
 };
 use countersign_proto::v1::{self, associate_authenticator_request, associate_authenticator_response};
 
-use super::{Violations, authenticator, given};
+use super::{
+    Violations,
+    authenticator::{self, channel, channel_name},
+    given,
+};
 
 /// Most entries of a page, and how many there are if the request does not say.
 const PAGE: u32 = 100;
@@ -51,20 +56,39 @@ pub(crate) fn parse(
             };
             Enrollment::Otp { algorithm, digits }
         }
+        Some(associate_authenticator_request::Enrollment::Oob(oob)) => {
+            let channels: Vec<_> = oob.channels().filter_map(channel).collect();
+            if channels.is_empty() || oob.channels.len() > 10 {
+                violations.add("oob_channels", "oob_channels must name sms, voice or email".into());
+            }
+            violations.at_most("phone_number", &oob.phone_number, 40);
+            violations.at_most("email", &oob.email, 254);
+            Enrollment::Oob {
+                channels,
+                phone_number: given(oob.phone_number).map(Secret::new),
+                email: given(oob.email).map(Secret::new),
+            }
+        }
     };
     violations.none(Command { bearer, enrollment, name: given(request.name), origin })
 }
 
 /// What the device needs, as a message.
 pub(crate) fn render(association: Association) -> v1::AssociateAuthenticatorResponse {
-    let otp = association.otp;
+    use associate_authenticator_response::Enrollment;
     v1::AssociateAuthenticatorResponse {
         authenticator: Some(authenticator::render(association.authenticator)),
-        enrollment: Some(associate_authenticator_response::Enrollment::Otp(v1::OtpEnrollmentDetails {
-            secret: otp.secret.expose().clone(),
-            barcode_uri: otp.barcode_uri.expose().clone(),
-            barcode_svg: otp.barcode_svg.expose().clone(),
-        })),
+        enrollment: Some(match association.details {
+            Details::Otp(otp) => Enrollment::Otp(v1::OtpEnrollmentDetails {
+                secret: otp.secret.expose().clone(),
+                barcode_uri: otp.barcode_uri.expose().clone(),
+                barcode_svg: otp.barcode_svg.expose().clone(),
+            }),
+            Details::Oob { oob_code, channel } => Enrollment::Oob(v1::OobEnrollmentDetails {
+                oob_code: oob_code.expose().clone(),
+                channel: channel_name(channel).into(),
+            }),
+        }),
         recovery_codes: association.recovery_code.iter().map(|code| code.expose().clone()).collect(),
     }
 }

@@ -3,6 +3,7 @@
 use countersign_domain::{
     app::{AuthenticatorView, FactorView, StateView},
     factor::otp::OtpAlgorithm,
+    message::Channel,
 };
 use countersign_proto::v1::{self, authenticator};
 
@@ -17,6 +18,9 @@ pub(crate) fn render(view: AuthenticatorView) -> v1::Authenticator {
                 algorithm: algorithm_name(algorithm).into(),
                 digits: digits.into(),
             }),
+            FactorView::Oob { channel } => {
+                authenticator::Factor::Oob(v1::OobFactor { channel: channel_name(channel).into() })
+            }
             FactorView::RecoveryCode => authenticator::Factor::RecoveryCode(v1::RecoveryCodeFactor {}),
         }),
         state: match view.state {
@@ -29,6 +33,27 @@ pub(crate) fn render(view: AuthenticatorView) -> v1::Authenticator {
         preferred: view.preferred,
         create_time: Some(timestamp(view.created_at)),
         last_use_time: view.last_used_at.map(timestamp),
+    }
+}
+
+/// The channel's name in messages.
+pub(crate) const fn channel_name(channel: Channel) -> v1::OobChannel {
+    match channel {
+        Channel::Sms => v1::OobChannel::Sms,
+        Channel::Voice => v1::OobChannel::Voice,
+        Channel::Email => v1::OobChannel::Email,
+        // No authenticator is reached that way yet.
+        Channel::Push => v1::OobChannel::Unspecified,
+    }
+}
+
+/// The channel a message names.
+pub(crate) const fn channel(name: v1::OobChannel) -> Option<Channel> {
+    match name {
+        v1::OobChannel::Unspecified => None,
+        v1::OobChannel::Sms => Some(Channel::Sms),
+        v1::OobChannel::Voice => Some(Channel::Voice),
+        v1::OobChannel::Email => Some(Channel::Email),
     }
 }
 

@@ -2,14 +2,13 @@
 
 use countersign_domain::{
     app::Origin,
-    authenticator::FactorKind,
     error::Error,
     id::AuthenticatorId,
-    usecase::open_challenge::{Challenge, Command},
+    usecase::open_challenge::{Challenge, Command, RequiredProof},
 };
 use countersign_proto::v1::{self, create_challenge_response};
 
-use super::{Violations, client, given, token::mfa_token};
+use super::{Violations, authenticator::channel_name, client, given, token::mfa_token};
 
 /// A command, or everything that is wrong with the request.
 pub(crate) fn parse(request: v1::CreateChallengeRequest, origin: Origin) -> Result<Command, Error> {
@@ -38,9 +37,16 @@ pub(crate) fn parse(request: v1::CreateChallengeRequest, origin: Origin) -> Resu
 
 /// What was chosen, as a message.
 pub(crate) fn render(challenge: Challenge) -> v1::CreateChallengeResponse {
-    let Challenge { authenticator, kind } = challenge;
-    let challenge = match kind {
-        FactorKind::Otp => create_challenge_response::Challenge::Otp(v1::OtpChallenge {}),
+    let Challenge { authenticator, proof } = challenge;
+    let challenge = match proof {
+        RequiredProof::Otp => create_challenge_response::Challenge::Otp(v1::OtpChallenge {}),
+        RequiredProof::Oob { oob_code, channel, lifetime } => {
+            create_challenge_response::Challenge::Oob(v1::OobChallenge {
+                oob_code: oob_code.expose().clone(),
+                channel: channel_name(channel).into(),
+                lifetime: prost_types::Duration::try_from(lifetime).ok(),
+            })
+        }
     };
     v1::CreateChallengeResponse { authenticator_id: authenticator.as_str().to_owned(), challenge: Some(challenge) }
 }

@@ -38,6 +38,14 @@ pub(crate) fn parse(request: v1::IssueTokenRequest, origin: Origin) -> Result<Co
             violations.at_most("otp", &code, 64);
             Grant::Otp { mfa_token, code: Secret::new(code) }
         }
+        Some(issue_token_request::Grant::Oob(grant)) => {
+            let mfa_token = mfa_token(grant.mfa_token, &mut violations);
+            let oob_code = violations.required("oob_code", grant.oob_code);
+            violations.at_most("oob_code", &oob_code, MAX_TOKEN);
+            let code = violations.required("binding_code", grant.binding_code);
+            violations.at_most("binding_code", &code, 64);
+            Grant::Oob { mfa_token, oob_code: Secret::new(oob_code), binding_code: Secret::new(code) }
+        }
         Some(issue_token_request::Grant::RecoveryCode(grant)) => {
             let mfa_token = mfa_token(grant.mfa_token, &mut violations);
             let code = violations.required("recovery_code", grant.recovery_code);
@@ -125,6 +133,8 @@ fn mfa_required(required: MfaRequired) -> v1::MfaRequired {
 const fn factor_type(kind: FactorType) -> v1::FactorType {
     match kind {
         FactorType::Otp => v1::FactorType::Otp,
+        FactorType::Phone => v1::FactorType::Phone,
+        FactorType::Email => v1::FactorType::Email,
         FactorType::RecoveryCode => v1::FactorType::RecoveryCode,
     }
 }

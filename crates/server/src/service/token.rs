@@ -17,7 +17,7 @@ impl TokenService for Services {
         let origin = caller::origin(&extensions, &metadata, message.end_user.as_ref());
         let parsed = token::parse(message, origin);
         let share = match parsed.as_ref().map(|command| &command.grant) {
-            Ok(Grant::Otp { .. } | Grant::RecoveryCode { .. }) => Share::Completion,
+            Ok(Grant::Otp { .. } | Grant::Oob { .. } | Grant::RecoveryCode { .. }) => Share::Completion,
             _ => Share::Ordinary,
         };
         let app = self.app.clone();

@@ -8,14 +8,18 @@ use std::{
 use countersign_domain::{
     account::Account,
     audit::AuditEvent,
-    id::{AuthenticatorId, RealmName, UserId},
+    challenge::ChallengeRecord,
+    id::{AuthenticatorId, MessageId, RealmName, UserId},
     login_name::LoginName,
+    message::{Channel, Message, OutboxRow},
     port::{
         PortError,
         authenticator_store::{AuthenticatorChange, AuthenticatorStore, EnrollmentBegun, NewEnrollment},
-        login_store::{CommitOutcome, FailureTarget, LoginCommit, LoginStore},
+        login_store::{CommitOutcome, Failure, LoginCommit, LoginStore},
+        outbox_store::{Bell, OutboxStore},
         password_hasher::{PasswordHasher, PasswordVerdict},
         sealer::{DigestPurpose, Place, Sealer},
+        sender::{ChannelState, ProviderName, SendError, Sender},
         session_store::{AttemptId, Bucket, Reservation, SessionStore, Settlement},
         signer::{Algorithm, PublicKey, Signer},
         user_store::{NewUser, UserInserted, UserStore},
@@ -144,6 +148,12 @@ impl SessionStore for Ports {
     async fn exhaust_transaction(&self, _: &Digest) -> Result<(), PortError> {
         unscripted()
     }
+    async fn insert_challenge(&self, _: ChallengeRecord) -> Result<(), PortError> {
+        unscripted()
+    }
+    async fn take_try(&self, _: &Digest) -> Result<Option<ChallengeRecord>, PortError> {
+        unscripted()
+    }
     async fn reserve(&self, buckets: &[Bucket], _: AttemptId, _: Timestamp) -> Result<Reservation, PortError> {
         let mut script = self.script();
         script.buckets.extend(buckets.iter().map(|bucket| bucket.key.counter.to_string()));
@@ -179,7 +189,13 @@ impl AuthenticatorStore for Ports {
     ) -> Result<bool, PortError> {
         unscripted()
     }
-    async fn delete(&self, _: &UserId, _: &AuthenticatorId, _: AuditEvent) -> Result<bool, PortError> {
+    async fn delete(
+        &self,
+        _: &UserId,
+        _: &AuthenticatorId,
+        _: Vec<OutboxRow>,
+        _: AuditEvent,
+    ) -> Result<bool, PortError> {
         unscripted()
     }
 }
@@ -189,12 +205,48 @@ impl LoginStore for Ports {
     async fn commit(&self, _: LoginCommit) -> Result<CommitOutcome, PortError> {
         unscripted()
     }
-    async fn count_failure(&self, _: &UserId, _: FailureTarget, _: u32, _: AuditEvent) -> Result<(), PortError> {
+    async fn count_failure(&self, _: &UserId, _: Failure) -> Result<(), PortError> {
         unscripted()
     }
     async fn purge(&self, _: Timestamp) -> Result<u64, PortError> {
         unscripted()
     }
+}
+
+#[async_trait]
+impl OutboxStore for Ports {
+    async fn insert(&self, _: Vec<OutboxRow>) -> Result<(), PortError> {
+        unscripted()
+    }
+    async fn claim(&self, _: Timestamp, _: Timestamp, _: usize) -> Result<Vec<OutboxRow>, PortError> {
+        unscripted()
+    }
+    async fn postpone(&self, _: &MessageId, _: Timestamp) -> Result<(), PortError> {
+        unscripted()
+    }
+    async fn remove(&self, _: &MessageId) -> Result<(), PortError> {
+        unscripted()
+    }
+    async fn oldest(&self, _: Channel, _: Timestamp) -> Result<Option<Timestamp>, PortError> {
+        unscripted()
+    }
+    async fn purge(&self, _: Timestamp) -> Result<u64, PortError> {
+        unscripted()
+    }
+}
+
+#[async_trait]
+impl Sender for Ports {
+    fn state(&self, _: Channel) -> ChannelState {
+        ChannelState::Absent
+    }
+    async fn send(&self, _: &Message) -> Result<ProviderName, SendError> {
+        unreachable!("nothing is sent here")
+    }
+}
+
+impl Bell for Ports {
+    fn ring(&self) {}
 }
 
 #[async_trait]

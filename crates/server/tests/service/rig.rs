@@ -8,6 +8,7 @@ use std::{
 
 use countersign_domain::{
     app::App,
+    authenticator::FactorKind,
     id::{ClientId, RealmName},
     registry::{Client, ClientAuthMethod, GrantType, MfaDemand, Policy, Registry},
     testing::{ManualClock, SeededEntropy},
@@ -58,6 +59,9 @@ impl Rig {
             hasher: ports.clone(),
             sealer: ports.clone(),
             signer: ports.clone(),
+            outbox: ports.clone(),
+            sender: ports.clone(),
+            bell: ports.clone(),
             in_flight: Arc::default(),
             registry: Registry {
                 issuer: "https://issuer.test/".into(),
@@ -67,6 +71,8 @@ impl Rig {
                 realms: BTreeSet::from([realm.clone()]),
                 default_realm: Some(realm),
                 default_audience: None,
+                factors: BTreeSet::from([FactorKind::Otp]),
+                countries: BTreeSet::new(),
                 policy: Policy::default(),
             },
         };

@@ -9,15 +9,13 @@ use countersign_domain::{
             EnrollmentBegun::{AccountChanged, AlreadyEnrolled, Begun, LimitReached},
             NewEnrollment,
         },
-        login_store::{
-            CommitOutcome::{Committed, ProofSpent},
-            FailureTarget,
-        },
+        login_store::CommitOutcome::{Committed, ProofSpent},
     },
 };
 
 use super::records::{
-    NOW, account, add_user, audit, authenticator_id, confirm, digest, enroll, enrollment, later, login, recover,
+    NOW, account, add_user, audit, authenticator_id, confirm, digest, enroll, enrollment, failure, later, login,
+    recover,
 };
 use crate::open::Stores;
 
@@ -54,8 +52,7 @@ pub async fn an_enrolment_obeys_its_conditions(stores: &Stores) {
     assert_eq!(begin(|e| e.authenticator.user = UserId::new("auth0|nobody")).await.unwrap(), AccountChanged);
     assert_eq!(account(stores, &user).await.authenticators.len(), 1);
     // A disabled one counts as enrolled.
-    let target = FailureTarget::Authenticators(vec![authenticator_id(1)]);
-    stores.logins.count_failure(&user, target, 1, audit(&user)).await.unwrap();
+    stores.logins.count_failure(&user, failure(&user, &[1], 1)).await.unwrap();
     let disabled = |e: &mut NewEnrollment| (e.epoch, e.only_if_unenrolled) = (1, true);
     assert_eq!(begin(disabled).await.unwrap(), AlreadyEnrolled);
     stores.users.set_blocked(&user, true, NOW, audit(&user)).await.unwrap();
@@ -143,7 +140,7 @@ pub async fn only_active_ones_of_ones_own_are_changed(stores: &Stores) {
     for id in [authenticator_id(1), authenticator_id(3), AuthenticatorId::new("TOTP|DEV_0000000000000002")] {
         assert!(!stores.authenticators.update(&eve, &id, prefer(), audit(&eve)).await.unwrap());
     }
-    assert!(!stores.authenticators.delete(&eve, &authenticator_id(1), audit(&eve)).await.unwrap());
+    assert!(!stores.authenticators.delete(&eve, &authenticator_id(1), Vec::new(), audit(&eve)).await.unwrap());
     let read = account(stores, &eve).await;
     assert!(read.authenticators.iter().find(|a| a.id == authenticator_id(2)).unwrap().preferred);
     assert_eq!(account(stores, &ann).await.user.epoch, 0);
@@ -156,13 +153,12 @@ pub async fn a_removal_raises_the_epoch_unless_it_was_pending(stores: &Stores) {
         enroll(stores, &user, n).await;
     }
     stores.authenticators.begin_enrollment(enrollment(&user, 3), NOW).await.unwrap();
-    let target = FailureTarget::Authenticators(vec![authenticator_id(2)]);
-    stores.logins.count_failure(&user, target, 1, audit(&user)).await.unwrap();
+    stores.logins.count_failure(&user, failure(&user, &[2], 1)).await.unwrap();
     // Disabling has raised it once.
     for (n, epoch) in [(3, 1), (1, 2), (2, 3)] {
-        assert!(stores.authenticators.delete(&user, &authenticator_id(n), audit(&user)).await.unwrap());
+        assert!(stores.authenticators.delete(&user, &authenticator_id(n), Vec::new(), audit(&user)).await.unwrap());
         assert_eq!(account(stores, &user).await.user.epoch, epoch);
-        assert!(!stores.authenticators.delete(&user, &authenticator_id(n), audit(&user)).await.unwrap());
+        assert!(!stores.authenticators.delete(&user, &authenticator_id(n), Vec::new(), audit(&user)).await.unwrap());
     }
 }
 
@@ -172,8 +168,8 @@ pub async fn the_recovery_code_goes_with_the_last_authenticator(stores: &Stores)
     for n in 1..=2 {
         enroll(stores, &user, n).await;
     }
-    stores.authenticators.delete(&user, &authenticator_id(1), audit(&user)).await.unwrap();
+    stores.authenticators.delete(&user, &authenticator_id(1), Vec::new(), audit(&user)).await.unwrap();
     assert!(account(stores, &user).await.usable_recovery_code().is_some());
-    stores.authenticators.delete(&user, &authenticator_id(2), audit(&user)).await.unwrap();
+    stores.authenticators.delete(&user, &authenticator_id(2), Vec::new(), audit(&user)).await.unwrap();
     assert!(account(stores, &user).await.recovery_code.is_none());
 }

@@ -7,13 +7,13 @@ use countersign_domain::{
     port::login_store::{
         Burn,
         CommitOutcome::{self, AccountChanged, Committed, ProofSpent, TransactionSpent},
-        FailureTarget, LoginCommit,
+        Failure, FailureTarget, LoginCommit, Spent,
     },
 };
 
 use super::records::{
-    NOW, account, add_user, audit, authenticator_id, confirm, enroll, enrollment, later, login, login_with, otp,
-    recover,
+    NOW, account, add_user, audit, authenticator_id, confirm, enroll, enrollment, failure, later, login, login_with,
+    otp, recover,
 };
 use crate::open::Stores;
 
@@ -85,7 +85,7 @@ pub async fn a_recovery_code_is_used_once_and_replaced(stores: &Stores) {
     stores.authenticators.begin_enrollment(enrollment(&user, 1), NOW).await.unwrap();
     assert_eq!(commit(stores, login(&user, recover(1, 2))).await, ProofSpent, "pending");
     commit(stores, login(&user, confirm(1, true))).await;
-    stores.logins.count_failure(&user, FailureTarget::RecoveryCode, 100, audit(&user)).await.unwrap();
+    stores.logins.count_failure(&user, Failure::new(FailureTarget::RecoveryCode, 100, audit(&user))).await.unwrap();
     assert_eq!(account(stores, &user).await.recovery_code.unwrap().failures, 1);
 
     assert_eq!(commit(stores, login(&user, recover(9, 2))).await, ProofSpent, "wrong");
@@ -101,7 +101,7 @@ pub async fn ids_and_digests_compare_by_byte(stores: &Stores) {
     let (ann, eve) = (add_user(stores, "ann").await, add_user(stores, "eve").await);
     enroll(stores, &ann, 1).await;
     enroll(stores, &eve, 2).await;
-    let spelled = |id: &str| Burn::OtpStep { authenticator: AuthenticatorId::new(id), step: 101 };
+    let spelled = |id: &str| Burn::Use { authenticator: AuthenticatorId::new(id), spent: Spent::Step(101) };
     for id in ["TOTP|dev_0000000000000001", "totp|dev_000000000000000", "totp|dev_0000000000000001 ", "totp|dev_%", ""]
     {
         assert_eq!(commit(stores, login(&ann, spelled(id))).await, ProofSpent, "{id:?}");
@@ -147,12 +147,12 @@ pub async fn failures_disable_at_the_ceiling(stores: &Stores) {
         enroll(stores, &user, n).await;
     }
     stores.authenticators.begin_enrollment(enrollment(&user, 3), NOW).await.unwrap();
-    let target = || FailureTarget::Authenticators(vec![authenticator_id(1), authenticator_id(3)]);
+    let wrong = || failure(&user, &[1, 3], 3);
     for _ in 0..2 {
-        stores.logins.count_failure(&user, target(), 3, audit(&user)).await.unwrap();
+        stores.logins.count_failure(&user, wrong()).await.unwrap();
     }
     assert_eq!(account(stores, &user).await.active().len(), 2);
-    stores.logins.count_failure(&user, target(), 3, audit(&user)).await.unwrap();
+    stores.logins.count_failure(&user, wrong()).await.unwrap();
     let read = account(stores, &user).await;
     let status = |n| read.authenticators.iter().find(|a| a.id == authenticator_id(n)).map(|a| (a.status, a.failures));
     assert_eq!(status(1), Some((Status::Disabled, 3)));
@@ -164,7 +164,7 @@ pub async fn failures_disable_at_the_ceiling(stores: &Stores) {
     let login = |burn| LoginCommit { epoch: 1, ..login(&user, burn) };
     assert_eq!(commit(stores, login(otp(1, 101))).await, ProofSpent);
     assert_eq!(commit(stores, login(otp(2, 101))).await, Committed);
-    stores.logins.count_failure(&user, target(), 3, audit(&user)).await.unwrap();
+    stores.logins.count_failure(&user, wrong()).await.unwrap();
     assert_eq!(account(stores, &user).await.user.epoch, 1, "a disabled one is not disabled again");
 }
 
@@ -173,7 +173,7 @@ pub async fn failures_disable_the_recovery_code(stores: &Stores) {
     let user = add_user(stores, "ann").await;
     enroll(stores, &user, 1).await;
     for _ in 0..3 {
-        stores.logins.count_failure(&user, FailureTarget::RecoveryCode, 3, audit(&user)).await.unwrap();
+        stores.logins.count_failure(&user, Failure::new(FailureTarget::RecoveryCode, 3, audit(&user))).await.unwrap();
     }
     let read = account(stores, &user).await;
     assert_eq!((read.recovery_code.unwrap().status, read.user.epoch), (RecoveryStatus::Disabled, 1));
@@ -188,9 +188,8 @@ pub async fn failures_disable_the_recovery_code(stores: &Stores) {
 pub async fn a_success_forgets_failures(stores: &Stores) {
     let user = add_user(stores, "ann").await;
     enroll(stores, &user, 1).await;
-    let target = || FailureTarget::Authenticators(vec![authenticator_id(1)]);
     for step in 101..110 {
-        stores.logins.count_failure(&user, target(), 2, audit(&user)).await.unwrap();
+        stores.logins.count_failure(&user, failure(&user, &[1], 2)).await.unwrap();
         let success = LoginCommit { now: later(step), ..login(&user, otp(1, step)) };
         assert_eq!(commit(stores, success).await, Committed);
     }

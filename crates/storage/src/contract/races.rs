@@ -9,7 +9,7 @@ use countersign_domain::{
         login_store::{
             Burn,
             CommitOutcome::{self, AccountChanged, Committed, ProofSpent, TransactionSpent},
-            FailureTarget, LoginCommit,
+            LoginCommit,
         },
         user_store::UserInserted,
     },
@@ -18,8 +18,8 @@ use countersign_domain::{
 use super::{
     race,
     records::{
-        NOW, account, add_user, audit, authenticator_id, confirm, enroll, enrollment, login, login_with, new_user, otp,
-        recover,
+        NOW, account, add_user, audit, authenticator_id, confirm, confirm_oob, consumed, enroll, enrollment, failure,
+        login, login_with, new_user, oob, otp, pair_enrollment, recover,
     },
 };
 use crate::open::Stores;
@@ -92,6 +92,30 @@ async fn begin(stores: &Stores, user: &countersign_domain::id::UserId, limit: us
     .await
 }
 
+/// One challenge in 64 transactions.
+pub async fn one_challenge_has_one_winner(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    enroll(stores, &user, 1).await;
+    assert_eq!(commits(stores, ProofSpent, |n| login_with(&user, 1000 + n, oob(1, 500))).await, 1);
+}
+
+/// The same, of the verified address.
+pub async fn one_challenge_of_the_address_has_one_winner(stores: &Stores) {
+    let new = new_user("ann", Some("ann@example.com"));
+    let user = new.user.id.clone();
+    stores.users.insert(vec![new]).await.unwrap();
+    let burn = || Burn::UseAddress { challenge: consumed(500) };
+    assert_eq!(commits(stores, ProofSpent, |n| login_with(&user, 1000 + n, burn())).await, 1);
+}
+
+/// A pending pair is confirmed by each of the two with the same challenge.
+pub async fn one_pair_is_confirmed_once(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    stores.authenticators.begin_enrollment(pair_enrollment(&user, 1), NOW).await.unwrap();
+    assert_eq!(commits(stores, ProofSpent, |n| login_with(&user, 1000 + n, confirm_oob(1 + n % 2, 500))).await, 1);
+    assert_eq!(account(stores, &user).await.active().len(), 2);
+}
+
 /// Many enrolments begin; one of them shows a recovery code.
 pub async fn one_recovery_code_is_stored_by_many_enrolments(stores: &Stores) {
     let user = add_user(stores, "ann").await;
@@ -133,8 +157,7 @@ pub async fn every_failure_counts(stores: &Stores) {
     race(CONTESTANTS, |_| {
         let (logins, user) = (Arc::clone(&stores.logins), user.clone());
         async move {
-            let target = FailureTarget::Authenticators(vec![authenticator_id(1)]);
-            logins.count_failure(&user, target, 64, audit(&user)).await.unwrap();
+            logins.count_failure(&user, failure(&user, &[1], 64)).await.unwrap();
         }
     })
     .await;

@@ -6,11 +6,15 @@ use countersign_domain::{
     account::Account,
     audit::{AuditEvent, Event},
     authenticator::{Authenticator, FactorKind, RecoveryCode, RecoveryStatus, Status},
-    id::{AuthenticatorId, ClientId, RealmName, UserId},
+    challenge::{ChallengeRecord, TRIES},
+    id::{AuthenticatorId, ClientId, MessageId, PairId, RealmName, UserId},
     login_name::LoginName,
+    message::{Channel, OutboxRow},
     port::{
         authenticator_store::{EnrollmentBegun, NewEnrollment},
-        login_store::{Burn, CommitOutcome, ConsumedTransaction, LoginCommit},
+        login_store::{
+            Burn, CommitOutcome, ConsumedChallenge, ConsumedTransaction, Failure, FailureTarget, LoginCommit, Spent,
+        },
         session_store::{AttemptId, Bucket, BucketKey},
         user_store::{NewUser, UserInserted},
     },
@@ -71,6 +75,7 @@ pub fn new_user(username: &str, email: Option<&str>) -> NewUser {
             profile: Profile { name: Some("Ann \u{1f512} O'Hara".into()), ..Profile::default() },
             password: PasswordHash::new("$argon2id$stored".into()),
             blocked: false,
+            address_failures: 0,
             epoch: 0,
             tokens_valid_from: NOW,
             created_at: NOW,
@@ -99,7 +104,10 @@ pub fn authenticator(user: &UserId, n: usize) -> Authenticator {
         user: user.clone(),
         kind: FactorKind::Otp,
         status: Status::Pending { until: later(600), bearer: digest(0) },
+        pair: None,
         state: Sealed::new(vec![0, 1, 2, 255]),
+        address: None,
+        implied: None,
         name: None,
         preferred: false,
         last_step: None,
@@ -129,17 +137,33 @@ pub fn recovery_code(n: usize, status: RecoveryStatus) -> RecoveryCode {
 pub fn enrollment(user: &UserId, n: usize) -> NewEnrollment {
     NewEnrollment {
         authenticator: authenticator(user, n),
+        companion: None,
         recovery_code: (recovery_code(n, RecoveryStatus::Pending), digest(n)),
         epoch: 0,
         only_if_unenrolled: false,
         limit: 51,
+        messages: Vec::new(),
         audit: audit(user),
     }
 }
 
+/// The enrolment of the `n`th authenticator for text messages and the one after it for calls, as a pair.
+pub fn pair_enrollment(user: &UserId, n: usize) -> NewEnrollment {
+    let member = |n, kind| Authenticator {
+        kind,
+        pair: Some(PairId::new(format!("dev_{n:016}"))),
+        address: Some(digest(5000)),
+        ..authenticator(user, n)
+    };
+    let mut companion = member(n, FactorKind::Voice);
+    companion.id = authenticator_id(n + 1);
+    NewEnrollment { authenticator: member(n, FactorKind::Sms), companion: Some(companion), ..enrollment(user, n) }
+}
+
 /// A login of `user` that burns `burn`, at the first epoch.
 pub fn login(user: &UserId, burn: Burn) -> LoginCommit {
-    LoginCommit { user: user.clone(), epoch: 0, transaction: None, burn, now: NOW, audit: audit(user) }
+    let (messages, audit) = (Vec::new(), audit(user));
+    LoginCommit { user: user.clone(), epoch: 0, transaction: None, burn, now: NOW, messages, audit }
 }
 
 /// The same with the `n`th transaction.
@@ -150,12 +174,28 @@ pub fn login_with(user: &UserId, n: usize, burn: Burn) -> LoginCommit {
 
 /// Burns `step` of the `n`th authenticator.
 pub fn otp(n: usize, step: u64) -> Burn {
-    Burn::OtpStep { authenticator: authenticator_id(n), step }
+    Burn::Use { authenticator: authenticator_id(n), spent: Spent::Step(step) }
 }
 
-/// Confirms the `n`th authenticator.
+/// Burns the `challenge`th challenge with the `n`th authenticator.
+pub fn oob(n: usize, challenge: usize) -> Burn {
+    Burn::Use { authenticator: authenticator_id(n), spent: Spent::Challenge(consumed(challenge)) }
+}
+
+/// Confirms the `n`th authenticator, with step 100.
 pub fn confirm(n: usize, only_if_unenrolled: bool) -> Burn {
-    Burn::ConfirmOtp { authenticator: authenticator_id(n), step: 100, only_if_unenrolled }
+    Burn::Confirm { authenticator: authenticator_id(n), spent: Spent::Step(100), only_if_unenrolled }
+}
+
+/// Confirms the `n`th authenticator, with the `challenge`th challenge.
+pub fn confirm_oob(n: usize, challenge: usize) -> Burn {
+    let spent = Spent::Challenge(consumed(challenge));
+    Burn::Confirm { authenticator: authenticator_id(n), spent, only_if_unenrolled: false }
+}
+
+/// The mark of the `n`th challenge.
+pub fn consumed(n: usize) -> ConsumedChallenge {
+    ConsumedChallenge { digest: digest(n), sweep_at: later(3600) }
 }
 
 /// Uses the `n`th recovery code; the `successor`th follows.
@@ -172,6 +212,43 @@ pub async fn enroll(stores: &Stores, user: &UserId, n: usize) {
     let begun = stores.authenticators.begin_enrollment(enrollment(user, n), NOW).await.unwrap();
     assert!(matches!(begun, EnrollmentBegun::Begun { .. }));
     assert_eq!(stores.logins.commit(login(user, confirm(n, false))).await.unwrap(), CommitOutcome::Committed);
+}
+
+/// Enrols the `n`th authenticator of `user` and the one after it as a pair, and confirms them with the `n`th challenge.
+pub async fn enroll_pair(stores: &Stores, user: &UserId, n: usize) {
+    let begun = stores.authenticators.begin_enrollment(pair_enrollment(user, n), NOW).await.unwrap();
+    assert!(matches!(begun, EnrollmentBegun::Begun { .. }));
+    assert_eq!(stores.logins.commit(login(user, confirm_oob(n, n))).await.unwrap(), CommitOutcome::Committed);
+}
+
+/// A wrong code of these authenticators, that nobody is told of.
+pub fn failure(user: &UserId, ids: &[usize], ceiling: u32) -> Failure {
+    let ids = ids.iter().map(|n| authenticator_id(*n)).collect();
+    Failure::new(FailureTarget::Authenticators(ids), ceiling, audit(user))
+}
+
+/// The `n`th message, by SMS: due at once, and of no use after ten minutes.
+pub fn message(n: usize) -> OutboxRow {
+    OutboxRow {
+        id: MessageId::new(format!("msg_{n:024}")),
+        channel: Channel::Sms,
+        sealed: Sealed::new(vec![0, 255, 13, 10]),
+        attempts: 0,
+        created_at: NOW,
+        due_at: NOW,
+        expires_at: later(600),
+    }
+}
+
+/// A challenge with five tries in the `slot`th slot that ends in ten minutes.
+pub fn challenge(n: usize, slot: usize) -> ChallengeRecord {
+    ChallengeRecord {
+        digest: digest(n),
+        slot: digest(7000 + slot),
+        sealed: Sealed::new((0..=255).collect()),
+        tries: TRIES,
+        expires_at: later(600),
+    }
 }
 
 /// A transaction that ends in ten minutes.

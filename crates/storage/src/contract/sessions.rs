@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use countersign_domain::{port::session_store::Settlement, secret::Sealed};
 
-use super::records::{NOW, digest, later, transaction};
+use super::records::{NOW, challenge, digest, later, transaction};
 use crate::open::Stores;
 
 /// Waits until `reached` holds: what follows a success may be done after the answer.
@@ -74,16 +74,19 @@ pub async fn it_answers_a_ping(stores: &Stores) {
     stores.sessions.ping().await.unwrap();
 }
 
-/// Expired transactions stay for an hour, buckets until they are full. For stores that do not expire by themselves.
+/// Expired transactions and challenges stay for an hour, buckets until they are full. For stores that do not expire by themselves.
 pub async fn a_purge_takes_what_expired(stores: &Stores) {
     let sessions = &stores.sessions;
     sessions.insert_transaction(transaction(1)).await.unwrap();
+    sessions.insert_challenge(challenge(1, 1)).await.unwrap();
     let bucket = super::records::bucket(1, "otp");
     sessions.reserve(std::slice::from_ref(&bucket), super::records::attempt(1), NOW).await.unwrap();
     assert_eq!(sessions.purge(later(359)).await.unwrap(), 0);
     assert_eq!(sessions.purge(later(360)).await.unwrap(), 1, "the bucket is full again");
     assert_eq!(sessions.purge(later(600 + 3600)).await.unwrap(), 0);
     assert!(sessions.find_transaction(&digest(1)).await.unwrap().is_some());
-    assert_eq!(sessions.purge(later(600 + 3601)).await.unwrap(), 1);
+    assert!(sessions.take_try(&digest(1)).await.unwrap().is_some());
+    assert_eq!(sessions.purge(later(600 + 3601)).await.unwrap(), 2);
     assert!(sessions.find_transaction(&digest(1)).await.unwrap().is_none());
+    assert!(sessions.take_try(&digest(1)).await.unwrap().is_none());
 }

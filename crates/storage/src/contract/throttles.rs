@@ -121,17 +121,33 @@ pub async fn many_buckets_raced_for_stay_in_step(stores: &Stores) {
 pub async fn a_refund_gives_one_back(stores: &Stores) {
     let otp = bucket(1, "otp");
     assert_eq!(drain(stores, &otp, NOW).await, 10);
-    let refund = Some((otp.clone(), attempt(1)));
+    let refund = vec![(otp.clone(), attempt(1))];
     stores.sessions.settle(Settlement { refund, ..Settlement::default() }, NOW).await;
     eventually(async || stores.sessions.wait_of(&otp, NOW).await.unwrap().is_zero()).await;
     assert_eq!(drain(stores, &otp, NOW).await, 1);
+}
+
+/// Each goes to its own bucket, whoever they are of.
+pub async fn several_refunds_go_to_their_buckets(stores: &Stores) {
+    let buckets = [bucket(1, "otp"), bucket(2, "unproven"), bucket(2, "sends")];
+    for bucket in &buckets {
+        assert_eq!(drain(stores, bucket, NOW).await, 10);
+    }
+    let refund = vec![(buckets[0].clone(), attempt(1)), (buckets[1].clone(), attempt(1))];
+    stores.sessions.settle(Settlement { refund, ..Settlement::default() }, NOW).await;
+    for bucket in &buckets[..2] {
+        eventually(async || stores.sessions.wait_of(bucket, NOW).await.unwrap().is_zero()).await;
+    }
+    for (bucket, left) in buckets.iter().zip([1, 1, 0]) {
+        assert_eq!(drain(stores, bucket, NOW).await, left, "{:?}", bucket.key.counter);
+    }
 }
 
 /// A bucket that filled up in the meantime takes nothing more.
 pub async fn a_refund_never_exceeds_the_capacity(stores: &Stores) {
     let otp = bucket(1, "otp");
     assert_eq!(drain(stores, &otp, NOW).await, 10);
-    let refund = Some((otp.clone(), attempt(1)));
+    let refund = vec![(otp.clone(), attempt(1))];
     stores.sessions.settle(Settlement { refund, ..Settlement::default() }, later(3600)).await;
     // By the clock of before, only the refund can have filled it.
     eventually(async || stores.sessions.wait_of(&otp, NOW).await.unwrap().is_zero()).await;
@@ -144,7 +160,7 @@ pub async fn a_refunded_attempt_is_charged_when_it_returns(stores: &Stores) {
     for n in 1..=2 {
         assert_eq!(reserve(stores, std::slice::from_ref(&otp), attempt(n), NOW).await, Granted);
     }
-    let refund = Some((otp.clone(), attempt(2)));
+    let refund = vec![(otp.clone(), attempt(2))];
     stores.sessions.settle(Settlement { refund, ..Settlement::default() }, NOW).await;
     eventually(async || stores.sessions.wait_of(&otp, NOW).await.unwrap().is_zero()).await;
     assert_eq!(reserve(stores, std::slice::from_ref(&otp), attempt(2), NOW).await, Granted);

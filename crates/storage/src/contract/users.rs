@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use countersign_domain::{
-    id::{RealmName, UserId},
+    authenticator::FactorKind,
+    id::{PairId, RealmName, UserId},
     login_name::LoginName,
-    port::user_store::UserInserted::{Inserted, NameTaken},
+    port::{
+        login_store::{Failure, FailureTarget},
+        user_store::UserInserted::{Inserted, NameTaken},
+    },
+    secret::Secret,
     user::PasswordHash,
 };
 
-use super::records::{NOW, account, add_user, audit, enroll, enrollment, later, new_user};
+use super::records::{NOW, account, add_user, audit, digest, enroll, enrollment, later, new_user};
 use crate::open::Stores;
 
 fn name(text: &str) -> LoginName {
@@ -70,6 +75,28 @@ pub async fn what_was_stored_is_what_is_read(stores: &Stores) {
     assert_eq!(mine.state.as_bytes(), [0, 1, 2, 255]);
     assert_eq!((mine.last_step, mine.confirmed_at, mine.last_used_at), (Some(100), Some(NOW), Some(NOW)));
     assert!(read.usable_recovery_code().is_some());
+    assert_eq!((&mine.pair, mine.address, mine.kind), (&None, None, FactorKind::Otp));
+}
+
+/// Every field of authenticators that codes are sent to survives; what follows from an address is nobody's to store.
+pub async fn authenticators_of_every_kind_read_back(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    for (n, kind) in FactorKind::ALL.into_iter().enumerate() {
+        let mut new = enrollment(&user, n);
+        new.authenticator.kind = kind;
+        new.authenticator.pair = Some(PairId::new(format!("dev_{n}")));
+        new.authenticator.address = Some(digest(900 + n));
+        new.authenticator.implied = Some(Secret::new("ann@example.com".to_owned()));
+        stores.authenticators.begin_enrollment(new, NOW).await.unwrap();
+    }
+    let mut read = account(stores, &user).await.authenticators;
+    read.sort_by(|a, b| a.id.cmp(&b.id));
+    let kinds: Vec<_> = read.iter().map(|a| a.kind).collect();
+    assert_eq!(kinds, FactorKind::ALL);
+    for (n, a) in read.iter().enumerate() {
+        assert_eq!((a.pair.as_ref().unwrap().as_str(), a.address), (&*format!("dev_{n}"), Some(digest(900 + n))));
+        assert!(a.implied.is_none());
+    }
 }
 
 /// Pages cover everybody once, in the order of realm and username by byte.
@@ -110,10 +137,12 @@ pub async fn a_reset_removes_all_factors(stores: &Stores) {
     let user = add_user(stores, "ann").await;
     enroll(stores, &user, 1).await;
     stores.authenticators.begin_enrollment(enrollment(&user, 2), NOW).await.unwrap();
+    let wrong = Failure::new(FailureTarget::Address, 100, audit(&user));
+    stores.logins.count_failure(&user, wrong).await.unwrap();
     assert_eq!(stores.users.reset_factors(&user, later(10), audit(&user)).await.unwrap(), Some(2));
     let read = account(stores, &user).await;
     assert!(read.authenticators.is_empty() && read.recovery_code.is_none());
-    assert_eq!((read.user.epoch, read.user.tokens_valid_from), (1, later(10)));
+    assert_eq!((read.user.epoch, read.user.tokens_valid_from, read.user.address_failures), (1, later(10), 0));
     assert_eq!(stores.users.reset_factors(&user, later(11), audit(&user)).await.unwrap(), Some(0));
 }
 

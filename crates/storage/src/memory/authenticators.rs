@@ -5,6 +5,7 @@ use countersign_domain::{
     audit::AuditEvent,
     authenticator::{Authenticator, Status},
     id::{AuthenticatorId, UserId},
+    message::OutboxRow,
     port::{
         PortError,
         authenticator_store::{AuthenticatorChange, AuthenticatorStore, EnrollmentBegun, NewEnrollment},
@@ -31,16 +32,20 @@ impl AuthenticatorStore for MemoryStore {
         }
         let bearer = enrollment.authenticator.bearer();
         let counted = |a: &&Authenticator| a.bearer().is_none() || a.bearer() == bearer;
-        if entry.authenticators.values().filter(counted).count() >= enrollment.limit {
+        let wanted = 1 + usize::from(enrollment.companion.is_some());
+        if entry.authenticators.values().filter(counted).count() + wanted > enrollment.limit {
             return Ok(EnrollmentBegun::LimitReached);
         }
-        let authenticator = enrollment.authenticator;
-        entry.authenticators.insert(authenticator.id.clone(), authenticator);
+        for mut authenticator in std::iter::once(enrollment.authenticator).chain(enrollment.companion) {
+            authenticator.implied = None;
+            entry.authenticators.insert(authenticator.id.clone(), authenticator);
+        }
         let with_recovery_code =
             entry.recovery_code.is_none() && bearer.is_some_and(|bearer| !entry.pending_codes.contains_key(&bearer));
         if let (true, Some(bearer)) = (with_recovery_code, bearer) {
             entry.pending_codes.insert(bearer, enrollment.recovery_code);
         }
+        state.insert_messages(enrollment.messages);
         state.audit.push(enrollment.audit);
         Ok(EnrollmentBegun::Begun { with_recovery_code })
     }
@@ -78,12 +83,19 @@ impl AuthenticatorStore for MemoryStore {
         &self,
         user: &UserId,
         authenticator: &AuthenticatorId,
+        messages: Vec<OutboxRow>,
         audit: AuditEvent,
     ) -> Result<bool, PortError> {
         let mut state = self.lock();
         let Some(entry) = state.users.get_mut(user) else { return Ok(false) };
-        let Some(gone) = entry.authenticators.remove(authenticator) else { return Ok(false) };
-        if !matches!(gone.status, Status::Pending { .. }) {
+        let gone: Vec<_> = entry.pair_of(authenticator).map(|a| (a.id.clone(), a.bearer())).collect();
+        if gone.is_empty() {
+            return Ok(false);
+        }
+        for (id, _) in &gone {
+            entry.authenticators.remove(id);
+        }
+        if gone.iter().any(|(_, bearer)| bearer.is_none()) {
             entry.user.epoch += 1;
             entry.user.updated_at = audit.at;
         }
@@ -92,6 +104,7 @@ impl AuthenticatorStore for MemoryStore {
             entry.used_codes.clear();
             entry.forget_codes();
         }
+        state.insert_messages(messages);
         state.audit.push(audit);
         Ok(true)
     }

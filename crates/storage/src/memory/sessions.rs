@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use countersign_domain::{
+    challenge::ChallengeRecord,
     port::{
         PortError,
         session_store::{AttemptId, Bucket, Reservation, SessionStore, Settlement},
@@ -13,7 +14,7 @@ use countersign_domain::{
     transaction::TransactionRecord,
 };
 
-use super::MemoryStore;
+use super::{MemoryStore, State};
 use crate::{KEPT_AFTER_EXPIRY, bucket::Level};
 
 #[async_trait]
@@ -35,6 +36,23 @@ impl SessionStore for MemoryStore {
             record.exhausted = true;
         }
         Ok(())
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.session.insert_challenge")]
+    async fn insert_challenge(&self, record: ChallengeRecord) -> Result<(), PortError> {
+        let mut state = self.lock();
+        state.challenges.retain(|_, earlier| earlier.slot != record.slot);
+        state.challenges.insert(record.digest, record);
+        Ok(())
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.session.take_try")]
+    async fn take_try(&self, digest: &Digest) -> Result<Option<ChallengeRecord>, PortError> {
+        let mut state = self.lock();
+        let Some(record) = state.challenges.get_mut(digest) else { return Ok(None) };
+        let before = record.clone();
+        record.tries = record.tries.saturating_sub(1);
+        Ok(Some(before))
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.reserve")]
@@ -63,11 +81,15 @@ impl SessionStore for MemoryStore {
         if let Some(digest) = &settlement.transaction {
             state.transactions.remove(digest);
         }
-        if let Some((bucket, attempt)) = &settlement.refund
-            && let Some((level, _)) = state.buckets.remove(&bucket.key)
-            && let Some(level) = level.refunded(bucket, *attempt, now)
-        {
-            state.buckets.insert(bucket.key.clone(), (level, level.full_at(bucket)));
+        if let Some(digest) = &settlement.challenge {
+            state.challenges.remove(digest);
+        }
+        for (bucket, attempt) in &settlement.refund {
+            if let Some((level, _)) = state.buckets.remove(&bucket.key)
+                && let Some(level) = level.refunded(bucket, *attempt, now)
+            {
+                state.buckets.insert(bucket.key.clone(), (level, level.full_at(bucket)));
+            }
         }
         if let Some(key) = &settlement.reset {
             state.buckets.remove(key);
@@ -77,10 +99,12 @@ impl SessionStore for MemoryStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.purge")]
     async fn purge(&self, now: Timestamp) -> Result<u64, PortError> {
         let mut state = self.lock();
-        let before = state.transactions.len() + state.buckets.len();
+        let rows = |state: &State| state.transactions.len() + state.challenges.len() + state.buckets.len();
+        let before = rows(&state);
         state.transactions.retain(|_, record| record.expires_at >= now.minus(KEPT_AFTER_EXPIRY));
+        state.challenges.retain(|_, record| record.expires_at >= now.minus(KEPT_AFTER_EXPIRY));
         state.buckets.retain(|_, (_, full_at)| *full_at > now);
-        Ok(u64::try_from(before - state.transactions.len() - state.buckets.len()).unwrap_or(u64::MAX))
+        Ok(u64::try_from(before - rows(&state)).unwrap_or(u64::MAX))
     }
 
     async fn ping(&self) -> Result<(), PortError> {

@@ -74,6 +74,7 @@ impl UserStore for MemoryStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.user.reset_factors")]
     async fn reset_factors(&self, user: &UserId, now: Timestamp, audit: AuditEvent) -> Result<Option<u64>, PortError> {
         Ok(self.change(user, now, audit, |entry| {
+            entry.user.address_failures = 0;
             entry.recovery_code = None;
             entry.pending_codes.clear();
             entry.used_codes.clear();

@@ -1,6 +1,10 @@
 //! The names of keys, and nothing else makes one.
 //!
 //! `cs1` is the version of the layout. The part in braces is what Redis Cluster hashes: all keys of one subject lie together.
+//!
+//! A challenge is the exception: it is found by its own digest, and replaced by its slot's, in one script over both keys and over that of
+//! the earlier challenge, which only the slot knows. On a cluster the three would have to lie together: the digest's key would need the
+//! slot's tag, so whoever brings an `oob_code` back would have to bring something to know the slot by.
 
 use std::fmt::Write as _;
 
@@ -12,6 +16,15 @@ pub(super) const PATTERN: &str = "cs1:*";
 
 pub(super) fn transaction(digest: &Digest) -> String {
     named(digest, "t", "")
+}
+
+pub(super) fn challenge(digest: &Digest) -> String {
+    named(digest, "c", "")
+}
+
+/// Holds the name of the challenge that is in the slot.
+pub(super) fn slot(slot: &Digest) -> String {
+    named(slot, "s", "")
 }
 
 pub(super) fn bucket(key: &BucketKey) -> String {
@@ -42,6 +55,8 @@ mod tests {
         let subject = Digest::new([0xa5; 32]);
         let tag = "a5".repeat(32);
         assert_eq!(transaction(&subject), format!("cs1:{{{tag}}}:t"));
+        assert_eq!(challenge(&subject), format!("cs1:{{{tag}}}:c"));
+        assert_eq!(slot(&subject), format!("cs1:{{{tag}}}:s"));
         assert_eq!(
             bucket(&BucketKey { subject, counter: Arc::from("password:::1") }),
             format!("cs1:{{{tag}}}:b:password:::1")

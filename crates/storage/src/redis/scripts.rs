@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use countersign_domain::{
+    challenge::ChallengeRecord,
     port::session_store::{AttemptId, Bucket},
+    secret::Digest,
     time::Timestamp,
 };
 use redis::{Script, ScriptInvocation};
 
-use super::{TimeSource, keys};
+use super::{TimeSource, keys, records::encode_challenge};
 use crate::bucket::refill_millis;
 
 /// How long a bucket is kept after it is full again.
@@ -19,6 +21,8 @@ pub(super) struct Scripts {
     refund: Script,
     wait: Script,
     exhaust: Script,
+    challenge: Script,
+    take_try: Script,
 }
 
 impl Scripts {
@@ -28,6 +32,8 @@ impl Scripts {
             refund: Script::new(include_str!("refund.lua")),
             wait: Script::new(include_str!("wait.lua")),
             exhaust: Script::new(include_str!("exhaust.lua")),
+            challenge: Script::new(include_str!("challenge.lua")),
+            take_try: Script::new(include_str!("take_try.lua")),
         }
     }
 
@@ -66,6 +72,16 @@ impl Scripts {
 
     pub(super) fn exhaust(&self, key: String) -> ScriptInvocation<'_> {
         self.exhaust.key(key)
+    }
+
+    pub(super) fn challenge(&self, record: &ChallengeRecord, ttl: (&str, u64)) -> ScriptInvocation<'_> {
+        let mut call = self.challenge.key(keys::challenge(&record.digest));
+        call.key(keys::slot(&record.slot)).arg(encode_challenge(record)).arg(ttl.0).arg(ttl.1);
+        call
+    }
+
+    pub(super) fn take_try(&self, digest: &Digest) -> ScriptInvocation<'_> {
+        self.take_try.key(keys::challenge(digest))
     }
 }
 

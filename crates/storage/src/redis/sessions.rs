@@ -1,23 +1,27 @@
 //! Short-lived state in Redis.
 //!
-//! A transaction is one string: whether it is exhausted, one byte; when it ends, eight; the sealed rest. A bucket is a hash of
-//! `n`, `at` and `last`.
+//! A transaction is one string, and so is a challenge; its slot is another. A bucket is a hash of `n`, `at` and `last`.
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use countersign_domain::{
+    challenge::ChallengeRecord,
     port::{
         PortError,
         session_store::{AttemptId, Bucket, Reservation, SessionStore, Settlement},
     },
-    secret::{Digest, Sealed},
+    secret::Digest,
     time::Timestamp,
     transaction::TransactionRecord,
 };
+use futures_util::future::join_all;
 use redis::RedisError;
 
-use super::{RedisSessionStore, SESSION_STORE, TimeSource, connection, keys};
+use super::{
+    RedisSessionStore, SESSION_STORE, TimeSource, connection, keys,
+    records::{decode_challenge, decode_transaction, encode_transaction},
+};
 use crate::KEPT_AFTER_EXPIRY;
 
 #[async_trait]
@@ -25,12 +29,8 @@ impl SessionStore for RedisSessionStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.insert_transaction")]
     async fn insert_transaction(&self, record: TransactionRecord) -> Result<(), PortError> {
         let mut command = redis::cmd("SET");
-        command.arg(keys::transaction(&record.digest)).arg(encode(&record)).arg("NX");
-        match self.inner.time {
-            TimeSource::Server => command.arg("PXAT").arg(record.expires_at.plus(KEPT_AFTER_EXPIRY).as_millis()),
-            // The caller's clock may be far from this server's, so its times cannot be given as they are.
-            TimeSource::Caller => command.arg("PX").arg(millis(KEPT_AFTER_EXPIRY * 2)),
-        };
+        let (unit, ttl) = time_to_live(record.expires_at, self.inner.time);
+        command.arg(keys::transaction(&record.digest)).arg(encode_transaction(&record)).arg("NX").arg(unit).arg(ttl);
         let mut connection = self.inner.connection();
         self.inner.within(command.exec_async(&mut connection)).await
     }
@@ -41,7 +41,7 @@ impl SessionStore for RedisSessionStore {
         command.arg(keys::transaction(digest));
         let mut connection = self.inner.connection();
         let kept: Option<Vec<u8>> = self.inner.within(command.query_async(&mut connection)).await?;
-        kept.map(|kept| decode(*digest, &kept)).transpose()
+        kept.map(|kept| decode_transaction(*digest, &kept)).transpose()
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.exhaust_transaction")]
@@ -49,6 +49,21 @@ impl SessionStore for RedisSessionStore {
         let call = self.inner.scripts.exhaust(keys::transaction(digest));
         let mut connection = self.inner.connection();
         self.inner.within(call.invoke_async::<()>(&mut connection)).await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.session.insert_challenge")]
+    async fn insert_challenge(&self, record: ChallengeRecord) -> Result<(), PortError> {
+        let call = self.inner.scripts.challenge(&record, time_to_live(record.expires_at, self.inner.time));
+        let mut connection = self.inner.connection();
+        self.inner.within(call.invoke_async::<()>(&mut connection)).await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.session.take_try")]
+    async fn take_try(&self, digest: &Digest) -> Result<Option<ChallengeRecord>, PortError> {
+        let call = self.inner.scripts.take_try(digest);
+        let mut connection = self.inner.connection();
+        let kept: Option<Vec<u8>> = self.inner.within(call.invoke_async(&mut connection)).await?;
+        kept.map(|kept| decode_challenge(*digest, &kept)).transpose()
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.reserve")]
@@ -75,36 +90,32 @@ impl SessionStore for RedisSessionStore {
         let wait = settlement.transaction.is_none();
         let inner = Arc::clone(&self.inner);
         let task = tokio::spawn(async move {
-            // Both are written to one connection at once, without waiting in between.
-            let (mut forgetting, mut refunding) = {
-                let connection = inner.connection();
-                (connection.clone(), connection)
-            };
+            // All are written to one connection at once, without waiting in between.
+            let connection = inner.connection();
             let mut forget = redis::pipe();
             if let Some(digest) = &settlement.transaction {
                 forget.del(keys::transaction(digest)).ignore();
             }
+            // Its slot stays, and names nothing.
+            if let Some(digest) = &settlement.challenge {
+                forget.del(keys::challenge(digest)).ignore();
+            }
             if let Some(key) = &settlement.reset {
                 forget.del(keys::bucket(key)).ignore();
             }
-            let refund = settlement
-                .refund
-                .as_ref()
-                .map(|(bucket, attempt)| inner.scripts.refund(bucket, *attempt, now, inner.time));
             let forgotten = async {
                 if forget.is_empty() {
                     return Ok(());
                 }
-                inner.within(forget.exec_async(&mut forgetting)).await
+                inner.within(forget.exec_async(&mut connection.clone())).await
             };
-            let refunded = async {
-                match &refund {
-                    Some(call) => inner.within(call.invoke_async::<()>(&mut refunding)).await,
-                    None => Ok(()),
-                }
-            };
+            let refunded = join_all(settlement.refund.iter().map(|(bucket, attempt)| {
+                let call = inner.scripts.refund(bucket, *attempt, now, inner.time);
+                let (inner, mut connection) = (&inner, connection.clone());
+                async move { inner.within(call.invoke_async::<()>(&mut connection)).await }
+            }));
             let (forgotten, refunded) = tokio::join!(forgotten, refunded);
-            for error in [forgotten.err(), refunded.err()].into_iter().flatten() {
+            for error in std::iter::once(forgotten).chain(refunded).filter_map(Result::err) {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::warn!(%error, cause, "a follow-up was not written");
             }
@@ -131,24 +142,15 @@ impl SessionStore for RedisSessionStore {
     }
 }
 
-fn encode(record: &TransactionRecord) -> Vec<u8> {
-    let mut value = Vec::with_capacity(9 + record.sealed.as_bytes().len());
-    value.push(u8::from(record.exhausted));
-    value.extend_from_slice(&record.expires_at.as_millis().to_be_bytes());
-    value.extend_from_slice(record.sealed.as_bytes());
-    value
-}
-
-fn decode(digest: Digest, value: &[u8]) -> Result<TransactionRecord, PortError> {
-    let short = || PortError::Corrupt(Box::from("a transaction is too short"));
-    let (exhausted, rest) = value.split_first().ok_or_else(short)?;
-    let (expires_at, sealed) = rest.split_first_chunk::<8>().ok_or_else(short)?;
-    Ok(TransactionRecord {
-        digest,
-        sealed: Sealed::new(sealed.to_vec()),
-        expires_at: Timestamp::from_millis(i64::from_be_bytes(*expires_at)),
-        exhausted: *exhausted != 0,
-    })
+/// When a record that ends at `expires_at` goes, as `SET` takes it.
+fn time_to_live(expires_at: Timestamp, time: TimeSource) -> (&'static str, u64) {
+    match time {
+        TimeSource::Server => {
+            ("PXAT", u64::try_from(expires_at.plus(KEPT_AFTER_EXPIRY).as_millis()).unwrap_or_default())
+        }
+        // The caller's clock may be far from this server's, so its times cannot be given as they are.
+        TimeSource::Caller => ("PX", millis(KEPT_AFTER_EXPIRY * 2)),
+    }
 }
 
 fn millis(span: Duration) -> u64 {
@@ -158,32 +160,4 @@ fn millis(span: Duration) -> u64 {
 /// What the driver says, as the port says it.
 pub(super) fn unavailable(error: RedisError) -> PortError {
     PortError::Unavailable(SESSION_STORE, Box::new(error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_transaction_reads_back_as_it_was_written() {
-        let digest = Digest::new([7; 32]);
-        for exhausted in [false, true] {
-            let record = TransactionRecord {
-                digest,
-                sealed: Sealed::new(vec![0, 255, 13, 10]),
-                expires_at: Timestamp::from_millis(1_795_000_000_123),
-                exhausted,
-            };
-            let read = decode(digest, &encode(&record)).unwrap();
-            assert_eq!(read.sealed, record.sealed);
-            assert_eq!((read.expires_at, read.exhausted), (record.expires_at, exhausted));
-        }
-    }
-
-    #[test]
-    fn a_cut_transaction_is_damage() {
-        for length in 0..9 {
-            assert!(matches!(decode(Digest::new([7; 32]), &vec![0; length]), Err(PortError::Corrupt(_))), "{length}");
-        }
-    }
 }

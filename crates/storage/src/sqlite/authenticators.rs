@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use countersign_domain::{
     audit::AuditEvent,
     id::{AuthenticatorId, UserId},
+    message::OutboxRow,
     port::{
         PortError,
         authenticator_store::{AuthenticatorChange, AuthenticatorStore, EnrollmentBegun, NewEnrollment},
@@ -11,10 +12,12 @@ use countersign_domain::{
     secret::Digest,
     time::Timestamp,
 };
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
 use super::{
-    SqliteStore, rows,
+    SqliteStore,
+    outbox::insert_messages,
+    rows,
     writer::{Durability, Step},
 };
 
@@ -69,19 +72,24 @@ impl AuthenticatorStore for SqliteStore {
         &self,
         user: &UserId,
         authenticator: &AuthenticatorId,
+        messages: Vec<OutboxRow>,
         audit: AuditEvent,
     ) -> Result<bool, PortError> {
         let (user, authenticator) = (user.clone(), authenticator.clone());
         self.writer
             .submit(Durability::Full, move |connection| {
-                let pending: Option<bool> = connection
+                let pending = connection
                     .prepare_cached(
-                        "DELETE FROM authenticator WHERE user_id = ?1 AND id = ?2 RETURNING status = 'pending'",
+                        "DELETE FROM authenticator WHERE user_id = ?1 AND (id = ?2 OR pair = \
+                         (SELECT pair FROM authenticator WHERE user_id = ?1 AND id = ?2)) \
+                         RETURNING status = 'pending'",
                     )?
-                    .query_row([user.as_str(), authenticator.as_str()], |row| row.get(0))
-                    .optional()?;
-                let Some(pending) = pending else { return Ok(Step::Undo(false)) };
-                if !pending {
+                    .query_map([user.as_str(), authenticator.as_str()], |row| row.get(0))?
+                    .collect::<rusqlite::Result<Vec<bool>>>()?;
+                if pending.is_empty() {
+                    return Ok(Step::Undo(false));
+                }
+                if pending.contains(&false) {
                     connection
                         .prepare_cached("UPDATE user SET epoch = epoch + 1, updated_at = ?2 WHERE id = ?1")?
                         .execute(params![user.as_str(), audit.at.as_millis()])?;
@@ -93,6 +101,7 @@ impl AuthenticatorStore for SqliteStore {
                           AND (a.status <> 'pending' OR a.bearer = recovery_code.bearer))",
                     )?
                     .execute([user.as_str()])?;
+                insert_messages(connection, &messages)?;
                 rows::insert_audit(connection, &audit)?;
                 Ok(Step::Keep(true))
             })
@@ -126,12 +135,17 @@ fn begin(connection: &Connection, enrollment: &NewEnrollment, now: Timestamp) ->
     if enrollment.only_if_unenrolled && confirmed > 0 {
         return Ok(EnrollmentBegun::AlreadyEnrolled);
     }
-    if usize::try_from(all).is_ok_and(|all| all >= enrollment.limit) {
+    let companion = enrollment.companion.as_ref();
+    let wanted = 1 + usize::from(companion.is_some());
+    if usize::try_from(all).is_ok_and(|all| all + wanted > enrollment.limit) {
         return Ok(EnrollmentBegun::LimitReached);
     }
-    rows::insert_authenticator(connection, &enrollment.authenticator)?;
+    for authenticator in std::iter::once(&enrollment.authenticator).chain(companion) {
+        rows::insert_authenticator(connection, authenticator)?;
+    }
     let (code, digest) = &enrollment.recovery_code;
     let with_recovery_code = rows::insert_recovery_code(connection, user, code, code.status, digest, bearer)?;
+    insert_messages(connection, &enrollment.messages)?;
     rows::insert_audit(connection, &enrollment.audit)?;
     Ok(EnrollmentBegun::Begun { with_recovery_code })
 }

@@ -2,19 +2,19 @@
 
 use async_trait::async_trait;
 use countersign_domain::{
-    audit::AuditEvent,
-    authenticator::RecoveryStatus,
     id::UserId,
     port::{
         PortError,
-        login_store::{Burn, CommitOutcome, FailureTarget, LoginCommit, LoginStore},
+        login_store::{CommitOutcome, Failure, LoginCommit, LoginStore},
     },
     time::Timestamp,
 };
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
 use super::{
-    SqliteStore, rows,
+    SqliteStore, burn, failures,
+    outbox::insert_messages,
+    rows,
     writer::{Durability, Step},
 };
 
@@ -36,21 +36,11 @@ impl LoginStore for SqliteStore {
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.login.count_failure")]
-    async fn count_failure(
-        &self,
-        user: &UserId,
-        target: FailureTarget,
-        ceiling: u32,
-        audit: AuditEvent,
-    ) -> Result<(), PortError> {
+    async fn count_failure(&self, user: &UserId, failure: Failure) -> Result<(), PortError> {
         let user = user.clone();
         self.unwritten.hurry();
         self.writer
-            .submit(Durability::Full, move |connection| {
-                count(connection, &user, &target, ceiling)?;
-                rows::insert_audit(connection, &audit)?;
-                Ok(Step::Keep(()))
-            })
+            .submit(Durability::Full, move |connection| failures::count(connection, &user, &failure).map(Step::Keep))
             .await
     }
 
@@ -69,113 +59,20 @@ impl LoginStore for SqliteStore {
 }
 
 fn decide(connection: &Connection, login: &LoginCommit) -> rusqlite::Result<CommitOutcome> {
-    if let Some(transaction) = &login.transaction {
-        let marked = connection
-            .prepare_cached(
-                "INSERT INTO consumed (sweep_at, kind, id) VALUES (?2, 'mfa_transaction', ?1) ON CONFLICT DO NOTHING",
-            )?
-            .execute(params![transaction.digest.as_bytes(), transaction.sweep_at.as_millis()])?;
-        if marked == 0 {
-            return Ok(CommitOutcome::TransactionSpent);
-        }
+    if let Some(transaction) = &login.transaction
+        && !burn::mark(connection, "mfa_transaction", &transaction.digest, transaction.sweep_at)?
+    {
+        return Ok(CommitOutcome::TransactionSpent);
     }
     if !rows::account_stands(connection, &login.user, login.epoch)? {
         return Ok(CommitOutcome::AccountChanged);
     }
-    if !burn(connection, login)? {
+    if !burn::burn(connection, login)? {
         return Ok(CommitOutcome::ProofSpent);
     }
+    insert_messages(connection, &login.messages)?;
     rows::insert_audit(connection, &login.audit)?;
     Ok(CommitOutcome::Committed)
-}
-
-/// False if there was nothing left to burn.
-fn burn(connection: &Connection, login: &LoginCommit) -> rusqlite::Result<bool> {
-    let (user, now) = (login.user.as_str(), login.now.as_millis());
-    match &login.burn {
-        Burn::Nothing => Ok(true),
-        Burn::OtpStep { authenticator, step } => connection
-            .prepare_cached(
-                "UPDATE authenticator SET last_step = ?3, failures = 0, last_used_at = ?4 \
-                 WHERE user_id = ?1 AND id = ?2 AND status = 'active' AND (last_step IS NULL OR last_step < ?3)",
-            )?
-            .execute(params![user, authenticator.as_str(), rows::signed(*step), now])
-            .map(|burnt| burnt == 1),
-        Burn::RecoveryCode { presented, successor, successor_digest } => {
-            let burnt = connection
-                .prepare_cached(
-                    "UPDATE recovery_code SET used_at = ?3 \
-                     WHERE user_id = ?1 AND digest = ?2 AND status = 'active' AND used_at IS NULL",
-                )?
-                .execute(params![user, presented.as_bytes(), now])?;
-            if burnt == 0 {
-                return Ok(false);
-            }
-            rows::insert_recovery_code(
-                connection,
-                &login.user,
-                successor,
-                RecoveryStatus::Active,
-                successor_digest,
-                None,
-            )
-        }
-        Burn::ConfirmOtp { authenticator, step, only_if_unenrolled } => {
-            // The code that was shown with this enrolment; those of other bearers were shown to somebody else.
-            connection
-                .prepare_cached(
-                    "UPDATE recovery_code SET status = 'active', bearer = NULL \
-                     WHERE user_id = ?1 AND status = 'pending' AND bearer = \
-                     (SELECT bearer FROM authenticator WHERE user_id = ?1 AND id = ?2)",
-                )?
-                .execute([user, authenticator.as_str()])?;
-            connection
-                .prepare_cached("DELETE FROM recovery_code WHERE user_id = ?1 AND status = 'pending'")?
-                .execute([user])?;
-            let confirmed = connection
-                .prepare_cached(
-                    "UPDATE authenticator SET status = 'active', pending_until = NULL, bearer = NULL, last_step = ?3, failures = 0, \
-                     confirmed_at = ?4, last_used_at = ?4 \
-                     WHERE user_id = ?1 AND id = ?2 AND status = 'pending' AND pending_until > ?4 \
-                     AND NOT (?5 AND EXISTS \
-                         (SELECT 1 FROM authenticator WHERE user_id = ?1 AND status <> 'pending'))",
-                )?
-                .execute(params![user, authenticator.as_str(), rows::signed(*step), now, only_if_unenrolled])?;
-            Ok(confirmed == 1)
-        }
-    }
-}
-
-fn count(connection: &Connection, user: &UserId, target: &FailureTarget, ceiling: u32) -> rusqlite::Result<()> {
-    match target {
-        FailureTarget::Authenticators(ids) => {
-            // A pending one is not disabled: a disabled one counts as enrolled, and nobody has proven to own this.
-            let mut statement = connection.prepare_cached(
-                "UPDATE authenticator SET failures = failures + 1, \
-                 status = iif(status = 'active' AND failures + 1 >= ?3, 'disabled', status) \
-                 WHERE user_id = ?1 AND id = ?2 RETURNING status = 'disabled' AND failures = ?3",
-            )?;
-            for id in ids {
-                let disabled = statement.query_row(params![user.as_str(), id.as_str(), ceiling], |row| row.get(0));
-                if disabled.optional()?.unwrap_or(false) {
-                    rows::raise_epoch(connection, user)?;
-                }
-            }
-        }
-        FailureTarget::RecoveryCode => {
-            let disabled = connection
-                .prepare_cached(
-                    "UPDATE recovery_code SET failures = failures + 1, \
-                     status = iif(failures + 1 >= ?2, 'disabled', status) \
-                     WHERE user_id = ?1 AND status = 'active' AND used_at IS NULL RETURNING status = 'disabled'",
-                )?
-                .query_row(params![user.as_str(), ceiling], |row| row.get(0));
-            if disabled.optional()?.unwrap_or(false) {
-                rows::raise_epoch(connection, user)?;
-            }
-        }
-    }
-    Ok(())
 }
 
 fn sweep(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {

@@ -4,7 +4,7 @@ use countersign_domain::{
     account::Account,
     audit::AuditEvent,
     authenticator::{Authenticator, FactorKind, RecoveryCode, RecoveryStatus, Status},
-    id::{AuthenticatorId, ClientId, RealmName, UserId},
+    id::{AuthenticatorId, ClientId, PairId, RealmName, UserId},
     secret::{Digest, Sealed},
     time::Timestamp,
     user::{Email, PasswordHash, Profile, User},
@@ -15,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, types::Type};
 macro_rules! user_columns {
     () => {
         "u.id, u.realm, u.username, u.email, u.email_verified, u.name, u.given_name, u.family_name, u.picture, \
-         u.password, u.blocked, u.epoch, u.tokens_valid_from, u.created_at, u.updated_at"
+         u.password, u.blocked, u.epoch, u.tokens_valid_from, u.created_at, u.updated_at, u.address_failures"
     };
 }
 pub(super) use user_columns;
@@ -30,6 +30,7 @@ pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
         profile: Profile { name: row.get(5)?, given_name: row.get(6)?, family_name: row.get(7)?, picture: row.get(8)? },
         password: PasswordHash::new(row.get(9)?),
         blocked: row.get(10)?,
+        address_failures: row.get(15)?,
         epoch: unsigned(row, 11)?,
         tokens_valid_from: time(row, 12)?,
         created_at: time(row, 13)?,
@@ -42,7 +43,7 @@ pub(super) fn account(connection: &Connection, user: User) -> rusqlite::Result<A
     let authenticators = connection
         .prepare_cached(
             "SELECT id, kind, status, pending_until, state, name, preferred, last_step, failures, created_at, \
-             confirmed_at, last_used_at, bearer FROM authenticator WHERE user_id = ?1",
+             confirmed_at, last_used_at, bearer, pair, address FROM authenticator WHERE user_id = ?1",
         )?
         .query_map([user.id.as_str()], |row| authenticator(row, &user.id))?
         .collect::<rusqlite::Result<_>>()?;
@@ -60,17 +61,18 @@ fn authenticator(row: &Row<'_>, user: &UserId) -> rusqlite::Result<Authenticator
     Ok(Authenticator {
         id: AuthenticatorId::new(row.get::<_, String>(0)?),
         user: user.clone(),
-        kind: match row.get_ref(1)?.as_str()? {
-            "otp" => FactorKind::Otp,
-            _ => return Err(damaged(1, "unknown kind of authenticator")),
-        },
+        kind: FactorKind::from_name(row.get_ref(1)?.as_str()?)
+            .ok_or_else(|| damaged(1, "unknown kind of authenticator"))?,
         status: match row.get_ref(2)?.as_str()? {
             "pending" => Status::Pending { until: time(row, 3)?, bearer: Digest::new(row.get(12)?) },
             "active" => Status::Active,
             "disabled" => Status::Disabled,
             _ => return Err(damaged(2, "unknown status of an authenticator")),
         },
+        pair: row.get::<_, Option<String>>(13)?.map(PairId::new),
         state: Sealed::new(row.get(4)?),
+        address: row.get::<_, Option<[u8; 32]>>(14)?.map(Digest::new),
+        implied: None,
         name: row.get(5)?,
         preferred: row.get(6)?,
         last_step: row.get::<_, Option<i64>>(7)?.map(|_| unsigned(row, 7)).transpose()?,
@@ -104,8 +106,8 @@ pub(super) fn insert_authenticator(connection: &Connection, a: &Authenticator) -
     connection
         .prepare_cached(
             "INSERT INTO authenticator (user_id, id, kind, status, pending_until, state, name, preferred, last_step, \
-             failures, created_at, confirmed_at, last_used_at, bearer) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+             failures, created_at, confirmed_at, last_used_at, bearer, pair, address) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         )?
         .execute(params![
             a.user.as_str(),
@@ -122,6 +124,8 @@ pub(super) fn insert_authenticator(connection: &Connection, a: &Authenticator) -
             a.confirmed_at.map(Timestamp::as_millis),
             a.last_used_at.map(Timestamp::as_millis),
             bearer.as_ref().map(Digest::as_bytes),
+            a.pair.as_ref().map(PairId::as_str),
+            a.address.as_ref().map(Digest::as_bytes),
         ])
         .map(|_| ())
 }

@@ -5,7 +5,8 @@ use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt as _, path::Path, ti
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
 /// Each file is applied once, in order, and never changed afterwards.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_initial.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("migrations/0001_initial.sql"), include_str!("migrations/0002_messages.sql")];
 
 /// Older engines may corrupt a file in WAL mode when two connections checkpoint at the same time.
 const OLDEST_ENGINE: i32 = 3_051_003;
@@ -128,7 +129,46 @@ mod tests {
         let get = |pragma: &str| writer.query_row(pragma, [], |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!(get("PRAGMA synchronous"), 2);
         assert_eq!(get("PRAGMA foreign_keys"), 1);
-        assert_eq!(get("PRAGMA user_version"), 1);
+        assert_eq!(get("PRAGMA user_version"), 2);
         assert_eq!(get("PRAGMA busy_timeout"), 5000);
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_keeps_its_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(MIGRATIONS[0]).unwrap();
+        old.execute_batch(
+            "INSERT INTO user VALUES ('auth0|ann', 'main', 'ann', 'ann@example.com', 1, NULL, NULL, NULL, NULL, 'hash', 0, 7, 1, 2, 3);
+             INSERT INTO login_name VALUES ('main', 'ann', 'auth0|ann');
+             INSERT INTO authenticator VALUES ('auth0|ann', 'totp|dev_1', 'otp', 'active', NULL, NULL, x'0102', 'Phone', 1, 100, 2, 4, 5, 6);
+             INSERT INTO authenticator VALUES ('auth0|ann', 'totp|dev_2', 'otp', 'pending', 9, zeroblob(32), x'03', NULL, 0, NULL, 0, 4, NULL, NULL);
+             INSERT INTO recovery_code VALUES ('auth0|ann', 'recovery-code|dev_3', zeroblob(32), 'active', NULL, 0, 4, NULL);
+             INSERT INTO consumed VALUES (8, 'mfa_transaction', x'04');
+             PRAGMA user_version = 1;",
+        )
+        .unwrap();
+        drop(old);
+
+        let writer = open_writer(&path).unwrap();
+        let text = |sql: &str| writer.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+        assert_eq!(
+            text("SELECT concat_ws(' ', id, email, password, epoch, updated_at, address_failures) FROM user"),
+            "auth0|ann ann@example.com hash 7 3 0"
+        );
+        let authenticators = "SELECT group_concat(concat_ws(' ', id, kind, status, hex(state), name, last_step, failures, \
+                              coalesce(pair, 'no pair'), coalesce(address, 'no address')), ', ' ORDER BY id) FROM authenticator";
+        assert_eq!(
+            text(authenticators),
+            "totp|dev_1 otp active 0102 Phone 100 2 no pair no address, totp|dev_2 otp pending 03 0 no pair no address"
+        );
+        for (table, rows) in [("login_name", 1), ("recovery_code", 1), ("consumed", 1), ("challenge", 0), ("outbox", 0)]
+        {
+            let counted: i64 =
+                writer.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
+            assert_eq!(counted, rows, "{table}");
+        }
+        assert_eq!(text("PRAGMA integrity_check"), "ok");
     }
 }

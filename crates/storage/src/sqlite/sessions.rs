@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use countersign_domain::{
+    challenge::ChallengeRecord,
     port::{
         PortError,
         session_store::{AttemptId, Bucket, BucketKey, Reservation, SessionStore, Settlement},
@@ -15,7 +16,8 @@ use countersign_domain::{
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    SqliteStore, rows,
+    SqliteStore, challenges, rows,
+    unwritten::Forgotten,
     writer::{Durability, Step},
 };
 use crate::{KEPT_AFTER_EXPIRY, bucket::Level};
@@ -44,7 +46,7 @@ impl SessionStore for SqliteStore {
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.find_transaction")]
     async fn find_transaction(&self, digest: &Digest) -> Result<Option<TransactionRecord>, PortError> {
-        if self.unwritten.has_forgotten(digest) {
+        if self.unwritten.has_forgotten(Forgotten::Transaction(*digest)) {
             return Ok(None);
         }
         self.readers.read(|connection| {
@@ -75,6 +77,24 @@ impl SessionStore for SqliteStore {
             .await
     }
 
+    #[tracing::instrument(level = "debug", skip_all, name = "store.session.insert_challenge")]
+    async fn insert_challenge(&self, record: ChallengeRecord) -> Result<(), PortError> {
+        self.writer
+            .submit(Durability::Session, move |connection| challenges::insert(connection, &record).map(Step::Keep))
+            .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.session.take_try")]
+    async fn take_try(&self, digest: &Digest) -> Result<Option<ChallengeRecord>, PortError> {
+        let digest = *digest;
+        if self.unwritten.has_forgotten(Forgotten::Challenge(digest)) {
+            return Ok(None);
+        }
+        self.writer
+            .submit(Durability::Session, move |connection| challenges::take_try(connection, digest).map(Step::Keep))
+            .await
+    }
+
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.reserve")]
     async fn reserve(&self, buckets: &[Bucket], attempt: AttemptId, now: Timestamp) -> Result<Reservation, PortError> {
         let reservation = self.unwritten.reserve(buckets, attempt, now, |key| self.load_bucket(key))?;
@@ -90,18 +110,21 @@ impl SessionStore for SqliteStore {
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.settle")]
     async fn settle(&self, settlement: Settlement, now: Timestamp) {
-        if let Some(digest) = settlement.transaction {
-            self.unwritten.forget(digest);
+        let transaction = settlement.transaction.map(Forgotten::Transaction);
+        for forgotten in transaction.into_iter().chain(settlement.challenge.map(Forgotten::Challenge)) {
+            self.unwritten.forget(forgotten);
         }
-        let refunded = match &settlement.refund {
-            Some((bucket, attempt)) => self.unwritten.refund(bucket, *attempt, now, |key| self.load_bucket(key)),
-            None => Ok(()),
-        };
+        let refunded = settlement
+            .refund
+            .iter()
+            .map(|(bucket, attempt)| self.unwritten.refund(bucket, *attempt, now, |key| self.load_bucket(key)));
+        let refunded: Vec<_> = refunded.collect();
         let filled = match &settlement.reset {
             Some(key) => self.unwritten.reset(key, |key| self.load_bucket(key)),
             None => Ok(()),
         };
-        for error in [refunded, filled, self.watch_unwritten()].into_iter().filter_map(Result::err) {
+        let rest = [filled, self.watch_unwritten()];
+        for error in refunded.into_iter().chain(rest).filter_map(Result::err) {
             tracing::warn!(%error, "a follow-up was not done");
         }
     }
@@ -114,9 +137,10 @@ impl SessionStore for SqliteStore {
                 let transactions = connection
                     .prepare_cached("DELETE FROM mfa_transaction WHERE expires_at < ?1")?
                     .execute([now.minus(KEPT_AFTER_EXPIRY).as_millis()])?;
+                let challenges = challenges::sweep(connection, now)?;
                 let buckets =
                     connection.prepare_cached("DELETE FROM bucket WHERE full_at <= ?1")?.execute([now.as_millis()])?;
-                Ok(Step::Keep(u64::try_from(transactions + buckets).unwrap_or(u64::MAX)))
+                Ok(Step::Keep(u64::try_from(transactions + challenges + buckets).unwrap_or(u64::MAX)))
             })
             .await
     }

@@ -23,7 +23,10 @@ use countersign_domain::{
 };
 use rusqlite::Connection;
 
-use super::sessions::{delete_bucket, delete_transaction, save_bucket};
+use super::{
+    challenges,
+    sessions::{delete_bucket, delete_transaction, save_bucket},
+};
 use crate::bucket::Level;
 
 /// How long a change may stay unwritten, if nothing fails.
@@ -45,7 +48,16 @@ pub(super) struct Unwritten {
 #[derive(Default)]
 struct Changes {
     buckets: HashMap<BucketKey, Change>,
-    forgotten: HashSet<Digest>,
+    forgotten: HashSet<Forgotten>,
+}
+
+/// What was settled, and has a row until that is written.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Forgotten {
+    /// A transaction.
+    Transaction(Digest),
+    /// A challenge.
+    Challenge(Digest),
 }
 
 struct Change {
@@ -59,7 +71,7 @@ struct Change {
 /// Changes that are being written.
 pub(super) struct Batch {
     buckets: Vec<(BucketKey, Option<(Bucket, Level)>)>,
-    forgotten: Vec<Digest>,
+    forgotten: Vec<Forgotten>,
 }
 
 impl Unwritten {
@@ -118,14 +130,14 @@ impl Unwritten {
         Ok(())
     }
 
-    /// Forgets a transaction.
-    pub(super) fn forget(&self, digest: Digest) {
-        self.lock().forgotten.insert(digest);
+    /// Forgets a transaction or a challenge.
+    pub(super) fn forget(&self, forgotten: Forgotten) {
+        self.lock().forgotten.insert(forgotten);
     }
 
-    /// Whether a transaction is forgotten, though its row may still be there.
-    pub(super) fn has_forgotten(&self, digest: &Digest) -> bool {
-        self.lock().forgotten.contains(digest)
+    /// Whether a transaction or a challenge is forgotten, though its row may still be there.
+    pub(super) fn has_forgotten(&self, forgotten: Forgotten) -> bool {
+        self.lock().forgotten.contains(&forgotten)
     }
 
     /// Has everything written with the next commit.
@@ -153,7 +165,7 @@ impl Unwritten {
         empty
     }
 
-    /// What is to be written now: transactions, and buckets that are `ripe` since then.
+    /// What is to be written now: what is forgotten, and buckets that are `ripe` since then.
     pub(super) fn batch(&self, ripe: Instant) -> Option<Batch> {
         let mut changes = self.lock();
         let buckets: Vec<_> = changes
@@ -177,8 +189,8 @@ impl Unwritten {
                 changes.buckets.remove(key);
             }
         }
-        for digest in &batch.forgotten {
-            changes.forgotten.remove(digest);
+        for forgotten in &batch.forgotten {
+            changes.forgotten.remove(forgotten);
         }
     }
 
@@ -221,6 +233,9 @@ impl Batch {
                 None => delete_bucket(connection, key)?,
             }
         }
-        self.forgotten.iter().try_for_each(|digest| delete_transaction(connection, digest))
+        self.forgotten.iter().try_for_each(|forgotten| match forgotten {
+            Forgotten::Transaction(digest) => delete_transaction(connection, digest),
+            Forgotten::Challenge(digest) => challenges::delete(connection, digest),
+        })
     }
 }

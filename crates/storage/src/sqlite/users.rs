@@ -115,6 +115,9 @@ impl UserStore for SqliteStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.user.reset_factors")]
     async fn reset_factors(&self, user: &UserId, now: Timestamp, audit: AuditEvent) -> Result<Option<u64>, PortError> {
         self.change(user, now, audit, |connection, user| {
+            connection
+                .prepare_cached("UPDATE user SET address_failures = 0 WHERE id = ?1")?
+                .execute([user.as_str()])?;
             connection.prepare_cached("DELETE FROM recovery_code WHERE user_id = ?1")?.execute([user.as_str()])?;
             let gone =
                 connection.prepare_cached("DELETE FROM authenticator WHERE user_id = ?1")?.execute([user.as_str()])?;
@@ -182,8 +185,8 @@ fn insert_one(connection: &Connection, new: &NewUser) -> rusqlite::Result<UserIn
     connection
         .prepare_cached(
             "INSERT INTO user (id, realm, username, email, email_verified, name, given_name, family_name, picture, \
-             password, blocked, epoch, tokens_valid_from, created_at, updated_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+             password, blocked, epoch, tokens_valid_from, created_at, updated_at, address_failures) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         )?
         .execute(params![
             user.id.as_str(),
@@ -201,6 +204,7 @@ fn insert_one(connection: &Connection, new: &NewUser) -> rusqlite::Result<UserIn
             user.tokens_valid_from.as_millis(),
             user.created_at.as_millis(),
             user.updated_at.as_millis(),
+            user.address_failures,
         ])?;
     let mut add = connection
         .prepare_cached("INSERT INTO login_name (realm, name, user_id) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?;

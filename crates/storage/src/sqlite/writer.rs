@@ -45,7 +45,7 @@ pub(super) enum Step<T> {
 /// What a job needs of its transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Durability {
-    /// Its effect need not survive a loss of power: losing an MFA transaction or a bucket only makes a person start again. The file
+    /// Its effect need not survive a loss of power: losing an MFA transaction, a challenge or a bucket only makes a person start again. The file
     /// stays sound either way.
     Session,
     /// Its effect must survive.

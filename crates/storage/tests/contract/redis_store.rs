@@ -9,7 +9,7 @@ use countersign_domain::port::{
 use countersign_storage::{
     contract::{
         Opened,
-        records::{NOW, attempt, bucket, digest, transaction},
+        records::{NOW, attempt, bucket, challenge, digest, transaction},
     },
     memory::MemoryStore,
     open::Stores,
@@ -102,11 +102,14 @@ async fn every_key_has_a_time_to_live() {
     let store = RedisSessionStore::connect(&server.url(), caller()).await.unwrap();
     store.insert_transaction(transaction(1)).await.unwrap();
     store.exhaust_transaction(&digest(1)).await.unwrap();
+    store.insert_challenge(challenge(1, 1)).await.unwrap();
+    store.insert_challenge(challenge(2, 1)).await.unwrap();
+    store.take_try(&digest(2)).await.unwrap();
     store.reserve(&[bucket(1, "otp"), bucket(1, "rate")], attempt(1), NOW).await.unwrap();
     let client = redis::Client::open(server.url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
-    assert_eq!(keys.len(), 3);
+    assert_eq!(keys.len(), 5, "{keys:?}");
     for key in keys {
         assert!(key.starts_with("cs1:{"), "{key}");
         let left: i64 = redis::cmd("PTTL").arg(&key).query_async(&mut connection).await.unwrap();

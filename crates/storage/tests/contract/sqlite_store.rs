@@ -1,18 +1,22 @@
 //! SQLite: the contract, and what happens to the file.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
 
-use countersign_domain::port::{
-    PortError,
-    login_store::{Burn, CommitOutcome, FailureTarget, LoginStore as _},
-    session_store::{Reservation, SessionStore, Settlement},
-    user_store::UserStore as _,
+use countersign_domain::{
+    message::Channel,
+    port::{
+        PortError,
+        login_store::{Burn, CommitOutcome, LoginStore as _},
+        outbox_store::OutboxStore,
+        session_store::{Reservation, SessionStore, Settlement},
+        user_store::UserStore,
+    },
 };
 use countersign_storage::{
     contract::{
         Opened, race,
         records::{
-            NOW, add_user, attempt, audit, authenticator_id, bucket, digest, enroll, later, login, login_with,
+            NOW, add_user, attempt, bucket, challenge, digest, enroll, failure, later, login, login_with, message,
             new_user, otp, transaction,
         },
         sessions,
@@ -49,6 +53,10 @@ async fn what_was_acknowledged_is_in_a_copy_of_the_files() {
     enroll(&stores, &user, 1).await;
     assert_eq!(store.commit(login_with(&user, 7, otp(1, 101))).await.unwrap(), CommitOutcome::Committed);
     stores.sessions.insert_transaction(transaction(8)).await.unwrap();
+    stores.sessions.insert_challenge(challenge(9, 1)).await.unwrap();
+    stores.sessions.take_try(&digest(9)).await.unwrap();
+    stores.outbox.insert(vec![message(1), message(2)]).await.unwrap();
+    stores.outbox.remove(&message(1).id).await.unwrap();
     for file in ["data.db", "data.db-wal"] {
         std::fs::copy(folder.path().join(file), copy.path().join(file)).unwrap();
     }
@@ -56,6 +64,56 @@ async fn what_was_acknowledged_is_in_a_copy_of_the_files() {
     assert_eq!(revived.commit(login_with(&user, 7, otp(1, 102))).await.unwrap(), CommitOutcome::TransactionSpent);
     assert_eq!(revived.commit(login_with(&user, 9, otp(1, 101))).await.unwrap(), CommitOutcome::ProofSpent);
     assert!(revived.find_transaction(&digest(8)).await.unwrap().is_some());
+    assert_eq!(revived.take_try(&digest(9)).await.unwrap().unwrap().tries, 4);
+    let waiting = revived.claim(NOW, later(60), 10).await.unwrap();
+    assert_eq!(waiting.iter().map(|row| &row.id).collect::<Vec<_>>(), [&message(2).id]);
+}
+
+#[tokio::test]
+async fn a_settled_challenge_is_gone_from_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = store(folder.path());
+    for n in 1..=2 {
+        first.insert_challenge(challenge(n, n)).await.unwrap();
+    }
+    first.settle(Settlement { challenge: Some(digest(1)), ..Settlement::default() }, NOW).await;
+    drop(first);
+    let second = store(folder.path());
+    assert!(second.take_try(&digest(1)).await.unwrap().is_none());
+    assert!(second.take_try(&digest(2)).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_stores_on_one_file_share_rows_and_tries() {
+    let folder = tempfile::tempdir().unwrap();
+    let both = [store(folder.path()), store(folder.path())];
+    OutboxStore::insert(&*both[0], (0..64).map(message).collect()).await.unwrap();
+    both[0].insert_challenge(challenge(1, 1)).await.unwrap();
+    let seen = race(64, |n| {
+        let store = Arc::clone(&both[n % 2]);
+        async move {
+            let claimed = store.claim(NOW, later(60), 2).await.unwrap();
+            let tries = store.take_try(&digest(1)).await.unwrap().unwrap().tries;
+            (claimed, tries)
+        }
+    })
+    .await;
+    let rows: HashSet<_> = seen.iter().flat_map(|(claimed, _)| claimed).map(|row| &row.id).collect();
+    assert_eq!((rows.len(), seen.iter().map(|(claimed, _)| claimed.len()).sum()), (64, 64));
+    assert_eq!(seen.iter().map(|(_, tries)| tries).sum::<u32>(), 5 + 4 + 3 + 2 + 1);
+}
+
+#[tokio::test]
+async fn looking_for_messages_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    OutboxStore::insert(&*store, vec![message(1)]).await.unwrap();
+    let before = store.commits();
+    for _ in 0..20 {
+        assert!(store.claim(NOW.minus(Duration::from_millis(1)), later(60), 10).await.unwrap().is_empty());
+        assert!(store.oldest(Channel::Sms, NOW).await.unwrap().is_some());
+    }
+    assert_eq!(store.commits(), before);
 }
 
 #[tokio::test]
@@ -107,8 +165,7 @@ async fn a_counted_failure_takes_its_bucket_to_the_disk() {
     let bucket = bucket(1, "otp");
     for n in 0..10 {
         assert_eq!(store.reserve(std::slice::from_ref(&bucket), attempt(n), NOW).await.unwrap(), Reservation::Granted);
-        let target = FailureTarget::Authenticators(vec![authenticator_id(1)]);
-        store.count_failure(&user, target, 100, audit(&user)).await.unwrap();
+        store.count_failure(&user, failure(&user, &[1], 100)).await.unwrap();
     }
     let (_files, revived) = crashed(folder.path());
     assert!(matches!(revived.reserve(&[bucket], attempt(10), NOW).await.unwrap(), Reservation::Denied { .. }));
@@ -122,7 +179,7 @@ async fn what_was_given_back_is_never_written() {
     let before = store.commits();
     for n in 0..20 {
         assert_eq!(store.reserve(std::slice::from_ref(&bucket), attempt(n), NOW).await.unwrap(), Reservation::Granted);
-        store.settle(Settlement { refund: Some((bucket.clone(), attempt(n))), ..Settlement::default() }, NOW).await;
+        store.settle(Settlement { refund: vec![(bucket.clone(), attempt(n))], ..Settlement::default() }, NOW).await;
     }
     // The empty job that tells the writer to look is the only one there may have been.
     assert!(store.commits() - before <= 1, "{} commits", store.commits() - before);
@@ -184,7 +241,7 @@ async fn a_full_disk_refuses_and_the_store_lives_on() {
     assert!(matches!(error, PortError::Unavailable(..)), "{error:?}");
     let many = race(64, |n| {
         let (store, user) = (Arc::clone(&store), new_user(&format!("{n}{}", "x".repeat(300)), None));
-        async move { store.insert(vec![user]).await }
+        async move { UserStore::insert(&*store, vec![user]).await }
     })
     .await;
     assert!(many.iter().any(|answer| matches!(answer, Err(PortError::Unavailable(..)))));

@@ -47,6 +47,8 @@ label! {
         Password = "password",
         /// A code of an authenticator app.
         Otp = "otp",
+        /// A code that was sent.
+        Oob = "oob",
         /// The recovery code.
         RecoveryCode = "recovery_code",
     }
@@ -73,6 +75,8 @@ label! {
         Password = "password",
         /// A code of an authenticator app.
         Otp = "otp",
+        /// A code that was sent.
+        Oob = "oob",
         /// The recovery code.
         RecoveryCode = "recovery_code",
     }
@@ -85,10 +89,42 @@ label! {
         Password = "password",
         /// Wrong codes of an authenticator app.
         Otp = "otp",
+        /// Wrong codes that were sent.
+        Oob = "oob",
         /// Wrong recovery codes.
         RecoveryCode = "recovery_code",
+        /// Messages.
+        Message = "message",
         /// Requests in a time, whatever they carry.
         Rate = "rate",
+    }
+}
+
+label! {
+    /// The way a message takes.
+    Channel {
+        /// A text message.
+        Sms = "sms",
+        /// A call.
+        Voice = "voice",
+        /// An e-mail.
+        Email = "email",
+        /// A notification to an app.
+        Push = "push",
+    }
+}
+
+label! {
+    /// What became of a try at sending a message.
+    Delivery {
+        /// A provider took it.
+        Sent = "sent",
+        /// A provider refused it for good.
+        Refused = "refused",
+        /// It is tried again.
+        Postponed = "postponed",
+        /// It was tried often enough, or nobody needs it any more.
+        GivenUp = "given_up",
     }
 }
 
@@ -232,6 +268,12 @@ pub(super) struct FactorLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct CounterLabels {
     pub(super) counter: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct DeliveryLabels {
+    pub(super) channel: Channel,
+    pub(super) outcome: Delivery,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

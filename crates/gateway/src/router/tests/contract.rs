@@ -105,10 +105,9 @@ async fn missing_and_unknown_parameters_are_told_by_name() {
             format!("{mfa}recover-code"),
             "400 unsupported_grant_type: Unsupported grant type: http://auth0.com/oauth/grant-type/mfa-recover-code",
         ),
-        (
-            format!("{mfa}oob"),
-            "400 unsupported_grant_type: Unsupported grant type: http://auth0.com/oauth/grant-type/mfa-oob",
-        ),
+        (format!("{mfa}oob"), "400 invalid_request: Missing required parameter: mfa_token"),
+        (format!("{mfa}oob&mfa_token=m"), "400 invalid_request: Missing required parameter: oob_code"),
+        (format!("{mfa}oob&mfa_token=m&oob_code=o"), "400 invalid_request: Missing required parameter: binding_code"),
         ("grant_type=a%22%0A&grant_type=b".into(), "400 invalid_request: Repeated parameter: grant_type"),
         ("grant_type=a%22%0Ab".into(), "400 unsupported_grant_type: Unsupported grant type: ab"),
         ("client_id=x&grant_type=password".into(), "400 invalid_request: Repeated parameter: client_id"),
@@ -153,7 +152,7 @@ async fn where_the_person_is_goes_along() {
     assert_eq!(reply.header("x-request-id"), "id-1");
     let asked = rig.asked();
     let person = asked.issue.unwrap().end_user.unwrap();
-    assert_eq!((&*person.address, &*person.user_agent, &*person.locale), ("1.2.3.4", "Phone/1", "de-CH"));
+    assert_eq!((&*person.address, &*person.user_agent, &*person.locale), ("1.2.3.4", "Phone/1", "de-CH,de;q=0.9"));
     for (name, value) in [
         ("x-auth0-forwarded-for", "5.5.5.5"),
         ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),

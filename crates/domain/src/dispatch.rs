@@ -1,0 +1,236 @@
+//! Sending a code: whether it may be sent, and the challenge that waits for it.
+
+use std::{sync::Arc, time::Duration};
+
+use data_encoding::HEXLOWER;
+
+use crate::{
+    app::App,
+    authenticator::{Authenticator, FactorKind},
+    challenge::{Challenge, ChallengeRecord, TRIES},
+    error::{Error, Reason, Throttle},
+    factor::oob,
+    id::{ClientId, UserId},
+    message::{Channel, Content, Message, OutboxRow, Purpose},
+    opaque::{self, TokenKind},
+    phone::Phone,
+    port::{
+        PortError,
+        sealer::{DigestPurpose, Place},
+        sender::ChannelState,
+        session_store::{Bucket, BucketKey, Reservation},
+    },
+    registry::Limit,
+    secret::{Digest, Secret},
+    time::Timestamp,
+};
+
+/// How long a message may wait before its channel counts as down.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A code that is to be sent.
+pub(crate) struct Sending<'a> {
+    /// To which authenticator.
+    pub authenticator: &'a Authenticator,
+    /// Where that is.
+    pub to: &'a Secret<String>,
+    /// What for.
+    pub purpose: Purpose,
+    /// Which client asked.
+    pub client: &'a ClientId,
+    /// Digest of the bearer the code must come back with.
+    pub bearer: Digest,
+    /// The languages its reader asked for.
+    pub languages: Option<String>,
+}
+
+/// A code that is on its way as soon as its row is in the outbox.
+pub(crate) struct Prepared {
+    /// The handle of the challenge.
+    pub oob_code: Secret<String>,
+    /// The row.
+    pub row: OutboxRow,
+}
+
+impl App {
+    /// Makes a code and the challenge that waits for it. Charges every budget, and asks whether the channel is up; nothing is sent
+    /// yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::DeliveryUnavailable`], [`Reason::MessageLimitReached`] with the wait; a field that is wrong if messages to the
+    /// number's country are not sent; a store failed.
+    pub(crate) async fn prepare(&self, sending: Sending<'_>, now: Timestamp) -> Result<Prepared, Error> {
+        let authenticator = sending.authenticator;
+        let channel = channel_of(authenticator.kind)?;
+        self.require_channel(channel, now).await?;
+        let unproven = self.charge_budgets(&authenticator.user, channel, sending.to, now).await?;
+
+        let oob_code = opaque::mint(TokenKind::Oob, self.entropy.as_ref())?;
+        let digest = self.oob_code_digest(&oob_code);
+        let code = oob::generate(self.entropy.as_ref())?;
+        let expires_at = now.plus(self.registry.policy.oob_code_lifetime);
+        let challenge = Challenge {
+            user: authenticator.user.clone(),
+            authenticator: authenticator.id.clone(),
+            client: sending.client.clone(),
+            bearer: HEXLOWER.encode(sending.bearer.as_bytes()),
+            code: HEXLOWER.encode(oob::code_digest(&digest, &code, self.sealer.as_ref()).as_bytes()).into(),
+            unproven,
+            expires_at,
+        };
+        let plain = serde_json::to_vec(&challenge).map_err(|error| PortError::Corrupt(Box::new(error)))?;
+        let sealed = self.sealer.seal(place(&HEXLOWER.encode(digest.as_bytes())), &plain)?;
+        let message = Message {
+            id: Message::new_id(self.entropy.as_ref())?,
+            channel,
+            to: sending.to.clone(),
+            content: Content::Code { purpose: sending.purpose, code },
+            languages: sending.languages,
+            created_at: now,
+            expires_at,
+        };
+        let row = message.seal(self.sealer.as_ref())?;
+        // Before the row: a code must not arrive that nothing waits for.
+        let slot = self.slot(&authenticator.user, authenticator);
+        self.sessions.insert_challenge(ChallengeRecord { digest, slot, sealed, tries: TRIES, expires_at }).await?;
+        Ok(Prepared { oob_code, row })
+    }
+
+    /// Takes one try at the challenge that `oob_code` names. The answer is the challenge, its key and the tries there were.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::OobCodeInvalid`]: none of ours, superseded, used or swept; a store failed.
+    pub(crate) async fn take_try(&self, oob_code: &Secret<String>) -> Result<(Challenge, Digest, u32), Error> {
+        let invalid = |why| Error::new(Reason::OobCodeInvalid).because(why);
+        if !opaque::is_well_formed(TokenKind::Oob, oob_code.expose()) {
+            return Err(invalid("malformed"));
+        }
+        let digest = self.oob_code_digest(oob_code);
+        let record = self.sessions.take_try(&digest).await?.ok_or_else(|| invalid("unknown, superseded or used"))?;
+        let plain = self.sealer.open(place(&HEXLOWER.encode(digest.as_bytes())), &record.sealed)?;
+        let challenge = serde_json::from_slice(plain.expose()).map_err(|error| PortError::Corrupt(Box::new(error)))?;
+        Ok((challenge, digest, record.tries))
+    }
+
+    /// The bucket of codes that nobody typed in, by the name a challenge has of it.
+    pub(crate) fn unproven_bucket(&self, counter: &str) -> Bucket {
+        self.send_bucket(counter.into(), self.registry.policy.sends.unproven)
+    }
+
+    /// Refuses if messages of `channel` cannot leave: who asks must choose another factor, nobody chooses it for them.
+    async fn require_channel(&self, channel: Channel, now: Timestamp) -> Result<(), Error> {
+        let down = |why| Err(Error::new(Reason::DeliveryUnavailable).with("channel", channel.as_str()).because(why));
+        match self.sender.state(channel) {
+            ChannelState::Up => {}
+            ChannelState::Absent => return down("no provider"),
+            ChannelState::Down => return down("every provider has failed"),
+        }
+        match self.outbox.oldest(channel, now).await? {
+            Some(oldest) if now.since(oldest) > PATIENCE => down("messages are waiting"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Charges everything a message is counted against, or nothing. The answer names the bucket that is paid back when the code is
+    /// typed in.
+    async fn charge_budgets(
+        &self,
+        user: &UserId,
+        channel: Channel,
+        to: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<Option<String>, Error> {
+        let limits = &self.registry.policy.sends;
+        // Text messages and calls share everything: each can be had instead of the other.
+        let class = if channel == Channel::Email { "email" } else { "phone" };
+        let counter = |what: &str, value: &str| {
+            let digest = self.sealer.keyed_digest(DigestPurpose::Throttle, &[what.as_bytes(), value.as_bytes()]);
+            format!("{class}-{what}:{}", HEXLOWER.encode(digest.as_bytes().get(..16).unwrap_or_default()))
+        };
+        let mut buckets = vec![
+            self.send_bucket(counter("person", user.as_str()), limits.of_person(channel)),
+            self.send_bucket(counter("destination", to.expose()), limits.destination),
+        ];
+        let mut unproven = None;
+        if channel != Channel::Email {
+            let phone = Phone::parse(to.expose())
+                .ok_or_else(|| Error::new(Reason::Internal).because("a stored number cannot be dialled"))?;
+            self.require_country(&phone)?;
+            let by_prefix = counter("unproven", phone.prefix());
+            buckets.extend([
+                self.send_bucket(counter("prefix", phone.prefix()), limits.prefix),
+                self.send_bucket(by_prefix.clone(), limits.unproven),
+                self.send_bucket(format!("phone-country:{}", phone.country()), limits.country),
+                self.send_bucket("phone-deployment".into(), limits.deployment),
+            ]);
+            unproven = Some(by_prefix);
+        }
+        match self.sessions.reserve(&buckets, self.attempt_id()?, now).await? {
+            Reservation::Granted => Ok(unproven),
+            Reservation::Denied { bucket, retry_after } => {
+                let (limit, which) = buckets.get(bucket).map_or((0, "unknown"), |bucket| {
+                    let name = ["person", "destination", "prefix", "unproven", "country", "deployment"];
+                    let which = name.into_iter().find(|name| bucket.key.counter.contains(name)).unwrap_or("unknown");
+                    (bucket.capacity, which)
+                });
+                tracing::warn!(
+                    channel = channel.as_str(),
+                    budget = which,
+                    "a message was not sent: its budget is spent"
+                );
+                let messages = match channel {
+                    Channel::Sms => "SMS",
+                    Channel::Voice => "calls",
+                    Channel::Email => "emails",
+                    Channel::Push => "notifications",
+                };
+                Err(Error::new(Reason::MessageLimitReached)
+                    .with("channel", channel.as_str())
+                    .with("messages", messages)
+                    .because(which)
+                    .throttled(Throttle { limit, retry_after }))
+            }
+        }
+    }
+
+    /// Refuses numbers of countries that are not listed.
+    pub(crate) fn require_country(&self, phone: &Phone) -> Result<(), Error> {
+        if self.registry.countries.contains(phone.country()) {
+            Ok(())
+        } else {
+            Err(Error::malformed("phone_number", "No messages are sent to the country of this phone_number."))
+        }
+    }
+
+    fn send_bucket(&self, counter: String, limit: Limit) -> Bucket {
+        Bucket {
+            key: BucketKey {
+                // One subject for all, so that one step charges all or none.
+                subject: self.sealer.keyed_digest(DigestPurpose::Throttle, &[b"messages"]),
+                counter: Arc::from(counter),
+            },
+            capacity: limit.capacity,
+            refill: limit.refill,
+        }
+    }
+
+    /// Names the authenticator to the session store.
+    fn slot(&self, user: &UserId, authenticator: &Authenticator) -> Digest {
+        let parts = [b"challenge".as_slice(), user.as_str().as_bytes(), authenticator.id.as_str().as_bytes()];
+        self.sealer.keyed_digest(DigestPurpose::Throttle, &parts)
+    }
+
+    fn oob_code_digest(&self, oob_code: &Secret<String>) -> Digest {
+        self.sealer.token_digest(TokenKind::Oob.digest_domain(), oob_code.expose().as_bytes())
+    }
+}
+
+fn channel_of(kind: FactorKind) -> Result<Channel, Error> {
+    kind.channel().ok_or_else(|| Error::new(Reason::Internal).because("nothing is sent to this kind of authenticator"))
+}
+
+fn place(id: &str) -> Place<'_> {
+    Place { record: "challenge", id, owner: "" }
+}

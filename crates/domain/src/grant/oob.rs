@@ -1,0 +1,261 @@
+//! The mfa-oob grant: a code that was sent completes a login, or confirms an enrolment.
+
+use crate::{
+    account::Account,
+    app::{App, Origin},
+    attempt::AttemptPermit,
+    audit::Event,
+    authenticator::{Authenticator, FAILURE_CEILING, FactorKind},
+    challenge::Challenge,
+    claims::Authentication,
+    error::{Error, Reason},
+    factor::oob::{self, CLASS},
+    grant::{Confirming, Granted, audit, password::sweep_at, proof_rejected},
+    opaque::{self, TokenKind},
+    port::login_store::{Burn, ConsumedChallenge, ConsumedTransaction, Failure, FailureTarget, LoginCommit, Spent},
+    port::session_store::Settlement,
+    registry::{Client, GrantType},
+    secret::{Digest, Secret},
+    time::Timestamp,
+    usecase::issue_token::TokenSet,
+};
+
+/// What is offered.
+pub(crate) struct Offer<'a> {
+    /// The pending login, or the token an enrolment was begun with.
+    pub token: &'a Secret<String>,
+    /// The challenge.
+    pub oob_code: &'a Secret<String>,
+    /// The code as it was typed.
+    pub binding_code: &'a Secret<String>,
+}
+
+/// A code that was right.
+struct Proven<'a> {
+    authenticator: &'a Authenticator,
+    challenge: Challenge,
+    digest: Digest,
+    permit: AttemptPermit,
+}
+
+impl App {
+    /// Judges a code.
+    pub(crate) async fn oob_grant(
+        &self,
+        client: &Client,
+        offer: Offer<'_>,
+        origin: &Origin,
+    ) -> Result<TokenSet, Error> {
+        client.may_use(GrantType::MfaOob)?;
+        let now = self.clock.now();
+        if opaque::is_well_formed(TokenKind::Mfa, offer.token.expose()) {
+            self.complete_login_with_oob(client, &offer, origin, now).await
+        } else {
+            self.confirm_enrollment_with_oob(client, &offer, origin, now).await
+        }
+    }
+
+    /// An `mfa_token`: the code of an active authenticator completes the login; while the person is not enrolled, the code of a
+    /// pending one does, and activates it.
+    async fn complete_login_with_oob(
+        &self,
+        client: &Client,
+        offer: &Offer<'_>,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<TokenSet, Error> {
+        let login = self.pending_login(offer.token.expose(), Some(client), now).await?;
+        let account = &login.account;
+        let proven = self.judge_oob(client, account, offer, origin, Some(&login.digest), now).await?;
+        let burn = proven.burn(true);
+        let consumed = ConsumedTransaction { digest: login.digest, sweep_at: sweep_at(login.transaction.expires_at) };
+        self.commit_login(proven.commit(burn, Some(consumed), account, client, origin, now), CLASS).await?;
+        self.settle_proven(Some(login.digest), &proven, now).await;
+        let authentication = authentication(Self::first_factor(&login.transaction), proven.authenticator.kind);
+        let transaction = login.transaction;
+        self.answer(Granted {
+            user: &account.user,
+            client,
+            audience: &transaction.audience,
+            scopes: transaction.scopes,
+            scopes_changed: transaction.scopes_changed,
+            authentication,
+            now,
+        })
+        .await
+    }
+
+    /// An access token of the MFA API: the code confirms a pending authenticator, and nothing else.
+    async fn confirm_enrollment_with_oob(
+        &self,
+        client: &Client,
+        offer: &Offer<'_>,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<TokenSet, Error> {
+        let Confirming { access, account } = self.confirming(client, offer.token, now).await?;
+        let proven = self.judge_oob(client, &account, offer, origin, None, now).await?;
+        if !proven.authenticator.is_pending(now) {
+            return Err(Error::new(Reason::OobCodeInvalid).because("not of an enrolment"));
+        }
+        let burn = proven.burn(!access.has_mfa() && !account.is_enrolled());
+        self.commit_login(proven.commit(burn, None, &account, client, origin, now), CLASS).await?;
+        self.settle_proven(None, &proven, now).await;
+        let first = Authentication::password(access.authenticated_at.unwrap_or(access.issued_at));
+        let audience = self.registry.mfa_audience();
+        self.answer(Granted {
+            user: &account.user,
+            client,
+            audience: &audience,
+            scopes: access.scopes.into_iter().collect(),
+            scopes_changed: true,
+            authentication: authentication(first, proven.authenticator.kind),
+            now,
+        })
+        .await
+    }
+
+    /// Reserves an attempt of the person, takes a try of the challenge, then compares. What a challenge is bound to is compared
+    /// before its code.
+    async fn judge_oob<'a>(
+        &self,
+        client: &Client,
+        account: &'a Account,
+        offer: &Offer<'_>,
+        origin: &Origin,
+        login: Option<&Digest>,
+        now: Timestamp,
+    ) -> Result<Proven<'a>, Error> {
+        let user = &account.user;
+        let usable = |a: &&Authenticator| a.kind.channel().is_some();
+        let failures = account.authenticators.iter().filter(usable).map(|a| a.failures).max().unwrap_or(0);
+        let permit = match self.reserve_factor_attempt(&user.id, CLASS, failures, now).await {
+            Ok(permit) => permit,
+            Err(error) => return Err(self.out_of_attempts(error, login).await),
+        };
+        let bound = self.bound_challenge(client, account, offer, now).await;
+        let (challenge, digest, tries, authenticator) = match bound {
+            Ok(bound) => bound,
+            Err(error) => {
+                // No code was looked at.
+                let refund = vec![permit.refund()];
+                self.sessions.settle(Settlement { refund, ..Settlement::default() }, now).await;
+                return Err(error);
+            }
+        };
+        let typed = oob::parse(offer.binding_code.expose());
+        let kept = digest_of(&challenge.code)?;
+        if tries > 0 && oob::matches(typed.as_ref(), &digest, &kept, self.sealer.as_ref(), &permit) {
+            return Ok(Proven { authenticator, challenge, digest, permit });
+        }
+        let target = if authenticator.implied.is_some() {
+            FailureTarget::Address
+        } else {
+            FailureTarget::Authenticators(vec![authenticator.id.clone()])
+        };
+        let address = client.address_of(origin);
+        let audit = audit(Event::OobFailed, user, client, Some(authenticator.id.clone()), address, now);
+        self.logins.count_failure(&user.id, Failure::new(target, FAILURE_CEILING, audit)).await?;
+        Err(proof_rejected(CLASS))
+    }
+
+    /// The challenge that `offer` names, if it is this client's, this person's and of this token, and of an authenticator that can be
+    /// used now.
+    async fn bound_challenge<'a>(
+        &self,
+        client: &Client,
+        account: &'a Account,
+        offer: &Offer<'_>,
+        now: Timestamp,
+    ) -> Result<(Challenge, Digest, u32, &'a Authenticator), Error> {
+        let (challenge, digest, tries) = self.take_try(offer.oob_code).await?;
+        let bearer = digest_of(&challenge.bearer)?;
+        if challenge.user != account.user.id
+            || challenge.client != client.id
+            || bearer != self.bearer_digest(offer.token)
+        {
+            return Err(Error::new(Reason::OobCodeMismatched));
+        }
+        if now >= challenge.expires_at {
+            return Err(Error::new(Reason::OobCodeExpired));
+        }
+        let gone = || Error::new(Reason::OobCodeInvalid).because("the authenticator is gone");
+        let authenticator = account.authenticator(&challenge.authenticator).ok_or_else(gone)?;
+        let begun_here = authenticator.is_pending(now) && authenticator.bearer() == Some(bearer);
+        if authenticator.is_active() || begun_here {
+            Ok((challenge, digest, tries, authenticator))
+        } else {
+            Err(gone())
+        }
+    }
+
+    /// Best effort, after the commit: forget the login and the challenge, give the attempt back, and the message too: its reader is
+    /// real.
+    async fn settle_proven(&self, login: Option<Digest>, proven: &Proven<'_>, now: Timestamp) {
+        let mut refund = vec![proven.permit.refund()];
+        if let Some(counter) = &proven.challenge.unproven {
+            refund.push((self.unproven_bucket(counter), proven.permit.refund().1));
+        }
+        let settlement =
+            Settlement { transaction: login, challenge: Some(proven.digest), refund, ..Settlement::default() };
+        self.sessions.settle(settlement, now).await;
+    }
+}
+
+impl Proven<'_> {
+    /// `only_if_unenrolled`: for pending authenticators.
+    fn burn(&self, only_if_unenrolled: bool) -> Burn {
+        let challenge = ConsumedChallenge { digest: self.digest, sweep_at: sweep_at(self.challenge.expires_at) };
+        let (authenticator, spent) = (self.authenticator.id.clone(), Spent::Challenge(challenge));
+        if self.authenticator.implied.is_some() {
+            Burn::UseAddress { challenge }
+        } else if self.authenticator.is_active() {
+            Burn::Use { authenticator, spent }
+        } else {
+            Burn::Confirm { authenticator, spent, only_if_unenrolled }
+        }
+    }
+
+    fn commit(
+        &self,
+        burn: Burn,
+        transaction: Option<ConsumedTransaction>,
+        account: &Account,
+        client: &Client,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> LoginCommit {
+        let event = match burn {
+            Burn::Confirm { .. } => Event::EnrollmentCompleted,
+            _ => Event::OobLogin,
+        };
+        let id = Some(self.authenticator.id.clone());
+        LoginCommit {
+            user: account.user.id.clone(),
+            epoch: account.user.epoch,
+            transaction,
+            burn,
+            now,
+            messages: Vec::new(),
+            audit: audit(event, &account.user, client, id, client.address_of(origin), now),
+        }
+    }
+}
+
+/// How a person authenticated who returned a code of `kind`, by RFC 8176's names.
+fn authentication(first: Authentication, kind: FactorKind) -> Authentication {
+    match kind {
+        FactorKind::Sms => first.and("sms"),
+        FactorKind::Voice => first.and("tel"),
+        FactorKind::Email => first.with("otp"),
+        FactorKind::Otp => first.and("otp"),
+    }
+}
+
+fn digest_of(hexadecimal: &str) -> Result<Digest, Error> {
+    let mut bytes = [0; 32];
+    match data_encoding::HEXLOWER.decode_mut(hexadecimal.as_bytes(), &mut bytes) {
+        Ok(32) => Ok(Digest::new(bytes)),
+        _ => Err(Error::new(Reason::Internal).because("a challenge holds no digest")),
+    }
+}

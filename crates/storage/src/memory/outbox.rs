@@ -1,0 +1,77 @@
+//! Messages that wait to be sent.
+
+use async_trait::async_trait;
+use countersign_domain::{
+    id::MessageId,
+    message::{Channel, OutboxRow},
+    port::{PortError, outbox_store::OutboxStore},
+    time::Timestamp,
+};
+
+use super::{MemoryStore, State};
+
+#[async_trait]
+impl OutboxStore for MemoryStore {
+    #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.insert")]
+    async fn insert(&self, rows: Vec<OutboxRow>) -> Result<(), PortError> {
+        self.lock().insert_messages(rows);
+        Ok(())
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.claim")]
+    async fn claim(&self, now: Timestamp, lease_until: Timestamp, limit: usize) -> Result<Vec<OutboxRow>, PortError> {
+        let mut state = self.lock();
+        let due = |row: &&mut OutboxRow| row.due_at <= now && row.expires_at >= now;
+        let mut rows: Vec<_> = state.outbox.values_mut().filter(due).collect();
+        rows.sort_by_key(|row| row.due_at);
+        rows.truncate(limit);
+        let mut claimed: Vec<_> = rows
+            .into_iter()
+            .map(|row| {
+                row.due_at = lease_until;
+                row.attempts += 1;
+                row.clone()
+            })
+            .collect();
+        claimed.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        Ok(claimed)
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.postpone")]
+    async fn postpone(&self, id: &MessageId, due_at: Timestamp) -> Result<(), PortError> {
+        if let Some(row) = self.lock().outbox.get_mut(id) {
+            row.due_at = due_at;
+        }
+        Ok(())
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.remove")]
+    async fn remove(&self, id: &MessageId) -> Result<(), PortError> {
+        self.lock().outbox.remove(id);
+        Ok(())
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.oldest")]
+    async fn oldest(&self, channel: Channel, now: Timestamp) -> Result<Option<Timestamp>, PortError> {
+        let state = self.lock();
+        let waiting = state.outbox.values().filter(|row| row.channel == channel && row.expires_at >= now);
+        Ok(waiting.map(|row| row.created_at).min())
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.purge")]
+    async fn purge(&self, now: Timestamp) -> Result<u64, PortError> {
+        let mut state = self.lock();
+        let before = state.outbox.len();
+        state.outbox.retain(|_, row| row.expires_at >= now);
+        Ok(u64::try_from(before - state.outbox.len()).unwrap_or(u64::MAX))
+    }
+}
+
+impl State {
+    /// Adds rows. The id names the message: one that is there already stays as it is.
+    pub(super) fn insert_messages(&mut self, rows: Vec<OutboxRow>) {
+        for row in rows {
+            self.outbox.entry(row.id.clone()).or_insert(row);
+        }
+    }
+}
