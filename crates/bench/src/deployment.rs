@@ -26,6 +26,27 @@ pub const CLIENT_SECRET: &str = "a secret of a benchmark";
 /// How long a process may take to answer or to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What a deployment has besides the embedded store.
+#[derive(Clone, Copy, Debug)]
+pub enum Extra<'a> {
+    /// Nothing.
+    Nothing,
+    /// Sessions in the Redis at this URL.
+    Redis(&'a str),
+    /// Text messages, which go to a webhook here. No budget ends while it is measured.
+    Webhook(SocketAddr),
+}
+
+fn text_messages(address: SocketAddr) -> String {
+    let budgets = ["phone", "destination", "prefix", "country", "deployment", "unproven"];
+    let budgets: String =
+        budgets.iter().map(|name| format!("[limits.sends.{name}]\ncapacity = 1000000\nrefill = '1ms'\n")).collect();
+    format!(
+        "[mfa]\nfactors = ['otp', 'sms']\n{budgets}[messages]\nsms = ['hook']\ncountries = ['US']\n\
+         [[messages.webhook]]\nname = 'hook'\nurl = 'http://{address}/'\nsecrets = ['{CLIENT_SECRET}, and it is longer']\n"
+    )
+}
+
 /// A server's configuration file and where it will be.
 #[derive(Clone, Debug)]
 pub struct Deployment {
@@ -42,7 +63,7 @@ impl Deployment {
     /// # Errors
     ///
     /// The folder cannot be written; there is no free port.
-    pub fn write(dir: &Path, name: &str, redis: Option<&str>) -> anyhow::Result<Self> {
+    pub fn write(dir: &Path, name: &str, extra: Extra<'_>) -> anyhow::Result<Self> {
         let key = dir.join("kek");
         if !key.exists() {
             let mut bytes = [0; 32];
@@ -50,7 +71,11 @@ impl Deployment {
             fs::write(&key, HEXLOWER.encode(&bytes))?;
         }
         let (grpc, http, ops) = (free_port()?, free_port()?, free_port()?);
-        let session = redis.map(|url| format!("session_url = '{url}'")).unwrap_or_default();
+        let (session, messages) = match extra {
+            Extra::Nothing => (String::new(), String::new()),
+            Extra::Redis(url) => (format!("session_url = '{url}'"), String::new()),
+            Extra::Webhook(address) => (String::new(), text_messages(address)),
+        };
         let (store, key) = (dir.join("countersign.db"), key.display().to_string());
         let config = dir.join(format!("{name}.toml"));
         let text = format!(
@@ -60,7 +85,8 @@ impl Deployment {
              [passwords]\nqueue = 64\nmax_wait = '10s'\n[limits]\nmfa_token_lifetime = '1h'\n[shutdown]\ndrain = '0s'\n\
              [[realms]]\nname = '{REALM}'\n\
              [[apis]]\naudience = '{AUDIENCE}'\nscopes = ['{SCOPE}']\nalgorithm = 'ES256'\n\
-             [[clients]]\nid = '{CLIENT}'\nsecrets = ['{CLIENT_SECRET}']\ngrant_types = ['password', 'mfa-otp']\n",
+             [[clients]]\nid = '{CLIENT}'\nsecrets = ['{CLIENT_SECRET}']\ngrant_types = ['password', 'mfa-otp', 'mfa-oob']\n\
+             {messages}",
             store = store.display()
         );
         fs::write(&config, text).context("cannot write the configuration")?;

@@ -7,6 +7,7 @@
 mod deployment;
 mod load;
 mod measure;
+mod messages;
 mod people;
 mod plan;
 mod process;
@@ -47,6 +48,9 @@ struct Arguments {
     /// Only serve empty gRPC calls on this port: the other end of a yardstick.
     #[arg(long, value_name = "PORT", hide = true)]
     serve_empty: Option<u16>,
+    /// Only take messages on this port: the other end of another yardstick.
+    #[arg(long, value_name = "PORT", hide = true)]
+    serve_messages: Option<u16>,
 }
 
 #[tokio::main]
@@ -54,6 +58,10 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if let Some(port) = arguments.serve_empty {
         return yardstick::empty_call::serve(port).await;
+    }
+    if let Some(port) = arguments.serve_messages {
+        let socket = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await?;
+        return messages::serve(socket, messages::Mailbox::default()).await;
     }
     // Only one provider is linked, but the HTTP client wants it named. Losing a race for it is as good.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());

@@ -15,7 +15,10 @@ use countersign_domain::{
     app::{App, ClientCredentials, Origin},
     audit::{AuditEvent, Event},
     authenticator::{Authenticator, FactorKind, MAX_PER_USER, RecoveryCode, RecoveryStatus, Status},
-    factor::otp::{OtpAlgorithm, OtpSecret, step_at},
+    factor::{
+        oob,
+        otp::{OtpAlgorithm, OtpSecret, step_at},
+    },
     id::{AuthenticatorId, ClientId, RealmName, Scope, UserId},
     login_name::LoginName,
     opaque::{ALPHANUMERIC, random_text},
@@ -23,7 +26,7 @@ use countersign_domain::{
         PortError,
         authenticator_store::{EnrollmentBegun, NewEnrollment},
         clock::Clock,
-        login_store::{Burn, CommitOutcome, LoginCommit, Spent},
+        login_store::{Burn, CommitOutcome, ConsumedChallenge, LoginCommit, Spent},
         password_hasher::{PasswordHasher, PasswordVerdict},
     },
     secret::{Digest, Secret},
@@ -58,6 +61,8 @@ pub struct Person {
     /// Their username.
     pub username: String,
     seed: Option<Arc<Vec<u8>>>,
+    /// Their telephone, in E.164.
+    pub phone: Option<Arc<str>>,
 }
 
 /// Somebody whose password was right.
@@ -145,10 +150,28 @@ impl Stores {
         });
         let added = self.running.app.add_users(users.collect()).await?;
         let people = names.into_iter().zip(added).map(|(username, added)| match added {
-            Added::Added(id) => Ok(Person { id, username, seed: None }),
+            Added::Added(id) => Ok(Person { id, username, seed: None, phone: None }),
             Added::NameTaken => bail!("{username} is there already"),
         });
         people.collect()
+    }
+
+    /// Gives each of `people` a confirmed telephone with a number of its own.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn enroll_phones(&self, people: Vec<Person>) -> anyhow::Result<Vec<Person>> {
+        let app = Arc::clone(&self.running.app);
+        let numbered = people.into_iter().enumerate().map(|(number, person)| {
+            let phone = Some(Arc::from(format!("+1202{}", 2_000_000 + number)));
+            Person { phone, ..person }
+        });
+        let enroll = move |person| {
+            let app = Arc::clone(&app);
+            async move { enroll(&app, person).await }
+        };
+        Ok(drive(numbered.collect(), AT_ONCE, enroll).await?.0)
     }
 
     /// Gives each of `people` an authenticator app that is confirmed and was last used a while ago.
@@ -186,10 +209,20 @@ async fn enroll(app: &App, person: Person) -> anyhow::Result<Person> {
     let epoch = app.users.find(&person.id).await?.context("the account is gone")?.user.epoch;
     let dev =
         |prefix| anyhow::Ok(AuthenticatorId::new(format!("{prefix}|dev_{}", random_text(ALPHANUMERIC, 16, entropy)?)));
-    let id = dev(FactorKind::Otp.id_prefix())?;
+    let kind = if person.phone.is_some() { FactorKind::Sms } else { FactorKind::Otp };
+    let id = dev(kind.id_prefix())?;
     let secret = OtpSecret::generate(OtpAlgorithm::Sha1, 6, entropy)?;
     let mut digest = [0; 32];
     entropy.fill(&mut digest)?;
+    let state = match &person.phone {
+        Some(phone) => oob::seal(&Secret::new(phone.to_string()), &id, &person.id, app.sealer.as_ref())?,
+        None => secret.seal(&id, &person.id, app.sealer.as_ref())?,
+    };
+    let spent = match &person.phone {
+        // A challenge that nobody opened.
+        Some(_) => Spent::Challenge(ConsumedChallenge { digest: Digest::new(digest), sweep_at: now }),
+        None => Spent::Step(step_at(now).saturating_sub(STEPS_AGO)),
+    };
     let audit = |event| AuditEvent {
         event,
         user: person.id.clone(),
@@ -202,10 +235,10 @@ async fn enroll(app: &App, person: Person) -> anyhow::Result<Person> {
         RecoveryCode { id: dev("recovery-code")?, status: RecoveryStatus::Pending, failures: 0, created_at: now };
     let enrollment = NewEnrollment {
         authenticator: Authenticator {
-            state: secret.seal(&id, &person.id, app.sealer.as_ref())?,
+            state,
             id: id.clone(),
             user: person.id.clone(),
-            kind: FactorKind::Otp,
+            kind,
             pair: None,
             address: None,
             implied: None,
@@ -235,11 +268,7 @@ async fn enroll(app: &App, person: Person) -> anyhow::Result<Person> {
         user: person.id.clone(),
         epoch,
         transaction: None,
-        burn: Burn::Confirm {
-            authenticator: id.clone(),
-            spent: Spent::Step(step_at(now).saturating_sub(STEPS_AGO)),
-            only_if_unenrolled: true,
-        },
+        burn: Burn::Confirm { authenticator: id.clone(), spent, only_if_unenrolled: true },
         now,
         messages: Vec::new(),
         audit: audit(Event::EnrollmentCompleted),

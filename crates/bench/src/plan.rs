@@ -15,6 +15,8 @@ pub struct Plan {
     pub logins: usize,
     /// Enrolments; each takes a person of its own.
     pub associations: usize,
+    /// Codes that are sent; each takes a person of its own.
+    pub codes: usize,
     /// Lists of authenticators.
     pub lists: usize,
     /// Starts of the server.
@@ -29,6 +31,7 @@ impl Plan {
         second_factors: 8_000,
         logins: 1_500,
         associations: 4_000,
+        codes: 6_000,
         lists: 12_000,
         starts: 7,
     };
@@ -40,6 +43,7 @@ impl Plan {
         second_factors: 1_500,
         logins: 300,
         associations: 800,
+        codes: 1_000,
         lists: 2_000,
         starts: 3,
     };

@@ -1,20 +1,28 @@
 //! One run: people are prepared, yardsticks are measured, then the server is.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use countersign::config::stores::PasswordsConfig;
-use tokio::process::Command;
+use tokio::{
+    net::TcpListener,
+    process::{Child, Command},
+};
 
 use crate::{
-    deployment::{Deployment, Redis, Server, free_port},
+    deployment::{Deployment, Extra, Redis, Server, free_port},
     load::{over_grpc::GrpcClient, over_http::HttpClient},
     measure::{Measured, Row, megabytes},
+    messages::{self, Mailbox},
     people::{Pending, Person, Stores},
     plan::Plan,
     process,
     report::{Machine, Report},
     verdict::{Footprint, judge, seconds},
-    yardstick::{commit, empty_call, hash, redis_trip, signature, totp},
+    yardstick::{commit, empty_call, hash, http_call, redis_trip, signature, totp},
 };
 
 /// What a run is told.
@@ -39,6 +47,7 @@ struct Cast {
     unenrolled: Vec<Pending>,
     logins: Vec<Person>,
     listed: Vec<Pending>,
+    codes: Vec<Pending>,
     redis: Option<(Vec<Pending>, Vec<Pending>)>,
 }
 
@@ -55,9 +64,13 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     if redis.is_none() {
         eprintln!("no redis-server here and no --redis: its rows are left out");
     }
-    let write = |name, redis| Deployment::write(dir, name, redis);
-    let embedded = write("embedded", None)?;
-    let shared = redis.as_deref().map(|url| write("redis", Some(url))).transpose()?;
+    let write = |name, extra| Deployment::write(dir, name, extra);
+    let embedded = write("embedded", Extra::Nothing)?;
+    let shared = redis.as_deref().map(|url| write("redis", Extra::Redis(url))).transpose()?;
+    let receiver = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let texting = write("messages", Extra::Webhook(receiver.local_addr()?))?;
+    let mailbox = Mailbox::default();
+    let receiving = tokio::spawn(messages::serve(receiver, mailbox.clone()));
 
     eprintln!("preparing people");
     let cast = prepare(plan, &embedded, shared.as_ref()).await?;
@@ -92,6 +105,11 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     rows.extend(second_factors(options, &server, names, cast.grpc, cast.http).await?);
     rows.extend(enrollment_rows(plan, options, &server, cast.unenrolled, cast.listed).await?);
     server.stop().await?;
+    eprintln!("server, text messages");
+    let (server, _) = texting.start(&options.server).await?;
+    rows.extend(code_rows(options, &server, cast.codes, mailbox).await?);
+    server.stop().await?;
+    receiving.abort();
     if let Some((shared, (grpc, http))) = shared.zip(cast.redis) {
         eprintln!("server, Redis");
         let (server, _) = shared.start(&options.server).await?;
@@ -117,6 +135,8 @@ async fn prepare(plan: Plan, embedded: &Deployment, shared: Option<&Deployment>)
     let mut grpc = stores.prove_password(people).await?;
     let http = grpc.split_off(plan.second_factors);
     let unenrolled = stores.prove_password(stores.add("unenrolled", plan.associations).await?).await?;
+    let codes = stores.enroll_phones(stores.add("phone", plan.codes).await?).await?;
+    let codes = stores.prove_password(codes).await?;
     let logins = stores.enroll(stores.add("login", plan.logins).await?).await?;
     let listed = stores.prove_password(logins.clone()).await?;
     let elsewhere = match shared {
@@ -134,7 +154,7 @@ async fn prepare(plan: Plan, embedded: &Deployment, shared: Option<&Deployment>)
         }
         None => None,
     };
-    Ok(Cast { grpc, http, unenrolled, logins, listed, redis })
+    Ok(Cast { grpc, http, unenrolled, logins, listed, codes, redis })
 }
 
 async fn yardsticks(plan: Plan, options: &Options, redis: Option<&str>) -> anyhow::Result<Vec<Row>> {
@@ -145,15 +165,31 @@ async fn yardsticks(plan: Plan, options: &Options, redis: Option<&str>) -> anyho
         rows.push(redis_trip::round_trip(url, plan.trips, options.callers).await?);
     }
     rows.push(empty_calls(plan, options.callers).await?);
+    rows.push(http_calls(plan, options.callers).await?);
     Ok(rows)
+}
+
+/// This program as the other end of a yardstick.
+fn other_end(role: &str, address: SocketAddr) -> anyhow::Result<Child> {
+    Ok(Command::new(std::env::current_exe()?).args([role, &address.port().to_string()]).kill_on_drop(true).spawn()?)
+}
+
+async fn http_calls(plan: Plan, callers: usize) -> anyhow::Result<Row> {
+    let address = free_port()?;
+    let mut server = other_end("--serve-messages", address)?;
+    let mut tick = tokio::time::interval(std::time::Duration::from_millis(5));
+    while tokio::net::TcpStream::connect(address).await.is_err() {
+        anyhow::ensure!(server.try_wait()?.is_none(), "the receiver of messages has ended");
+        tick.tick().await;
+    }
+    let row = http_call::posts(format!("http://{address}/"), plan.trips, callers).await?;
+    server.kill().await?;
+    Ok(row)
 }
 
 async fn empty_calls(plan: Plan, callers: usize) -> anyhow::Result<Row> {
     let address = free_port()?;
-    let mut server = Command::new(std::env::current_exe()?)
-        .args(["--serve-empty", &address.port().to_string()])
-        .kill_on_drop(true)
-        .spawn()?;
+    let mut server = other_end("--serve-empty", address)?;
     let mut tick = tokio::time::interval(std::time::Duration::from_millis(5));
     let client = loop {
         tick.tick().await;
@@ -200,6 +236,31 @@ async fn second_factors(
     let client = HttpClient::new(&server.http)?;
     let second = measured(over_http).closed_loop(http, move |pending| client.clone().second_factor(pending)).await?;
     Ok([first, second])
+}
+
+async fn code_rows(
+    options: &Options,
+    server: &Server,
+    people: Vec<Pending>,
+    mailbox: Mailbox,
+) -> anyhow::Result<[Row; 2]> {
+    let measured = |name| Measured { name, pid: server.pid, callers: options.callers };
+    let client = GrpcClient::connect(&server.grpc).await?;
+    let arrived = Arc::new(Mutex::new(Vec::with_capacity(people.len())));
+    let (sender, kept) = (client.clone(), Arc::clone(&arrived));
+    let send = measured("code by SMS, gRPC")
+        .closed_loop(people, move |pending| {
+            let (client, mailbox, kept) = (sender.clone(), mailbox.clone(), Arc::clone(&kept));
+            async move {
+                let sent = client.send_code(pending, mailbox).await?;
+                kept.lock().unwrap_or_else(PoisonError::into_inner).push(sent);
+                Ok(())
+            }
+        })
+        .await?;
+    let codes = std::mem::take(&mut *arrived.lock().unwrap_or_else(PoisonError::into_inner));
+    let prove = measured("code verification, gRPC").closed_loop(codes, move |sent| client.clone().prove_code(sent));
+    Ok([send, prove.await?])
 }
 
 async fn enrollment_rows(

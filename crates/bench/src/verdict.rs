@@ -77,6 +77,11 @@ pub fn judge(rows: &[Row], footprint: &Footprint) -> Vec<Verdict> {
     let parts = ["ES256 signature", "SQLite commit / 8", "TOTP check", "empty gRPC call"];
     let embedded: Option<f64> = parts.iter().map(|part| cpu(part)).sum();
     let redis = embedded.zip(cpu("Redis round trip")).map(|(sum, trip)| trip.mul_add(2.0, sum));
+    // A row of the outbox comes and goes, each with a commit.
+    let sending = cpu("empty gRPC call").zip(cpu("SQLite commit / 8")).zip(cpu("HTTP call"));
+    let sending = sending.map(|((call, commit), post)| commit.mul_add(2.0, call + post));
+    let proving: Option<f64> =
+        ["ES256 signature", "SQLite commit / 8", "empty gRPC call"].iter().map(|part| cpu(part)).sum();
     let permits = u64::try_from(footprint.hashing_permits).unwrap_or(u64::MAX);
     let memory_limit = 128.0 + megabytes(permits.saturating_mul(19 * MIB));
     let rate = |name: &str| row(name).map(|row| row.per_second);
@@ -92,6 +97,8 @@ pub fn judge(rows: &[Row], footprint: &Footprint) -> Vec<Verdict> {
             ratio(cpu("second factor, HTTP, Redis"), cpu("second factor, gRPC, Redis")),
             1.4,
         ),
+        most("code by SMS / yardsticks, CPU", ratio(cpu("code by SMS, gRPC"), sending), 2.5),
+        most("code verification / yardsticks, CPU", ratio(cpu("code verification, gRPC"), proving), 2.5),
         most("idle memory, MB", Some(footprint.idle_mb), 40.0),
         most("memory under load, MB", Some(footprint.peak_mb), memory_limit),
         most("start to ready, slowest, s", Some(footprint.slowest_start()), 0.3),

@@ -3,6 +3,7 @@
 pub mod commit;
 pub mod empty_call;
 pub mod hash;
+pub mod http_call;
 pub mod redis_trip;
 pub mod signature;
 pub mod totp;

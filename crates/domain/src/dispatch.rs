@@ -28,6 +28,9 @@ use crate::{
 /// How long a message may wait before its channel counts as down.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The target of lines about messages that cost money, for filters: `countersign::spend=info`.
+const SPEND_TARGET: &str = "countersign::spend";
+
 /// A code that is to be sent.
 pub(crate) struct Sending<'a> {
     /// To which authenticator.
@@ -153,7 +156,7 @@ impl App {
             self.send_bucket(counter("person", user.as_str()), limits.of_person(channel)),
             self.send_bucket(counter("destination", to.expose()), limits.destination),
         ];
-        let mut unproven = None;
+        let (mut unproven, mut country) = (None, None);
         if channel != Channel::Email {
             let phone = Phone::parse(to.expose())
                 .ok_or_else(|| Error::new(Reason::Internal).because("a stored number cannot be dialled"))?;
@@ -166,9 +169,16 @@ impl App {
                 self.send_bucket("phone-deployment".into(), limits.deployment),
             ]);
             unproven = Some(by_prefix);
+            country = Some(phone.country().to_owned());
         }
         match self.sessions.reserve(&buckets, self.attempt_id()?, now).await? {
-            Reservation::Granted => Ok(unproven),
+            Reservation::Granted => {
+                if let Some(country) = country {
+                    // What costs money, for whoever adds it up.
+                    tracing::info!(target: SPEND_TARGET, channel = channel.as_str(), country, "a message is paid for");
+                }
+                Ok(unproven)
+            }
             Reservation::Denied { bucket, retry_after } => {
                 let (limit, which) = buckets.get(bucket).map_or((0, "unknown"), |bucket| {
                     let name = ["person", "destination", "prefix", "unproven", "country", "deployment"];

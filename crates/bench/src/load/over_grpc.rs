@@ -1,11 +1,15 @@
 //! Over gRPC, on one connection that all callers share.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, bail};
 use countersign_proto::v1::{
-    AssociateAuthenticatorRequest, ClientAuthentication, IssueTokenRequest, ListAuthenticatorsRequest, OtpEnrollment,
-    OtpGrant, PasswordGrant, associate_authenticator_request::Enrollment,
-    associate_service_client::AssociateServiceClient, client_authentication::Credential, issue_token_request::Grant,
-    issue_token_response::Outcome, token_service_client::TokenServiceClient,
+    AssociateAuthenticatorRequest, ClientAuthentication, CreateChallengeRequest, IssueTokenRequest,
+    ListAuthenticatorsRequest, OobGrant, OtpEnrollment, OtpGrant, PasswordGrant,
+    associate_authenticator_request::Enrollment, associate_service_client::AssociateServiceClient,
+    challenge_service_client::ChallengeServiceClient, client_authentication::Credential,
+    create_challenge_response::Challenge, issue_token_request::Grant, issue_token_response::Outcome,
+    token_service_client::TokenServiceClient,
 };
 use tonic::{
     Request,
@@ -14,13 +18,22 @@ use tonic::{
 
 use crate::{
     deployment::{AUDIENCE, CLIENT, CLIENT_SECRET, SCOPE},
+    messages::Mailbox,
     people::{PASSWORD, Pending, Person, now},
 };
 
-/// A client of both services.
+/// A code that has arrived.
+pub struct Sent {
+    mfa_token: String,
+    oob_code: String,
+    binding_code: String,
+}
+
+/// A client of the services.
 #[derive(Clone)]
 pub struct GrpcClient {
     tokens: TokenServiceClient<Channel>,
+    challenges: ChallengeServiceClient<Channel>,
     associate: AssociateServiceClient<Channel>,
     /// The connection.
     pub channel: Channel,
@@ -36,6 +49,7 @@ impl GrpcClient {
         let channel = Endpoint::from_shared(url.to_owned())?.tcp_nodelay(true).connect().await?;
         Ok(Self {
             tokens: TokenServiceClient::new(channel.clone()),
+            challenges: ChallengeServiceClient::new(channel.clone()),
             associate: AssociateServiceClient::new(channel.clone()),
             channel,
         })
@@ -70,6 +84,41 @@ impl GrpcClient {
             Outcome::Tokens(tokens) => {
                 anyhow::ensure!(!tokens.access_token.is_empty(), "no access token");
                 anyhow::ensure!(tokens.id_token.is_empty(), "an ID token, which is not meant to be measured");
+                Ok(())
+            }
+            Outcome::MfaRequired(_) => bail!("a second factor was asked for again"),
+        }
+    }
+
+    /// Has a code sent, and waits until it has arrived.
+    ///
+    /// # Errors
+    ///
+    /// It was refused, or does not arrive.
+    pub async fn send_code(mut self, pending: Pending, mailbox: Mailbox) -> anyhow::Result<Sent> {
+        let phone = pending.person.phone.clone().context("has no telephone")?;
+        let arrives = mailbox.expect(&phone);
+        let request = CreateChallengeRequest {
+            client: Some(client()),
+            mfa_token: pending.mfa_token.clone(),
+            ..CreateChallengeRequest::default()
+        };
+        let answer = self.challenges.create_challenge(request).await?.into_inner();
+        let Some(Challenge::Oob(challenge)) = answer.challenge else { bail!("no code was sent") };
+        let binding_code = tokio::time::timeout(Duration::from_secs(10), arrives).await.context("no code came")??;
+        Ok(Sent { mfa_token: pending.mfa_token, oob_code: challenge.oob_code, binding_code })
+    }
+
+    /// Proves a code that arrived.
+    ///
+    /// # Errors
+    ///
+    /// It was refused.
+    pub async fn prove_code(mut self, sent: Sent) -> anyhow::Result<()> {
+        let Sent { mfa_token, oob_code, binding_code } = sent;
+        match self.issue(Grant::Oob(OobGrant { mfa_token, oob_code, binding_code })).await? {
+            Outcome::Tokens(tokens) => {
+                anyhow::ensure!(!tokens.access_token.is_empty(), "no access token");
                 Ok(())
             }
             Outcome::MfaRequired(_) => bail!("a second factor was asked for again"),
@@ -113,16 +162,20 @@ impl GrpcClient {
 
     async fn issue(&mut self, grant: Grant) -> anyhow::Result<Outcome> {
         let request = IssueTokenRequest {
-            client: Some(ClientAuthentication {
-                client_id: CLIENT.to_owned(),
-                credential: Some(Credential::ClientSecret(CLIENT_SECRET.to_owned())),
-            }),
+            client: Some(client()),
             grant: Some(grant),
             audience: AUDIENCE.to_owned(),
             scopes: vec![SCOPE.to_owned()],
             end_user: None,
         };
         self.tokens.issue_token(request).await?.into_inner().outcome.context("an answer without an outcome")
+    }
+}
+
+fn client() -> ClientAuthentication {
+    ClientAuthentication {
+        client_id: CLIENT.to_owned(),
+        credential: Some(Credential::ClientSecret(CLIENT_SECRET.to_owned())),
     }
 }
 

@@ -160,7 +160,7 @@ impl Config {
         let limits = &self.limits;
         within("limits.mfa_token_lifetime", limits.mfa_token_lifetime, &(MINUTE..=MINUTE * 60), mistakes);
         within("limits.userinfo_token_lifetime", limits.userinfo_token_lifetime, &TOKEN_LIFETIME, mistakes);
-        within("limits.oob_code_lifetime", limits.oob_code_lifetime, &(MINUTE..=MINUTE * 10), mistakes);
+        within("limits.oob_code_lifetime", limits.oob_code_lifetime, &(MINUTE * 2..=MINUTE * 10), mistakes);
         for (name, limit, most) in [
             ("factor_failures", limits.factor_failures.limit(), 100),
             ("password_failures", limits.password_failures.limit(), 100),

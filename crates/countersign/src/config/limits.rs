@@ -29,7 +29,7 @@ pub struct LimitsConfig {
     pub password_rate: PasswordRate,
     /// Userinfo requests per person.
     pub userinfo_rate: UserinfoRate,
-    /// Lifetime of a code that was sent. 1m to 10m (NIST SP 800-63B-4, section 3.1.3.2).
+    /// Lifetime of a code that was sent. 2m to 10m (NIST SP 800-63B-4, section 3.1.3.2).
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub oob_code_lifetime: Duration,

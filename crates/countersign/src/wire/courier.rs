@@ -6,7 +6,6 @@ use anyhow::Context as _;
 use countersign_delivery::{
     courier::{Courier, Line},
     observer::{Ending, Observer, Outcome},
-    provider::{Provider, outbox::OutboxFile, smtp::Smtp, twilio::Twilio, webhook::Webhook},
     templates::Templates,
     worker::Bell,
 };
@@ -19,7 +18,7 @@ use countersign_telemetry::{
     metrics::label::{Channel as ChannelLabel, Delivery as Outcomes},
 };
 
-use crate::config::check::{Checked, messages::ProviderSettings};
+use crate::config::check::Checked;
 
 /// The courier of the configuration.
 ///
@@ -30,7 +29,7 @@ pub(super) fn courier(config: &Checked, clock: &Arc<dyn Clock>, metrics: &Metric
     let templates = Templates::load(config.template_settings()).context("messages.templates_dir")?;
     let mut lines = BTreeMap::new();
     for (name, settings) in &config.delivery.providers {
-        let provider = provider(settings, clock).with_context(|| format!("the provider {name} cannot be used"))?;
+        let provider = settings.provider(clock).with_context(|| format!("the provider {name} cannot be used"))?;
         lines.insert(name.as_str(), Line::new(name.as_str(), provider));
     }
     let mut courier = Courier::new(Arc::new(templates), Arc::clone(clock), Arc::new(Counted(metrics.clone())));
@@ -41,18 +40,6 @@ pub(super) fn courier(config: &Checked, clock: &Arc<dyn Clock>, metrics: &Metric
         }
     }
     Ok(Arc::new(courier))
-}
-
-fn provider(settings: &ProviderSettings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Provider>> {
-    let clock = Arc::clone(clock);
-    Ok(match settings {
-        ProviderSettings::Outbox(path) => {
-            Arc::new(OutboxFile::open(path, clock).with_context(|| format!("cannot write {}", path.display()))?)
-        }
-        ProviderSettings::Smtp(smtp) => Arc::new(Smtp::new(smtp)?),
-        ProviderSettings::Twilio(twilio) => Arc::new(Twilio::new(twilio, clock)?),
-        ProviderSettings::Webhook(webhook) => Arc::new(Webhook::new(webhook, clock)?),
-    })
 }
 
 /// Counts what becomes of messages.

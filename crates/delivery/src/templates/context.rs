@@ -76,6 +76,7 @@ pub(super) fn of_text(message: &Message, language: &str, constants: &Constants, 
         title,
         code,
         digits => code.map(|code| spaced(code)),
+        minutes => message.expires_at.since(message.created_at).as_secs() / 60,
         authenticator,
         link => link.map(Secret::expose),
     }

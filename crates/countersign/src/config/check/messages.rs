@@ -3,19 +3,23 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
+use anyhow::Context as _;
 use countersign_delivery::{
     provider::{
+        Provider,
         http::HttpSettings,
-        smtp::{SmtpCredentials, SmtpEncryption, SmtpSettings},
-        twilio::{TwilioSender, TwilioSettings},
-        webhook::WebhookSettings,
+        outbox::OutboxFile,
+        smtp::{Smtp, SmtpCredentials, SmtpEncryption, SmtpSettings},
+        twilio::{Twilio, TwilioSender, TwilioSettings},
+        webhook::{Webhook, WebhookSettings},
     },
     templates::{TemplateSettings, Templates},
 };
-use countersign_domain::{message::Channel, secret::Secret};
+use countersign_domain::{message::Channel, port::clock::Clock, secret::Secret};
 
 use super::{one_secret, read_secret, within};
 use crate::config::{
@@ -25,6 +29,7 @@ use crate::config::{
     mistake::Mistakes,
     secret::SecretText,
 };
+use crate::system::SystemClock;
 
 /// What a provider is made of.
 #[derive(Clone)]
@@ -40,6 +45,23 @@ pub enum ProviderSettings {
 }
 
 impl ProviderSettings {
+    /// The provider.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made from these settings, or its file cannot be written.
+    pub fn provider(&self, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Provider>> {
+        let clock = Arc::clone(clock);
+        Ok(match self {
+            Self::Outbox(path) => {
+                Arc::new(OutboxFile::open(path, clock).with_context(|| format!("cannot write {}", path.display()))?)
+            }
+            Self::Smtp(smtp) => Arc::new(Smtp::new(smtp)?),
+            Self::Twilio(twilio) => Arc::new(Twilio::new(twilio, clock)?),
+            Self::Webhook(webhook) => Arc::new(Webhook::new(webhook, clock)?),
+        })
+    }
+
     /// Whether it can carry `channel`.
     fn carries(&self, channel: Channel) -> bool {
         match self {
@@ -142,8 +164,15 @@ impl Config {
     fn providers(&self, mistakes: &mut Mistakes) -> BTreeMap<String, ProviderSettings> {
         let messages = &self.messages;
         let mut providers = BTreeMap::new();
-        let mut add = |path: String, name: &str, settings, mistakes: &mut Mistakes| {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let mut add = |path: String, name: &str, settings: ProviderSettings, mistakes: &mut Mistakes| {
             mistakes.add_if(name.is_empty(), format!("{path}.name"), "is needed");
+            // A file is made when the server starts, not when its settings are looked at.
+            if !matches!(settings, ProviderSettings::Outbox(_))
+                && let Err(error) = settings.provider(&clock)
+            {
+                mistakes.add(&path, format!("{error:#}"));
+            }
             let taken = providers.insert(name.to_owned(), settings).is_some();
             mistakes.add_if(taken && !name.is_empty(), format!("{path}.name"), "is another provider's too");
         };
