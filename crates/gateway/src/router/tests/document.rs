@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use countersign_proto::v1::{Email, ErrorReason, MfaRequired, Profile, issue_token_response::Outcome};
+use countersign_proto::v1::{Email, ErrorReason, MfaRequired, OobChannel, Profile, issue_token_response::Outcome};
 use http::{Method, Request};
 use serde_json::{Value, json};
 
 use super::{
     super::{route_name, routes},
-    script::{Reply, Rig, recovery_code, tokens, totp},
+    script::{Reply, Rig, oob, recovery_code, tokens, totp},
 };
 use crate::OPENAPI_DOCUMENT;
 
@@ -19,10 +19,17 @@ fn document() -> Value {
 /// Every request the tests make, with a body that is good.
 fn requests() -> Vec<(Method, &'static str, &'static str, Value)> {
     let grant = json!({"client_id": "web", "grant_type": "password", "username": "a", "password": "b", "scope": null});
+    let sent = json!({"client_id": "web", "grant_type": "http://auth0.com/oauth/grant-type/mfa-oob", "mfa_token": "m",
+        "oob_code": "o", "binding_code": "012345"});
+    let challenge = json!({"client_id": "web", "mfa_token": "m", "challenge_type": "oob", "oob_channel": "sms"});
+    let phone = json!({"authenticator_types": ["oob"], "oob_channels": ["sms"], "phone_number": "+1 202 555 0123"});
     vec![
         (Method::POST, "/oauth/token", "/oauth/token", grant),
+        (Method::POST, "/oauth/token", "/oauth/token", sent),
         (Method::POST, "/mfa/challenge", "/mfa/challenge", json!({"client_id": "web", "mfa_token": "m"})),
+        (Method::POST, "/mfa/challenge", "/mfa/challenge", challenge),
         (Method::POST, "/mfa/associate", "/mfa/associate", json!({"authenticator_types": ["otp"], "digits": 8})),
+        (Method::POST, "/mfa/associate", "/mfa/associate", phone),
         (Method::GET, "/mfa/authenticators", "/mfa/authenticators", Value::Null),
         (Method::GET, "/mfa/authenticators/{authenticator_id}", "/mfa/authenticators/a%7Cb", Value::Null),
         (Method::PATCH, "/mfa/authenticators/{authenticator_id}", "/mfa/authenticators/a%7Cb", json!({"name": "n"})),
@@ -117,7 +124,7 @@ async fn good_answers_are_as_documented() {
         tokens(),
         Outcome::MfaRequired(MfaRequired {
             mfa_token: "m".into(),
-            challenge: vec![1, 2],
+            challenge: vec![1, 2, 3, 4],
             requirements_published: true,
             ..MfaRequired::default()
         }),
@@ -125,7 +132,13 @@ async fn good_answers_are_as_documented() {
         let rig = Rig::issuing(outcome);
         {
             let mut script = rig.services.0.lock().unwrap();
-            script.pages = vec![vec![totp("totp|dev_1"), recovery_code("recovery-code|dev_1")]];
+            script.pages = vec![vec![
+                totp("totp|dev_1"),
+                oob("sms|dev_2", OobChannel::Sms),
+                oob("voice|dev_2", OobChannel::Voice),
+                oob("email|dev_3", OobChannel::Email),
+                recovery_code("recovery-code|dev_1"),
+            ]];
             script.user.subject = "auth0|1".into();
             script.user.profile = Some(Profile {
                 name: "Jo".into(),
@@ -155,12 +168,14 @@ async fn every_refusal_is_as_documented_wherever_it_can_come_from() {
     let services = [
         "REQUEST_MALFORMED CLIENT_UNAUTHENTICATED GRANT_NOT_ALLOWED AUDIENCE_UNKNOWN NO_DEFAULT_REALM \
          CREDENTIALS_REJECTED ACCOUNT_LOCKED RATE_LIMITED USER_BLOCKED MFA_TOKEN_INVALID MFA_TOKEN_EXPIRED \
-         MFA_TOKEN_OF_OTHER_CLIENT PROOF_REJECTED TOO_MANY_ATTEMPTS STORE_UNAVAILABLE OVERLOADED INTERNAL",
+         MFA_TOKEN_OF_OTHER_CLIENT PROOF_REJECTED TOO_MANY_ATTEMPTS OOB_CODE_INVALID OOB_CODE_EXPIRED \
+         OOB_CODE_MISMATCHED STORE_UNAVAILABLE OVERLOADED INTERNAL",
         "REQUEST_MALFORMED CLIENT_UNAUTHENTICATED GRANT_NOT_ALLOWED MFA_TOKEN_INVALID MFA_TOKEN_EXPIRED \
          MFA_TOKEN_OF_OTHER_CLIENT USER_BLOCKED NOT_ENROLLED CHALLENGE_TYPE_UNSUPPORTED AUTHENTICATOR_NOT_FOUND \
-         TOO_MANY_ATTEMPTS STORE_UNAVAILABLE OVERLOADED INTERNAL",
+         TOO_MANY_ATTEMPTS MESSAGE_LIMIT_REACHED DELIVERY_UNAVAILABLE STORE_UNAVAILABLE OVERLOADED INTERNAL",
         "REQUEST_MALFORMED MFA_TOKEN_INVALID MFA_TOKEN_EXPIRED ACCESS_TOKEN_INVALID SCOPE_MISSING STEP_UP_REQUIRED \
-         USER_BLOCKED ALREADY_ENROLLED AUTHENTICATOR_LIMIT_REACHED RATE_LIMITED STORE_UNAVAILABLE OVERLOADED INTERNAL",
+         USER_BLOCKED ALREADY_ENROLLED AUTHENTICATOR_LIMIT_REACHED MESSAGE_LIMIT_REACHED DELIVERY_UNAVAILABLE \
+         RATE_LIMITED STORE_UNAVAILABLE OVERLOADED INTERNAL",
         "REQUEST_MALFORMED MFA_TOKEN_INVALID MFA_TOKEN_EXPIRED ACCESS_TOKEN_INVALID SCOPE_MISSING USER_BLOCKED \
          RATE_LIMITED STORE_UNAVAILABLE OVERLOADED INTERNAL",
         "REQUEST_MALFORMED ACCESS_TOKEN_INVALID SCOPE_MISSING USER_BLOCKED AUTHENTICATOR_NOT_FOUND STORE_UNAVAILABLE \
@@ -175,6 +190,9 @@ async fn every_refusal_is_as_documented_wherever_it_can_come_from() {
             ("/mfa/associate", _) => services[2].to_owned(),
             ("/mfa/authenticators", _) => services[3].to_owned(),
             ("/mfa/authenticators/{authenticator_id}", &Method::GET) => services[4].to_owned(),
+            ("/mfa/authenticators/{authenticator_id}", &Method::DELETE) => {
+                format!("{} STEP_UP_REQUIRED AUTHENTICATOR_IMPLIED", services[4])
+            }
             ("/mfa/authenticators/{authenticator_id}", _) => format!("{} STEP_UP_REQUIRED", services[4]),
             ("/userinfo", _) => services[5].to_owned(),
             ("/openapi.json", _) => continue,

@@ -106,7 +106,17 @@ impl ChallengeService for Services {
         request: tonic::Request<CreateChallengeRequest>,
     ) -> Answer<CreateChallengeResponse> {
         self.answer(request, |script, message| {
+            let sent = message.challenge_types == ["oob"];
             script.asked.challenge = Some(message);
+            if sent {
+                let challenge = OobChallenge {
+                    oob_code: "o".into(),
+                    channel: OobChannel::Sms.into(),
+                    lifetime: Some(prost_types::Duration { seconds: 300, nanos: 0 }),
+                };
+                let challenge = create_challenge_response::Challenge::Oob(challenge);
+                return CreateChallengeResponse { authenticator_id: "sms|dev_2".into(), challenge: Some(challenge) };
+            }
             let challenge = create_challenge_response::Challenge::Otp(OtpChallenge {});
             CreateChallengeResponse { authenticator_id: "totp|dev_1".into(), challenge: Some(challenge) }
         })
@@ -120,7 +130,16 @@ impl AssociateService for Services {
         request: tonic::Request<AssociateAuthenticatorRequest>,
     ) -> Answer<AssociateAuthenticatorResponse> {
         self.answer(request, |script, message| {
+            let sent = matches!(message.enrollment, Some(associate_authenticator_request::Enrollment::Oob(_)));
             script.asked.associate = Some(message);
+            if sent {
+                let details = OobEnrollmentDetails { oob_code: "o".into(), channel: OobChannel::Sms.into() };
+                return AssociateAuthenticatorResponse {
+                    authenticator: Some(oob("sms|dev_2", OobChannel::Sms)),
+                    enrollment: Some(associate_authenticator_response::Enrollment::Oob(details)),
+                    recovery_codes: vec!["MZCRK3YX5V3AKNNYY6JEBQCL".into()],
+                };
+            }
             let details = OtpEnrollmentDetails {
                 secret: "HJ6XM2DNERXDAVCUONGWKRTCMNTU6VDF".into(),
                 barcode_uri: "otpauth://totp/A:b?secret=HJ6X".into(),
@@ -190,6 +209,15 @@ pub(super) fn totp(id: &str) -> Authenticator {
         preferred: false,
         create_time: Some(prost_types::Timestamp { seconds: 1_686_778_586, nanos: 399_000_000 }),
         last_use_time: Some(prost_types::Timestamp { seconds: 1_686_778_600, nanos: 0 }),
+    }
+}
+
+/// An active authenticator whose codes are sent.
+pub(super) fn oob(id: &str, channel: OobChannel) -> Authenticator {
+    Authenticator {
+        factor: Some(authenticator::Factor::Oob(OobFactor { channel: channel.into() })),
+        name: "XXXXXXXX0123".into(),
+        ..totp(id)
     }
 }
 
