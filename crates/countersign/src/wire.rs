@@ -21,6 +21,7 @@ use countersign_domain::{
     login_name::LoginName,
     port::{
         clock::Clock, entropy::Entropy, outbox_store::OutboxStore, password_hasher::PasswordHasher, sealer::Sealer,
+        sender::Sender,
     },
     usecase::manage_users::{AddUser, Added, NewPassword},
     user::{Email, Profile},
@@ -104,7 +105,10 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
     )?;
     let hasher: Arc<dyn PasswordHasher> =
         Arc::new(Argon2Hasher::new(hasher_options(config, &master)?, Arc::clone(&entropy))?);
-    let sender = courier::courier(config, &clock, &metrics)?;
+    let sender: Arc<dyn Sender> = match sessions {
+        Sessions::AsConfigured => courier::courier(config, &clock, &metrics)?,
+        Sessions::InDurable => Arc::new(courier::Routes::new(config)),
+    };
     let outbox: Arc<dyn OutboxStore> = Metered::new(stores.outbox, &metrics);
     let bell = Bell::new();
     let worker = Worker::new(

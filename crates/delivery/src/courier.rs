@@ -1,6 +1,10 @@
 //! The domain's `Sender`: words, then the first provider of the channel that can be used.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use countersign_domain::{
@@ -9,6 +13,7 @@ use countersign_domain::{
         clock::Clock,
         sender::{ChannelState, ProviderName, SendError, Sender},
     },
+    time::Timestamp,
 };
 use tokio::sync::Semaphore;
 
@@ -47,6 +52,7 @@ pub struct Courier {
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
     lines: HashMap<Channel, Vec<Arc<Line>>>,
+    last_sent: Mutex<HashMap<Channel, Timestamp>>,
 }
 
 /// The provider at which a try ended: what the source of a [`SendError`] from a [`Courier`] is, if one was tried.
@@ -80,7 +86,7 @@ enum Failure {
 impl Courier {
     /// A courier without providers.
     pub fn new(words: Arc<dyn Words>, clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Self {
-        Self { words, clock, observer, lines: HashMap::new() }
+        Self { words, clock, observer, lines: HashMap::new(), last_sent: Mutex::default() }
     }
 
     /// Sends the messages of `channel` by `lines`, the first first.
@@ -88,6 +94,10 @@ impl Courier {
     pub fn route(mut self, channel: Channel, lines: Vec<Arc<Line>>) -> Self {
         self.lines.insert(channel, lines);
         self
+    }
+
+    fn departures(&self) -> MutexGuard<'_, HashMap<Channel, Timestamp>> {
+        self.last_sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lines(&self, channel: Channel) -> &[Arc<Line>] {
@@ -131,6 +141,10 @@ impl Sender for Courier {
         }
     }
 
+    fn last_sent(&self, channel: Channel) -> Option<Timestamp> {
+        self.departures().get(&channel).copied()
+    }
+
     async fn send(&self, message: &Message) -> Result<ProviderName, SendError> {
         let words = self.words.render(message).map_err(|error| SendError::Refused(Untried::Wordless(error).into()))?;
         let lines = self.lines(message.channel);
@@ -141,7 +155,10 @@ impl Sender for Courier {
         let mut waits = Vec::new();
         for line in lines {
             match self.try_line(line, message, &words).await {
-                Ok(()) => return Ok(Arc::clone(&line.name)),
+                Ok(()) => {
+                    self.departures().insert(message.channel, self.clock.now());
+                    return Ok(Arc::clone(&line.name));
+                }
                 Err(Failure::PassedOver) => waits.push(None),
                 Err(Failure::Asked(SendError::Unavailable { retry_after, source })) => {
                     waits.push(retry_after);

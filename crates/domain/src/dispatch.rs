@@ -25,7 +25,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// How long a message may wait before its channel counts as down.
+/// How long a message may wait, and none leave, before its channel counts as down.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The target of lines about messages that cost money, for filters: `countersign::spend=info`.
@@ -131,7 +131,10 @@ impl App {
             ChannelState::Down => return down("every provider has failed"),
         }
         match self.outbox.oldest(channel, now).await? {
-            Some(oldest) if now.since(oldest) > PATIENCE => down("messages are waiting"),
+            // If others have left since, what waits has a fault of its own.
+            Some(oldest) if now.since(oldest) > PATIENCE && self.sender.last_sent(channel) < Some(oldest) => {
+                down("messages are waiting")
+            }
             _ => Ok(()),
         }
     }
@@ -154,13 +157,17 @@ impl App {
         };
         let mut buckets = vec![
             self.send_bucket(counter("person", user.as_str()), limits.of_person(channel)),
-            self.send_bucket(counter("destination", to.expose()), limits.destination),
+            self.send_bucket(counter("destination", &oob::one_spelling(to.expose())), limits.destination),
         ];
         let (mut unproven, mut country) = (None, None);
         if channel != Channel::Email {
             let phone = Phone::parse(to.expose())
                 .ok_or_else(|| Error::new(Reason::Internal).because("a stored number cannot be dialled"))?;
-            self.require_country(&phone)?;
+            if !self.registry.countries.contains(phone.country()) {
+                return Err(Error::new(Reason::DeliveryUnavailable)
+                    .with("channel", channel.as_str())
+                    .because("the number's country is not listed any more"));
+            }
             let by_prefix = counter("unproven", phone.prefix());
             buckets.extend([
                 self.send_bucket(counter("prefix", phone.prefix()), limits.prefix),
@@ -202,15 +209,6 @@ impl App {
                     .because(which)
                     .throttled(Throttle { limit, retry_after }))
             }
-        }
-    }
-
-    /// Refuses numbers of countries that are not listed.
-    pub(crate) fn require_country(&self, phone: &Phone) -> Result<(), Error> {
-        if self.registry.countries.contains(phone.country()) {
-            Ok(())
-        } else {
-            Err(Error::malformed("phone_number", "No messages are sent to the country of this phone_number."))
         }
     }
 

@@ -30,7 +30,7 @@ pub struct Registry {
     pub default_realm: Option<RealmName>,
     /// The audience of requests that name none.
     pub default_audience: Option<Audience>,
-    /// The factors that may be enrolled and used; the recovery code always may.
+    /// The factors that may be enrolled, and of those whose codes are sent, that may be challenged. The recovery code always may.
     pub factors: BTreeSet<FactorKind>,
     /// The countries whose numbers messages are sent to, ISO 3166-1 alpha-2. No other number is sent anything.
     pub countries: BTreeSet<String>,

@@ -59,8 +59,10 @@ impl<T: Transport> Gateway<T> {
     pub(crate) fn answer(&self, place: Place, result: Result<Response, Refusal>) -> Response {
         result.unwrap_or_else(|refusal| {
             let kind = match place {
-                Place::PasswordGrant | Place::OtpGrant | Place::RecoveryCodeGrant => Kind::Token,
-                _ => Kind::Api,
+                Place::PasswordGrant | Place::OtpGrant | Place::OobGrant | Place::RecoveryCodeGrant => Kind::Token,
+                Place::Challenge | Place::Authenticators | Place::Authenticator | Place::UserInfo | Place::Open => {
+                    Kind::Api
+                }
             };
             match &refusal {
                 Refusal::Problem(_) => self.refuse(kind, refusal),

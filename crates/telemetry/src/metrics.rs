@@ -14,8 +14,9 @@ use prometheus_client::{
 };
 
 use self::label::{
-    Channel, Code, Counter, CounterLabels, Delivery, DeliveryLabels, DurationLabels, Factor, FactorLabels, Grant,
+    Channel, Code, Counter, CounterLabels, DurationLabels, Ending, EndingLabels, Factor, FactorLabels, Grant,
     GrantLabels, GrantOutcome, Listener, ListenerLabels, Operation, RequestLabels, Store, StoreFailure, StoreLabels,
+    Try, TryLabels,
 };
 
 /// The media type of [`Metrics::render`].
@@ -36,7 +37,8 @@ struct Inner {
     grants: Family<GrantLabels, counter::Counter>,
     proofs: Family<FactorLabels, counter::Counter>,
     denied: Family<CounterLabels, counter::Counter>,
-    deliveries: Family<DeliveryLabels, counter::Counter>,
+    tries: Family<TryLabels, counter::Counter>,
+    endings: Family<EndingLabels, counter::Counter>,
     store_failures: Family<StoreLabels, counter::Counter>,
     hasher_shed: counter::Counter,
     connections: Family<ListenerLabels, Gauge>,
@@ -71,9 +73,14 @@ impl Metrics {
         self.0.denied.get_or_create(&CounterLabels { counter }).inc();
     }
 
-    /// A message was tried to be sent.
-    pub fn message_tried(&self, channel: Channel, outcome: Delivery) {
-        self.0.deliveries.get_or_create(&DeliveryLabels { channel, outcome }).inc();
+    /// A provider was asked to take a message.
+    pub fn message_tried(&self, channel: Channel, outcome: Try) {
+        self.0.tries.get_or_create(&TryLabels { channel, outcome }).inc();
+    }
+
+    /// A message left the outbox.
+    pub fn message_ended(&self, channel: Channel, ending: Ending) {
+        self.0.endings.get_or_create(&EndingLabels { channel, ending }).inc();
     }
 
     /// A store could not do its work.
@@ -120,7 +127,8 @@ impl Default for Inner {
             grants: Family::default(),
             proofs: Family::default(),
             denied: Family::default(),
-            deliveries: Family::default(),
+            tries: Family::default(),
+            endings: Family::default(),
             store_failures: Family::default(),
             hasher_shed: counter::Counter::default(),
             connections: Family::default(),
@@ -141,7 +149,8 @@ impl Inner {
         own.register("grant_judged", "Grants that were judged", self.grants.clone());
         own.register("proof_evaluated", "Proofs that were compared", self.proofs.clone());
         own.register("attempt_denied", "Attempts denied before comparing", self.denied.clone());
-        own.register("message_tried", "Tries at sending messages", self.deliveries.clone());
+        own.register("message_tried", "Tries at providers of messages", self.tries.clone());
+        own.register("message_ended", "Messages that left the outbox", self.endings.clone());
         own.register("store_failures", "Steps a store could not do", self.store_failures.clone());
         own.register("hasher_shed", "Passwords not hashed for lack of room", self.hasher_shed.clone());
         own.register("connections", "Open connections", self.connections.clone());
@@ -193,7 +202,8 @@ mod tests {
         metrics.grant_judged(Grant::Otp, GrantOutcome::Refused);
         metrics.proof_evaluated(Factor::RecoveryCode);
         metrics.attempt_denied(Counter::Password);
-        metrics.message_tried(Channel::Sms, Delivery::Sent);
+        metrics.message_tried(Channel::Sms, Try::Unavailable);
+        metrics.message_ended(Channel::Sms, Ending::Sent);
         metrics.store_failed(Store::Session, StoreFailure::Unavailable);
         metrics.hasher_shed();
         let page = metrics.render();
@@ -201,7 +211,8 @@ mod tests {
             r#"countersign_grant_judged_total{grant="otp",outcome="refused"} 1"#,
             r#"countersign_proof_evaluated_total{factor="recovery_code"} 1"#,
             r#"countersign_attempt_denied_total{counter="password"} 1"#,
-            r#"countersign_message_tried_total{channel="sms",outcome="sent"} 1"#,
+            r#"countersign_message_tried_total{channel="sms",outcome="unavailable"} 1"#,
+            r#"countersign_message_ended_total{channel="sms",ending="sent"} 1"#,
             r#"countersign_store_failures_total{store="session",kind="unavailable"} 1"#,
             "countersign_hasher_shed_total 1",
         ] {

@@ -91,7 +91,7 @@ pub struct SmtpConfig {
     /// Authorities besides those of the system that sign its certificate, a PEM file. Empty: none.
     #[schemars(with = "String")]
     pub ca_file: PathBuf,
-    /// The longest one try may take. 1s to 20s.
+    /// The longest one try may take. 1s to 10s: two providers of a channel must have their turn within one try of a message.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub timeout: Duration,
@@ -153,7 +153,7 @@ pub struct TwilioConfig {
     /// Authorities besides those of the system that sign its certificate, a PEM file. Empty: none.
     #[schemars(with = "String")]
     pub ca_file: PathBuf,
-    /// The longest one try may take. 1s to 20s.
+    /// The longest one try may take. 1s to 10s: two providers of a channel must have their turn within one try of a message.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub timeout: Duration,
@@ -193,7 +193,7 @@ pub struct WebhookConfig {
     /// Authorities besides those of the system that sign its certificate, a PEM file. Empty: none.
     #[schemars(with = "String")]
     pub ca_file: PathBuf,
-    /// The longest one try may take. 1s to 20s.
+    /// The longest one try may take. 1s to 10s: two providers of a channel must have their turn within one try of a message.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub timeout: Duration,

@@ -1,8 +1,13 @@
 //! From the configuration to whoever brings messages.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
+use async_trait::async_trait;
 use countersign_delivery::{
     courier::{Courier, Line},
     observer::{Ending, Observer, Outcome},
@@ -10,12 +15,17 @@ use countersign_delivery::{
     worker::Bell,
 };
 use countersign_domain::{
-    message::Channel,
-    port::{clock::Clock, outbox_store, sender::Sender},
+    message::{Channel, Message},
+    port::{
+        clock::Clock,
+        outbox_store,
+        sender::{ChannelState, ProviderName, SendError, Sender},
+    },
+    time::Timestamp,
 };
 use countersign_telemetry::{
     Metrics,
-    metrics::label::{Channel as ChannelLabel, Delivery as Outcomes},
+    metrics::label::{Channel as ChannelLabel, Ending as EndingLabel, Try},
 };
 
 use crate::config::check::Checked;
@@ -42,23 +52,53 @@ pub(super) fn courier(config: &Checked, clock: &Arc<dyn Clock>, metrics: &Metric
     Ok(Arc::new(courier))
 }
 
+/// Somebody who knows which channels there are and sends nothing: for commands that leave that to the server.
+pub(super) struct Routes(BTreeSet<Channel>);
+
+impl Routes {
+    /// The channels of the configuration.
+    pub(super) fn new(config: &Checked) -> Self {
+        let routed = config.delivery.routes.iter().filter(|(_, names)| !names.is_empty());
+        Self(routed.map(|(channel, _)| *channel).collect())
+    }
+}
+
+#[async_trait]
+impl Sender for Routes {
+    fn state(&self, channel: Channel) -> ChannelState {
+        if self.0.contains(&channel) { ChannelState::Up } else { ChannelState::Absent }
+    }
+
+    fn last_sent(&self, _channel: Channel) -> Option<Timestamp> {
+        None
+    }
+
+    async fn send(&self, _message: &Message) -> Result<ProviderName, SendError> {
+        Err(SendError::Unavailable { retry_after: None, source: Box::from("this command sends nothing") })
+    }
+}
+
 /// Counts what becomes of messages.
 pub(crate) struct Counted(pub(crate) Metrics);
 
 impl Observer for Counted {
     fn tried(&self, channel: Channel, _provider: &str, outcome: Outcome) {
-        if let Outcome::Unavailable | Outcome::Unknown = outcome {
-            self.0.message_tried(label(channel), Outcomes::Postponed);
-        }
-    }
-
-    fn ended(&self, channel: Channel, ending: Ending, _age: std::time::Duration) {
-        let outcome = match ending {
-            Ending::Sent => Outcomes::Sent,
-            Ending::Refused => Outcomes::Refused,
-            Ending::GivenUp => Outcomes::GivenUp,
+        let outcome = match outcome {
+            Outcome::Sent => Try::Sent,
+            Outcome::Refused => Try::Refused,
+            Outcome::Unavailable => Try::Unavailable,
+            Outcome::Unknown => Try::Unknown,
         };
         self.0.message_tried(label(channel), outcome);
+    }
+
+    fn ended(&self, channel: Channel, ending: Ending, _age: Duration) {
+        let ending = match ending {
+            Ending::Sent => EndingLabel::Sent,
+            Ending::Refused => EndingLabel::Refused,
+            Ending::GivenUp => EndingLabel::GivenUp,
+        };
+        self.0.message_ended(label(channel), ending);
     }
 }
 

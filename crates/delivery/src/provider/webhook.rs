@@ -216,8 +216,9 @@ fn judge(answer: &Answer) -> Result<(), SendError> {
     let error = HttpError::Status(answer.status);
     match answer.status {
         200..=299 => Ok(()),
-        408 | 409 | 425 | 429 => Err(answer.unavailable(error)),
-        400..=499 => Err(SendError::Refused(error.into())),
+        // The receiver has read the message and does not want it.
+        400 | 410 | 413 | 422 => Err(SendError::Refused(error.into())),
+        // Anything else is no word about the message: a wrong path or secret must not lose what could go another way.
         // A gateway on the way gave up waiting for what stands behind it.
         504 => Err(SendError::Unknown(error.into())),
         _ => Err(answer.unavailable(error)),

@@ -1,5 +1,6 @@
 //! Codes that are sent: by text message, call and e-mail (NIST SP 800-63B-4, section 3.1.3).
 
+use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -60,9 +61,22 @@ pub fn destination(authenticator: &Authenticator, sealer: &dyn Sealer) -> Result
     Ok(Secret::new((*stored.to).clone()))
 }
 
-/// What a number or an address is found by.
+/// What a number or an address is found by, whatever its spelling.
 pub fn address_digest(to: &str, sealer: &dyn Sealer) -> Digest {
-    sealer.keyed_digest(DigestPurpose::Address, &[to.as_bytes()])
+    sealer.keyed_digest(DigestPurpose::Address, &[one_spelling(to).as_bytes()])
+}
+
+/// The spelling that stands for all: providers of mailboxes do not tell letter cases apart, whatever RFC 5321, section 2.4 allows.
+pub fn one_spelling(to: &str) -> String {
+    to.to_lowercase()
+}
+
+/// An address as it is written to: no name beside it, no address literal, a domain with a dot, in small letters. `None` if it cannot
+/// be one.
+pub fn canonical_email(typed: &str) -> Option<Secret<String>> {
+    let options = Options::default().without_display_text().without_domain_literal().with_required_tld();
+    let address = EmailAddress::parse_with_options(typed.trim(), options).ok()?;
+    Some(Secret::new(format!("{}@{}", address.local_part(), address.domain().to_lowercase())))
 }
 
 /// A number or an address as its owner may recognise it.
@@ -154,6 +168,16 @@ mod tests {
         for typed in ["", "12345", "1234567", " 12345", "12345６", "1234５", "+12345", "12 345"] {
             assert!(parse(typed).is_none(), "{typed}");
         }
+    }
+
+    #[test]
+    fn an_address_is_bare_and_its_domain_small() {
+        let read = |typed: &str| canonical_email(typed).map(|address| address.expose().clone());
+        assert_eq!(read(" Ada@Example.COM ").as_deref(), Some("Ada@example.com"));
+        for typed in ["", "ada", "ada@", "@example.com", "ada@localhost", "Ada <ada@example.com>", "ada@[127.0.0.1]"] {
+            assert_eq!(read(typed), None, "{typed}");
+        }
+        assert_eq!(one_spelling("ADA@example.com"), one_spelling("ada@Example.com"));
     }
 
     #[test]

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use crate::message::{Channel, Message};
+use crate::{
+    message::{Channel, Message},
+    time::Timestamp,
+};
 
 /// Whether a channel can be used now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +49,9 @@ pub enum SendError {
 pub trait Sender: Send + Sync {
     /// Whether `channel` can be used now. Asks nobody.
     fn state(&self, channel: Channel) -> ChannelState;
+
+    /// When the last message of `channel` left from here; `None` if none has. Asks nobody.
+    fn last_sent(&self, channel: Channel) -> Option<Timestamp>;
 
     /// Tries to send once, within the provider's time limit. MUST pass `message.id` on as the idempotency key wherever there is a
     /// place for one. The answer names the provider that took it.

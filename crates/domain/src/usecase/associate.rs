@@ -1,7 +1,5 @@
 //! Begin an enrolment.
 
-use email_address::EmailAddress;
-
 use crate::{
     app::{App, AuthenticatorView, Bearer, Origin},
     audit::{AuditEvent, Event},
@@ -212,7 +210,10 @@ impl App {
         let typed = typed.ok_or_else(|| Error::missing("phone_number"))?;
         let phone = Phone::parse(typed.expose())
             .ok_or_else(|| Error::malformed("phone_number", "The phone number is invalid."))?;
-        self.require_country(&phone)?;
+        if !self.registry.countries.contains(phone.country()) {
+            let refused = "No messages are sent to the country of this phone_number.";
+            return Err(Error::malformed("phone_number", refused));
+        }
         let other = if kind == FactorKind::Voice { FactorKind::Sms } else { FactorKind::Voice };
         let pair = Some(other).filter(|other| self.registry.factors.contains(other));
         self.draft_oob(frame, kind, pair, phone.e164()).await
@@ -221,9 +222,7 @@ impl App {
     async fn draft_email(&self, frame: &Frame<'_>, typed: Option<&Secret<String>>) -> Result<Draft, Error> {
         let own = || frame.user.email.as_ref().map(|email| Secret::new(email.address.clone()));
         let to = typed.cloned().or_else(own).ok_or_else(|| Error::missing("email"))?;
-        if !EmailAddress::is_valid(to.expose()) {
-            return Err(Error::malformed("email", "The email is invalid."));
-        }
+        let to = oob::canonical_email(to.expose()).ok_or_else(|| Error::malformed("email", "The email is invalid."))?;
         self.draft_oob(frame, FactorKind::Email, None, &to).await
     }
 

@@ -240,6 +240,9 @@ impl Sender for Ports {
     fn state(&self, _: Channel) -> ChannelState {
         ChannelState::Absent
     }
+    fn last_sent(&self, _: Channel) -> Option<Timestamp> {
+        None
+    }
     async fn send(&self, _: &Message) -> Result<ProviderName, SendError> {
         unreachable!("nothing is sent here")
     }

@@ -115,14 +115,26 @@ label! {
 }
 
 label! {
-    /// What became of a try at sending a message.
-    Delivery {
+    /// What became of a try at one provider.
+    Try {
+        /// The provider took the message.
+        Sent = "sent",
+        /// The provider refused it for good.
+        Refused = "refused",
+        /// The provider did not take it.
+        Unavailable = "unavailable",
+        /// No answer came.
+        Unknown = "unknown",
+    }
+}
+
+label! {
+    /// How a message left the outbox.
+    Ending {
         /// A provider took it.
         Sent = "sent",
         /// A provider refused it for good.
         Refused = "refused",
-        /// It is tried again.
-        Postponed = "postponed",
         /// It was tried often enough, or nobody needs it any more.
         GivenUp = "given_up",
     }
@@ -271,9 +283,15 @@ pub(super) struct CounterLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct DeliveryLabels {
+pub(super) struct TryLabels {
     pub(super) channel: Channel,
-    pub(super) outcome: Delivery,
+    pub(super) outcome: Try,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct EndingLabels {
+    pub(super) channel: Channel,
+    pub(super) ending: Ending,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -268,7 +268,7 @@ fn http(path: &str, ca_file: &Path, limit: Duration, mistakes: &mut Mistakes) ->
 }
 
 fn timeout(path: &str, timeout: Duration, mistakes: &mut Mistakes) -> Duration {
-    let range = Duration::from_secs(1)..=Duration::from_secs(20);
+    let range = Duration::from_secs(1)..=Duration::from_secs(10);
     within(&format!("{path}.timeout"), timeout, &range, mistakes);
     timeout
 }
