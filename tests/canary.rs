@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use countersign_domain::user::AddressChange;
 use countersign_telemetry::{Telemetry, TelemetryConfig};
 use countersign_tests::{
     api::{Transport, Wish},
@@ -92,7 +93,7 @@ async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
     let (dispatch, telemetry) = Telemetry::build(&config, move || writer.clone()).unwrap();
     tracing::dispatcher::set_global_default(dispatch).expect("the test runner gives each test a process of its own");
 
-    let world = World::start(Store::Redis, Tenant::default()).await;
+    let world = World::start(Store::Redis, Tenant::default().with_messages()).await;
     let mut canaries = Canaries::default();
     canaries.plant("the password", PASSWORD);
     canaries.plant("a client's secret", BACKEND.secret.unwrap());
@@ -106,6 +107,9 @@ async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
         let person = world.person(&username).await;
         people.plant("a username", &username);
         people.plant("an address", &person.email);
+        let notified = people.plant("an address for notices", &format!("notified-{transport:?}@canary.test"));
+        let change = AddressChange { add: vec![notified], remove: Vec::new() };
+        world.app().change_addresses(&person.id, change).await.unwrap();
 
         let wrong = canaries.plant("a wrong password", &format!("wrong-canary-{transport:?}"));
         api.login(BACKEND, &username, &wrong).await.unwrap_err();
@@ -141,11 +145,19 @@ async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
         api.update(&manager, &listed[0].id, Some("a phone"), Some(true)).await.unwrap();
         api.list("forged-bearer-canary").await.unwrap_err();
         canaries.plant("a forged bearer", "forged-bearer-canary");
+        for notice in world.notices().await {
+            let Some((_, rest)) = notice["text"].as_str().unwrap().split_once("/notices/") else { continue };
+            let token = canaries.plant("the token of a link", rest.split_whitespace().next().unwrap());
+            world.http().get(&format!("/notices/{token}")).await;
+        }
         // Left open, so that a transaction is in Redis.
         canaries.plant("a pending mfa_token", &person.mfa_token(&api).await);
     }
     // In places where secrets do not belong.
     let http = world.http();
+    let stray = canaries.plant("a wrong token of a link", "csnot_stray-notice-canary");
+    http.send(http.request(Method::POST, &format!("/notices/{stray}"))).await;
+    http.get(&format!("/notices/{stray}/more")).await;
     let stray = canaries.plant("a secret in an address", "stray-query-canary");
     http.form(&format!("/oauth/token?password={stray}&client_secret={stray}"), &[("x", "y")]).await;
     let stray = canaries.plant("a secret in a path", "stray-path-canary");

@@ -9,6 +9,7 @@ mod http_rules;
 mod locks;
 mod login;
 mod management;
+mod notices;
 mod operator;
 mod planted;
 mod recovery;

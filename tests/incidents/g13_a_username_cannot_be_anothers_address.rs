@@ -20,6 +20,7 @@ everywhere! {
                 realm: RealmName::new(REALM),
                 username: name.to_owned(),
                 email: None,
+                notification_addresses: Vec::new(),
                 profile: Profile::default(),
                 password: NewPassword::Plain(Secret::new("attacker's own".to_owned())),
             };

@@ -27,6 +27,7 @@ everywhere! {
             realm: RealmName::new(REALM),
             username: username.to_owned(),
             email: None,
+            notification_addresses: Vec::new(),
             profile: Profile::default(),
             password: NewPassword::Plain(Secret::new(password.to_owned())),
         };

@@ -8,6 +8,9 @@ use countersign_tests::{
 };
 use http::Method;
 
+/// The token of a link that nobody was sent. Whoever has the right one needs nothing else; it is 256 random bits.
+const TOKEN: &str = "csnot_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa_aaaaaaa";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_credentials_only_documents_are_served() {
     let world = World::start(Store::Sqlite, Tenant::default()).await;
@@ -21,7 +24,7 @@ async fn without_credentials_only_documents_are_served() {
             .keys()
             .filter(|key| !matches!(key.as_str(), "parameters" | "summary" | "description"))
         {
-            let concrete = path.replace("{authenticator_id}", "totp%7Cdev_0000000000000000");
+            let concrete = path.replace("{authenticator_id}", "totp%7Cdev_0000000000000000").replace("{token}", TOKEN);
             let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).unwrap();
             let answer = http.send(http.request(method.clone(), &concrete)).await;
             if answer.status < 400 {
@@ -51,6 +54,7 @@ async fn every_route_is_in_the_document() {
         "/mfa/authenticators",
         "/mfa/authenticators/{authenticator_id}",
         "/mfa/challenge",
+        "/notices/{token}",
         "/oauth/token",
         "/openapi.json",
         "/userinfo",

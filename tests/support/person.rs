@@ -77,6 +77,7 @@ impl World {
             realm: RealmName::new(REALM),
             username: (*username).to_owned(),
             email: Some(Email { address: address(username), verified: true }),
+            notification_addresses: Vec::new(),
             profile: Profile { name: Some(format!("Person {username}")), ..Profile::default() },
             password: NewPassword::Plain(Secret::new(PASSWORD.to_owned())),
         });

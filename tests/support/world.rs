@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::{
     api::{Api, Transport},
+    dump,
     grpc::Grpc,
     http::Http,
     metrics::Metrics,
@@ -131,15 +132,31 @@ impl World {
         self.folder.join("countersign.db")
     }
 
-    /// The messages in the outbox.
+    /// The messages with codes in the outbox.
     pub fn outbox(&self) -> Vec<Value> {
+        self.all_messages().into_iter().filter(|message| message.get("code").is_some()).collect()
+    }
+
+    /// Every notice there is to be by now: none waits to be sent any more.
+    pub async fn notices(&self) -> Vec<Value> {
+        let mut ticks = tokio::time::interval(Duration::from_millis(5));
+        loop {
+            ticks.tick().await;
+            if dump::rows(&self.database(), "outbox") == 0 {
+                return self.all_messages().into_iter().filter(|message| message.get("code").is_none()).collect();
+            }
+        }
+    }
+
+    /// Everything that was sent.
+    pub fn all_messages(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.folder.join(OUTBOX)).unwrap_or_default();
         // A line that is being written has no end yet.
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         whole.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
     }
 
-    /// The messages in the outbox, as soon as there are `count`.
+    /// The messages with codes in the outbox, as soon as there are `count`.
     pub async fn messages(&self, count: usize) -> Vec<Value> {
         let mut ticks = tokio::time::interval(Duration::from_millis(5));
         loop {

@@ -114,6 +114,7 @@ impl Stores {
             entropy: Arc::clone(&app.entropy),
             users: Arc::clone(&app.users),
             authenticators: Arc::clone(&app.authenticators),
+            repudiations: Arc::clone(&app.repudiations),
             logins: Arc::clone(&app.logins),
             sessions: Arc::clone(&app.sessions),
             hasher: Arc::new(Credulous(Arc::clone(&app.hasher))),
@@ -145,6 +146,7 @@ impl Stores {
             realm: RealmName::new(REALM),
             username: username.clone(),
             email: None,
+            notification_addresses: Vec::new(),
             profile: Profile::default(),
             password: NewPassword::Plain(Secret::new(PASSWORD.to_owned())),
         });
@@ -271,6 +273,7 @@ async fn enroll(app: &App, person: Person) -> anyhow::Result<Person> {
         burn: Burn::Confirm { authenticator: id.clone(), spent, only_if_unenrolled: true },
         now,
         messages: Vec::new(),
+        repudiation: None,
         audit: audit(Event::EnrollmentCompleted),
     };
     let outcome = app.logins.commit(commit).await?;

@@ -127,6 +127,7 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
         entropy,
         users: Metered::new(stores.users, &metrics),
         authenticators: Metered::new(stores.authenticators, &metrics),
+        repudiations: Metered::new(stores.repudiations, &metrics),
         logins: Metered::new(stores.logins, &metrics),
         sessions: Metered::new(stores.sessions, &metrics),
         hasher: Metered::new(hasher, &metrics),
@@ -187,6 +188,7 @@ fn declared(user: &UserConfig, realm: RealmName) -> AddUser {
         realm,
         username: user.username.clone(),
         email: text(&user.email).map(|address| Email { address, verified: user.email_verified }),
+        notification_addresses: user.notification_addresses.clone(),
         profile: Profile {
             name: text(&user.name),
             given_name: text(&user.given_name),

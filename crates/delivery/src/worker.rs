@@ -10,7 +10,7 @@ use std::{
 use countersign_domain::{
     error::Error,
     id::MessageId,
-    message::{Message, OutboxRow},
+    message::{Message, OutboxRow, Urgency},
     port::{
         clock::Clock,
         entropy::Entropy,
@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(25);
 const POLL: Duration = Duration::from_secs(1);
 /// Messages in flight at once. Above the limit of one provider, so that a slow channel leaves room for the others.
 const IN_FLIGHT: usize = 64;
-/// Tries before a message is given up.
+/// Tries before a message that somebody waits for is given up. Others are tried until they expire: no outage of some hours loses them.
 const ATTEMPTS: u32 = 8;
 
 /// Wakes a [`Worker`]: rung after a commit that put a message into the outbox. Clones ring the same worker.
@@ -196,8 +196,13 @@ impl Work {
             random = [0];
         }
         let [random] = random;
-        let due_at = now.plus(backoff::delay(row.attempts, random).max(retry_after.unwrap_or_default()));
-        if row.attempts >= ATTEMPTS || due_at >= row.expires_at {
+        let (longest, attempts) = match row.urgency {
+            Urgency::Awaited => (backoff::URGENT, ATTEMPTS),
+            Urgency::Patient => (backoff::PATIENT, u32::MAX),
+        };
+        let delay = backoff::delay(row.attempts, longest, random);
+        let due_at = now.plus(delay.max(retry_after.unwrap_or_default()));
+        if row.attempts >= attempts || due_at >= row.expires_at {
             Next::Remove(Ending::GivenUp)
         } else {
             Next::Postpone(due_at)

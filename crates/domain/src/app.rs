@@ -13,6 +13,7 @@ use crate::{
         login_store::LoginStore,
         outbox_store::{Bell, OutboxStore},
         password_hasher::PasswordHasher,
+        repudiation_store::RepudiationStore,
         sealer::Sealer,
         sender::Sender,
         session_store::SessionStore,
@@ -33,6 +34,8 @@ pub struct App {
     pub users: Arc<dyn UserStore>,
     /// Authenticators.
     pub authenticators: Arc<dyn AuthenticatorStore>,
+    /// Links of notices.
+    pub repudiations: Arc<dyn RepudiationStore>,
     /// The commit point.
     pub logins: Arc<dyn LoginStore>,
     /// Transactions and throttles.

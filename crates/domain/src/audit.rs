@@ -14,7 +14,7 @@ pub struct AuditEvent {
     pub event: Event,
     /// The person it happened to.
     pub user: UserId,
-    /// The client that asked. None: an operator's command.
+    /// The client that asked. None: an operator's command, or the link of a notice.
     pub client: Option<ClientId>,
     /// The authenticator it was about.
     pub authenticator: Option<AuthenticatorId>,
@@ -49,6 +49,8 @@ pub enum Event {
     AuthenticatorUpdated,
     /// An authenticator was removed.
     AuthenticatorRemoved,
+    /// An authenticator was removed by the link of a notice: its owner does not know it.
+    AuthenticatorRepudiated,
     /// An operator made an account.
     UserAdded,
     /// An operator set a password.
@@ -59,6 +61,8 @@ pub enum Event {
     UserUnblocked,
     /// An operator removed all factors of an account.
     FactorsReset,
+    /// An operator changed where notices go.
+    AddressesChanged,
 }
 
 impl Event {
@@ -76,11 +80,13 @@ impl Event {
             Self::EnrollmentCompleted => "enrollment.completed",
             Self::AuthenticatorUpdated => "authenticator.updated",
             Self::AuthenticatorRemoved => "authenticator.removed",
+            Self::AuthenticatorRepudiated => "authenticator.repudiated",
             Self::UserAdded => "user.added",
             Self::PasswordSet => "user.password_set",
             Self::UserBlocked => "user.blocked",
             Self::UserUnblocked => "user.unblocked",
             Self::FactorsReset => "user.factors_reset",
+            Self::AddressesChanged => "user.notification_addresses_changed",
         }
     }
 }

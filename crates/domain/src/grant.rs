@@ -45,8 +45,14 @@ impl App {
     ///
     /// [`Reason::MfaTokenInvalid`], [`Reason::ProofRejected`] for the factor `class`; the store failed.
     pub(crate) async fn commit_login(&self, login: LoginCommit, class: &'static str) -> Result<(), Error> {
+        let sends = !login.messages.is_empty();
         match self.logins.commit(login).await? {
-            CommitOutcome::Committed => Ok(()),
+            CommitOutcome::Committed => {
+                if sends {
+                    self.bell.ring();
+                }
+                Ok(())
+            }
             CommitOutcome::TransactionSpent => Err(Error::new(Reason::MfaTokenInvalid).because("used before")),
             CommitOutcome::AccountChanged => Err(Error::new(Reason::MfaTokenInvalid).because("account has changed")),
             CommitOutcome::ProofSpent => Err(proof_rejected(class).because("used before")),

@@ -26,6 +26,7 @@ pub mod id;
 mod implied;
 pub mod login_name;
 pub mod message;
+mod notice;
 pub mod opaque;
 mod pending_login;
 pub mod phone;

@@ -182,6 +182,25 @@ impl NoticeEvent {
     }
 }
 
+/// Whether somebody sits and waits for a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Urgency {
+    /// A code, or a login to approve. Soon it is of no use, and a channel on which it waits is no good.
+    Awaited,
+    /// A notice: good for days, and to be sent however long the channel is down.
+    Patient,
+}
+
+impl Content {
+    /// Whether somebody waits for it.
+    pub const fn urgency(&self) -> Urgency {
+        match self {
+            Self::Code { .. } | Self::Push(_) => Urgency::Awaited,
+            Self::Notice(_) => Urgency::Patient,
+        }
+    }
+}
+
 /// A message that waits to be sent. A store sees no more of it than this.
 #[derive(Clone, Debug)]
 pub struct OutboxRow {
@@ -189,6 +208,8 @@ pub struct OutboxRow {
     pub id: MessageId,
     /// The way it takes.
     pub channel: Channel,
+    /// Whether somebody waits for it.
+    pub urgency: Urgency,
     /// The sealed message.
     pub sealed: Sealed,
     /// Tries that were begun.
@@ -271,6 +292,7 @@ impl Message {
         Ok(OutboxRow {
             id: self.id.clone(),
             channel: self.channel,
+            urgency: self.content.urgency(),
             sealed: sealer.seal(place(&self.id, self.channel), &bytes)?,
             attempts: 0,
             created_at: self.created_at,

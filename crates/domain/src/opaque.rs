@@ -15,6 +15,8 @@ pub enum TokenKind {
     Mfa,
     /// The `oob_code` of a challenge.
     Oob,
+    /// The link of a notice.
+    Notice,
 }
 
 impl TokenKind {
@@ -23,6 +25,7 @@ impl TokenKind {
         match self {
             Self::Mfa => "csmfa_",
             Self::Oob => "csoob_",
+            Self::Notice => "csnot_",
         }
     }
 
@@ -31,6 +34,7 @@ impl TokenKind {
         match self {
             Self::Mfa => "mfa_token",
             Self::Oob => "oob_code",
+            Self::Notice => "notice",
         }
     }
 }

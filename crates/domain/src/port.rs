@@ -9,6 +9,7 @@ pub mod key_store;
 pub mod login_store;
 pub mod outbox_store;
 pub mod password_hasher;
+pub mod repudiation_store;
 pub mod sealer;
 pub mod sender;
 pub mod session_store;

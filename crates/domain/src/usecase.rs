@@ -6,4 +6,5 @@ pub mod describe;
 pub mod issue_token;
 pub mod manage_users;
 pub mod open_challenge;
+pub mod repudiate;
 pub mod user_info;

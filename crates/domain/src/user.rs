@@ -1,5 +1,7 @@
 //! A person and what is known of them.
 
+use email_address::{EmailAddress, Options};
+
 use crate::{
     id::{RealmName, UserId},
     secret::Secret,
@@ -17,6 +19,8 @@ pub struct User {
     pub username: String,
     /// The e-mail address, if one is known.
     pub email: Option<Email>,
+    /// Where notices go besides, as an operator said: at most [`MAX_NOTIFICATION_ADDRESSES`], each once.
+    pub notification_addresses: Vec<String>,
     /// What the "profile" scope shows.
     pub profile: Profile,
     /// Verifier of the password.
@@ -49,9 +53,57 @@ impl User {
             .map_or(self.username.as_str(), |(local, _)| local)
     }
 
+    /// Where notices go, each address once: the person's own if it is verified, and those for notices.
+    ///
+    /// An address nobody has proven to own may be a stranger's, who would learn what happens here and could remove what the person
+    /// adds. It is used only if there is no other: then a notice that may go astray is still better than an intrusion nobody hears of.
+    pub fn notice_addresses(&self) -> Vec<&str> {
+        let own = self.email.as_ref().filter(|email| email.verified || self.notification_addresses.is_empty());
+        let mut addresses: Vec<&str> = own.map(|email| email.address.as_str()).into_iter().collect();
+        for address in &self.notification_addresses {
+            if !addresses.iter().any(|known| known.eq_ignore_ascii_case(address)) {
+                addresses.push(address);
+            }
+        }
+        addresses
+    }
+
     /// The name under which an authenticator app shows the account: the address, or the username.
     pub fn label(&self) -> &str {
         self.email.as_ref().map_or(&self.username, |email| &email.address)
+    }
+}
+
+/// The most addresses a person may have for notices besides their own. NIST SP 800-63B-4, section 4.6, asks for two.
+pub const MAX_NOTIFICATION_ADDRESSES: usize = 5;
+
+/// Whether notices can go to `address`: a bare e-mail address on one line.
+pub fn is_notification_address(address: &str) -> bool {
+    let bare = Options::default().without_display_text();
+    !address.chars().any(char::is_control) && EmailAddress::parse_with_options(address, bare).is_ok()
+}
+
+/// A change of the addresses that notices go to.
+#[derive(Clone, Debug, Default)]
+pub struct AddressChange {
+    /// Those to add.
+    pub add: Vec<String>,
+    /// Those to remove. Who is in both stays.
+    pub remove: Vec<String>,
+}
+
+impl AddressChange {
+    /// What becomes of `addresses`; `None` if there would be more than [`MAX_NOTIFICATION_ADDRESSES`]. Letter case tells no addresses
+    /// apart.
+    pub fn apply(&self, addresses: &[String]) -> Option<Vec<String>> {
+        let among = |list: &[String], address: &str| list.iter().any(|known| known.eq_ignore_ascii_case(address));
+        let mut changed: Vec<String> = addresses.iter().filter(|old| !among(&self.remove, old)).cloned().collect();
+        for new in &self.add {
+            if !among(&changed, new) {
+                changed.push(new.clone());
+            }
+        }
+        (changed.len() <= MAX_NOTIFICATION_ADDRESSES).then_some(changed)
     }
 }
 
@@ -96,5 +148,61 @@ impl PasswordHash {
 impl std::fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("PasswordHash")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(email: Option<bool>, others: &[&str]) -> User {
+        User {
+            id: UserId::new("auth0|ann"),
+            realm: RealmName::new("main"),
+            username: "ann".into(),
+            email: email.map(|verified| Email { address: "ann@people.test".into(), verified }),
+            notification_addresses: others.iter().map(|address| (*address).to_owned()).collect(),
+            profile: Profile::default(),
+            password: PasswordHash::new(String::new()),
+            blocked: false,
+            address_failures: 0,
+            epoch: 0,
+            tokens_valid_from: Timestamp::from_millis(0),
+            created_at: Timestamp::from_millis(0),
+            updated_at: Timestamp::from_millis(0),
+        }
+    }
+
+    #[test]
+    fn notices_go_to_what_is_proven_and_to_the_rest_only_if_there_is_nothing_else() {
+        for (email, others, expected) in [
+            (Some(true), vec!["a@x.test", "b@x.test"], vec!["ann@people.test", "a@x.test", "b@x.test"]),
+            (Some(false), vec!["a@x.test"], vec!["a@x.test"]),
+            (Some(false), vec![], vec!["ann@people.test"]),
+            (Some(true), vec!["Ann@People.test"], vec!["ann@people.test"]),
+            (None, vec![], vec![]),
+        ] {
+            assert_eq!(user(email, &others).notice_addresses(), expected);
+        }
+    }
+
+    #[test]
+    fn a_change_of_addresses_keeps_each_once_and_has_a_bound() {
+        let change = |add: &[&str], remove: &[&str]| {
+            let owned = |list: &[&str]| list.iter().map(|address| (*address).to_owned()).collect();
+            AddressChange { add: owned(add), remove: owned(remove) }.apply(&["a@x".into(), "b@x".into()])
+        };
+        assert_eq!(change(&["A@x", "c@x"], &["B@X"]).unwrap(), ["a@x", "c@x"]);
+        assert_eq!(change(&["b@x"], &["b@x", "z@x"]).unwrap(), ["a@x", "b@x"]);
+        assert!(change(&["1@x", "2@x", "3@x"], &[]).is_some());
+        assert!(change(&["1@x", "2@x", "3@x", "4@x"], &[]).is_none());
+    }
+
+    #[test]
+    fn an_address_is_bare_and_on_one_line() {
+        assert!(is_notification_address("ann+mfa@mail.people.test"));
+        for wrong in ["", "ann", "ann@", "Ann <ann@people.test>", "ann@people.test\nb@x.test", "a@x.test,b@x.test"] {
+            assert!(!is_notification_address(wrong), "{wrong:?}");
+        }
     }
 }

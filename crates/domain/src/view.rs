@@ -40,13 +40,6 @@ impl App {
             FactorKind::Voice => FactorView::Oob { channel: Channel::Voice },
             FactorKind::Email => FactorView::Oob { channel: Channel::Email },
         };
-        let name = match (&authenticator.name, authenticator.kind.channel()) {
-            (None, Some(_)) => {
-                let to = oob::destination(authenticator, self.sealer.as_ref())?;
-                Some(oob::mask(authenticator.kind, to.expose()))
-            }
-            (name, _) => name.clone(),
-        };
         Ok(AuthenticatorView {
             id: authenticator.id.clone(),
             factor,
@@ -55,11 +48,26 @@ impl App {
                 Status::Active => StateView::Active,
                 Status::Disabled => StateView::Disabled,
             },
-            name,
+            name: self.known_as(authenticator)?,
             preferred: authenticator.preferred,
             created_at: authenticator.created_at,
             last_used_at: authenticator.last_used_at,
         })
+    }
+
+    /// What its owner knows it by: the name they gave it, or where its codes go, masked.
+    ///
+    /// # Errors
+    ///
+    /// Its sealed factor does not open.
+    pub(crate) fn known_as(&self, authenticator: &Authenticator) -> Result<Option<String>, Error> {
+        match (&authenticator.name, authenticator.kind.channel()) {
+            (None, Some(_)) => {
+                let to = oob::destination(authenticator, self.sealer.as_ref())?;
+                Ok(Some(oob::mask(authenticator.kind, to.expose())))
+            }
+            (name, _) => Ok(name.clone()),
+        }
     }
 }
 

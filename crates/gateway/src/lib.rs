@@ -15,6 +15,7 @@ mod finish;
 mod forwarded;
 mod oauth_error;
 mod openapi;
+mod page;
 mod params;
 mod reply;
 mod route;

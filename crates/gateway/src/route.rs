@@ -3,6 +3,7 @@
 pub(crate) mod mfa_associate;
 pub(crate) mod mfa_authenticators;
 pub(crate) mod mfa_challenge;
+pub(crate) mod notices;
 pub(crate) mod oauth_token;
 pub(crate) mod userinfo;
 pub(crate) mod well_known;

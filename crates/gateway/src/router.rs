@@ -12,7 +12,7 @@ use axum::{
 use bytes::Bytes;
 use countersign_proto::v1::{
     associate_service_client::AssociateServiceClient, challenge_service_client::ChallengeServiceClient,
-    token_service_client::TokenServiceClient,
+    notice_service_client::NoticeServiceClient, token_service_client::TokenServiceClient,
 };
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     oauth_error::Problem,
     openapi,
     reply::Kind,
-    route::{mfa_associate, mfa_authenticators, mfa_challenge, oauth_token, userinfo, well_known},
+    route::{mfa_associate, mfa_authenticators, mfa_challenge, notices, oauth_token, userinfo, well_known},
     transport::Transport,
 };
 
@@ -47,6 +47,10 @@ impl<T: Transport> Gateway<T> {
     pub(crate) fn authenticators(&self) -> AssociateServiceClient<T> {
         AssociateServiceClient::new(self.transport.clone())
     }
+
+    pub(crate) fn notices(&self) -> NoticeServiceClient<T> {
+        NoticeServiceClient::new(self.transport.clone())
+    }
 }
 
 /// A route: its path as in the `OpenAPI` document, and its handlers by method.
@@ -65,6 +69,7 @@ pub(crate) fn routes<T: Transport>() -> Vec<Route<T>> {
                 .patch(mfa_authenticators::update::<T>)
                 .delete(mfa_authenticators::delete::<T>),
         ),
+        ("/notices/{token}", get(notices::show::<T>).post(notices::repudiate::<T>)),
         ("/userinfo", get(userinfo::handle::<T>).post(userinfo::handle::<T>)),
         ("/.well-known/openid-configuration", get(well_known::discovery::<T>)),
         ("/.well-known/oauth-authorization-server", get(well_known::discovery::<T>)),
@@ -87,8 +92,12 @@ pub(crate) fn route_name(path: &str) -> Option<&'static str> {
         "/openapi.json",
     ];
     PATHS.into_iter().find(|known| *known == path).or_else(|| {
-        let id = path.strip_prefix("/mfa/authenticators/")?;
-        (!id.is_empty() && !id.contains('/')).then_some("/mfa/authenticators/{authenticator_id}")
+        let named =
+            |prefix| path.strip_prefix(prefix).is_some_and(|name: &str| !name.is_empty() && !name.contains('/'));
+        if named("/mfa/authenticators/") {
+            return Some("/mfa/authenticators/{authenticator_id}");
+        }
+        named("/notices/").then_some("/notices/{token}")
     })
 }
 

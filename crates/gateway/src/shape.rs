@@ -241,6 +241,13 @@ impl Moment {
     }
 }
 
+impl Moment {
+    /// For people: `2023-06-14 21:36 UTC`.
+    pub(crate) fn to_minute(&self) -> String {
+        self.0.strftime("%Y-%m-%d %H:%M UTC").to_string()
+    }
+}
+
 impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{:.3}", self.0))

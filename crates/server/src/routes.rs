@@ -11,7 +11,7 @@ use countersign_proto::{
     FILE_DESCRIPTOR_SET,
     v1::{
         associate_service_server::AssociateServiceServer, challenge_service_server::ChallengeServiceServer,
-        token_service_server::TokenServiceServer,
+        notice_service_server::NoticeServiceServer, token_service_server::TokenServiceServer,
     },
 };
 use tonic::{body::Body, service::Routes};
@@ -24,7 +24,7 @@ use crate::{caller::Caller, service::Services};
 const MAX_MESSAGE: usize = 256 * 1024;
 
 /// Full names of the methods that are served, for logs and metrics.
-pub const METHODS: [&str; 14] = [
+pub const METHODS: [&str; 16] = [
     "countersign.v1.TokenService/IssueToken",
     "countersign.v1.TokenService/GetUserInfo",
     "countersign.v1.TokenService/GetSigningKeys",
@@ -35,6 +35,8 @@ pub const METHODS: [&str; 14] = [
     "countersign.v1.AssociateService/GetAuthenticator",
     "countersign.v1.AssociateService/UpdateAuthenticator",
     "countersign.v1.AssociateService/DeleteAuthenticator",
+    "countersign.v1.NoticeService/DescribeNotice",
+    "countersign.v1.NoticeService/RepudiateAuthenticator",
     "grpc.health.v1.Health/Check",
     "grpc.health.v1.Health/Watch",
     "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -57,9 +59,13 @@ impl HealthHandle {
     }
 
     async fn set(&self, status: ServingStatus) {
-        for service in
-            ["", "countersign.v1.TokenService", "countersign.v1.ChallengeService", "countersign.v1.AssociateService"]
-        {
+        for service in [
+            "",
+            "countersign.v1.TokenService",
+            "countersign.v1.ChallengeService",
+            "countersign.v1.AssociateService",
+            "countersign.v1.NoticeService",
+        ] {
             self.0.set_service_status(service, status).await;
         }
     }
@@ -91,7 +97,8 @@ fn with_services(routes: Routes, app: Arc<App>) -> Routes {
     routes
         .add_service(TokenServiceServer::new(services.clone()).max_decoding_message_size(MAX_MESSAGE))
         .add_service(ChallengeServiceServer::new(services.clone()).max_decoding_message_size(MAX_MESSAGE))
-        .add_service(AssociateServiceServer::new(services).max_decoding_message_size(MAX_MESSAGE))
+        .add_service(AssociateServiceServer::new(services.clone()).max_decoding_message_size(MAX_MESSAGE))
+        .add_service(NoticeServiceServer::new(services).max_decoding_message_size(MAX_MESSAGE))
         .prepare()
 }
 

@@ -2,6 +2,7 @@
 
 mod associate;
 mod challenge;
+mod notice;
 mod token;
 
 use std::{future::Future, sync::Arc};

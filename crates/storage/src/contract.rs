@@ -19,6 +19,7 @@ pub mod outbox;
 pub mod pairs;
 pub mod races;
 pub mod records;
+pub mod repudiations;
 pub mod sessions;
 pub mod throttles;
 pub mod users;
@@ -73,6 +74,8 @@ macro_rules! durable_contract {
             users::a_list_continues_where_it_ended,
             users::an_operators_change_ends_what_is_in_flight,
             users::a_reset_removes_all_factors,
+            users::addresses_change_in_one_step,
+            users::every_change_of_addresses_counts,
             users::nobody_is_changed_who_does_not_exist,
             authenticators::an_enrolment_waits_and_is_confirmed,
             authenticators::an_enrolment_obeys_its_conditions,
@@ -110,9 +113,19 @@ macro_rules! durable_contract {
             messages::an_enrolment_that_begins_leaves_its_messages,
             messages::a_login_that_is_decided_leaves_its_messages,
             messages::a_removal_leaves_its_messages,
+            messages::a_pending_removal_leaves_none,
+            messages::a_reset_leaves_its_messages,
             messages::a_notice_is_left_at_exactly_that_many_failures,
             messages::each_target_has_its_own_notice,
             messages::one_notice_is_left_whoever_fails,
+            repudiations::a_link_reads_back_and_is_spent_once,
+            repudiations::a_link_that_expired_removes_nothing,
+            repudiations::a_link_comes_with_its_confirmation_alone,
+            repudiations::a_link_goes_with_its_authenticator,
+            repudiations::a_link_removes_the_pair_and_leaves_the_others,
+            repudiations::one_link_has_one_winner,
+            repudiations::a_removal_and_a_link_do_not_cross,
+            repudiations::a_purge_takes_expired_links,
             outbox::a_row_reads_back_with_one_attempt_more,
             outbox::a_message_is_there_once_however_often_it_is_inserted,
             outbox::what_is_due_first_is_claimed_first,

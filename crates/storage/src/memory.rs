@@ -5,6 +5,7 @@ mod burn;
 mod keys;
 mod logins;
 mod outbox;
+mod repudiations;
 mod sessions;
 mod users;
 
@@ -20,7 +21,7 @@ use countersign_domain::{
     challenge::ChallengeRecord,
     id::{AuthenticatorId, MessageId, RealmName, UserId},
     message::OutboxRow,
-    port::{key_store::StoredKey, session_store::BucketKey},
+    port::{key_store::StoredKey, repudiation_store::Repudiation, session_store::BucketKey},
     secret::Digest,
     time::Timestamp,
     transaction::TransactionRecord,
@@ -43,6 +44,8 @@ struct State {
     transactions: HashMap<Digest, TransactionRecord>,
     challenges: HashMap<Digest, ChallengeRecord>,
     outbox: BTreeMap<MessageId, OutboxRow>,
+    /// Links of notices. One whose authenticator is gone is none.
+    repudiations: HashMap<Digest, Repudiation>,
     /// With when each is full again.
     buckets: HashMap<BucketKey, (Level, Timestamp)>,
 }

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use countersign_domain::port::{
     PortError, authenticator_store::AuthenticatorStore, key_store::KeyStore, login_store::LoginStore,
-    outbox_store::OutboxStore, session_store::SessionStore, user_store::UserStore,
+    outbox_store::OutboxStore, repudiation_store::RepudiationStore, session_store::SessionStore, user_store::UserStore,
 };
 
 use crate::{
@@ -20,6 +20,8 @@ pub struct Stores {
     pub users: Arc<dyn UserStore>,
     /// Authenticators.
     pub authenticators: Arc<dyn AuthenticatorStore>,
+    /// Links of notices.
+    pub repudiations: Arc<dyn RepudiationStore>,
     /// The commit point.
     pub logins: Arc<dyn LoginStore>,
     /// Signing keys.
@@ -34,11 +36,19 @@ impl Stores {
     /// All ports from one store.
     pub fn of<S>(store: Arc<S>) -> Self
     where
-        S: UserStore + AuthenticatorStore + LoginStore + KeyStore + OutboxStore + SessionStore + 'static,
+        S: UserStore
+            + AuthenticatorStore
+            + RepudiationStore
+            + LoginStore
+            + KeyStore
+            + OutboxStore
+            + SessionStore
+            + 'static,
     {
         Self {
             users: Arc::clone(&store) as _,
             authenticators: Arc::clone(&store) as _,
+            repudiations: Arc::clone(&store) as _,
             logins: Arc::clone(&store) as _,
             keys: Arc::clone(&store) as _,
             outbox: Arc::clone(&store) as _,

@@ -33,6 +33,12 @@ fn a_password_has_one_source() {
 }
 
 #[test]
+fn a_change_of_addresses_names_one() {
+    assert!(parsed("user notify ada").is_err());
+    assert!(parsed("user notify ada --remove a@b").is_ok());
+}
+
+#[test]
 fn users_live_in_one_store() {
     assert!(parsed("user list --dir d --config f").is_err());
     let Ok(Command::User(command)) = parsed("user reset-mfa ada --dir d --realm staff") else { panic!() };
@@ -51,6 +57,8 @@ fn every_verb_parses() {
         "version",
         "config-reference",
         "user add ada --email a@b --email-verified --name Ada",
+        "user add ada --notify a@b --notify c@d",
+        "user notify ada --add a@b --remove c@d",
         "user block ada",
         "user unblock ada",
     ] {

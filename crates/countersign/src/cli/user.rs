@@ -12,9 +12,10 @@ use countersign_domain::{
     app::App,
     id::RealmName,
     login_name::LoginName,
+    port::user_store::AddressesChanged,
     secret::Secret,
     usecase::manage_users::{AddUser, Added, NewPassword},
-    user::{Email, Profile},
+    user::{AddressChange, Email, MAX_NOTIFICATION_ADDRESSES, Profile},
 };
 
 use super::{ConfigFile, exit::Failure, run};
@@ -87,7 +88,7 @@ pub enum Verb {
         #[command(flatten)]
         password: PasswordSource,
     },
-    /// List users, one a line: realm, username, address, state and active factors, separated by tabs.
+    /// List users, one a line: realm, username, address, state, active factors and addresses for notices, separated by tabs.
     List(Target),
     /// Block a user and end what they have in flight.
     Block(Whom),
@@ -95,6 +96,18 @@ pub enum Verb {
     Unblock(Whom),
     /// Remove a user's factors, so that they enrol anew.
     ResetMfa(Whom),
+    /// Change where a user's security notices go besides their own address.
+    Notify {
+        /// Which.
+        #[command(flatten)]
+        whom: Whom,
+        /// An address to add; may be repeated.
+        #[arg(long, value_name = "ADDRESS", required_unless_present = "remove")]
+        add: Vec<String>,
+        /// An address to remove; may be repeated.
+        #[arg(long, value_name = "ADDRESS")]
+        remove: Vec<String>,
+    },
 }
 
 /// `user add`.
@@ -114,6 +127,9 @@ pub struct AddArgs {
     /// They have proven to own it.
     #[arg(long, requires = "email")]
     pub email_verified: bool,
+    /// An address that security notices go to besides; may be repeated.
+    #[arg(long, value_name = "ADDRESS")]
+    pub notify: Vec<String>,
     /// Their full name.
     #[arg(long)]
     pub name: Option<String>,
@@ -150,13 +166,15 @@ pub async fn run(command: UserCommand) -> Result<(), Failure> {
             let what = format!("has no factors any more; authenticators removed: {}", removed.unwrap_or_default());
             done(removed.is_some(), &account, &what)?
         }
+        Verb::Notify { whom, add, remove } => notify(&whom, AddressChange { add, remove }).await?,
     };
     run::print(&said);
     Ok(())
 }
 
 async fn add(args: AddArgs) -> Result<String, Failure> {
-    let AddArgs { username, target, password, email, email_verified, name, given_name, family_name, picture } = args;
+    let AddArgs { username, target, password, email, email_verified, notify, name, given_name, family_name, picture } =
+        args;
     let password = read(password)?;
     let (app, realm) = open(&target).await?;
     let realm = realm.ok_or_else(no_realm)?;
@@ -164,6 +182,7 @@ async fn add(args: AddArgs) -> Result<String, Failure> {
         realm: realm.clone(),
         username: username.clone(),
         email: email.map(|address| Email { address, verified: email_verified }),
+        notification_addresses: notify,
         profile: Profile { name, given_name, family_name, picture },
         password,
     };
@@ -180,6 +199,23 @@ async fn block(whom: &Whom, blocked: bool) -> Result<String, Failure> {
     let (app, account) = find(whom).await?;
     let what = if blocked { "is blocked" } else { "is not blocked any more" };
     done(app.set_blocked(&account.user.id, blocked).await?, &account, what)
+}
+
+async fn notify(whom: &Whom, change: AddressChange) -> Result<String, Failure> {
+    let (app, account) = find(whom).await?;
+    match app.change_addresses(&account.user.id, change).await? {
+        AddressesChanged::Changed(addresses) => {
+            done(true, &account, &format!("is told of changes at: {}", shown(&addresses)))
+        }
+        AddressesChanged::TooMany => {
+            Err(Failure::Data(format!("At most {MAX_NOTIFICATION_ADDRESSES} addresses; nothing was changed")))
+        }
+        AddressesChanged::NoUser => Err(no_user(&whom.login)),
+    }
+}
+
+fn shown(addresses: &[String]) -> String {
+    if addresses.is_empty() { "-".to_owned() } else { addresses.join(",") }
 }
 
 async fn list(target: &Target) -> Result<(), Failure> {
@@ -201,7 +237,8 @@ fn line(account: &Account) -> String {
     let email = user.email.as_ref().map_or("-", |email| email.address.as_str());
     let state = if user.blocked { "blocked" } else { "active" };
     let factors = account.active().len();
-    format!("{}\t{}\t{email}\t{state}\t{factors}", user.realm, user.username)
+    let notices = shown(&user.notification_addresses);
+    format!("{}\t{}\t{email}\t{state}\t{factors}\t{notices}", user.realm, user.username)
 }
 
 /// The sentence about what was done, unless the user went away in the meantime.

@@ -164,6 +164,9 @@ pub struct UserConfig {
     pub email: String,
     /// Whether they have proven to own it.
     pub email_verified: bool,
+    /// Where security notices go besides `email`: at most five addresses. An `email` that is not verified gets notices only if there are
+    /// none here.
+    pub notification_addresses: Vec<String>,
     /// Their full name.
     pub name: String,
     /// Their given name.

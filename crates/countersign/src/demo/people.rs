@@ -84,6 +84,7 @@ fn numbered_user(realm: &RealmName, number: u32) -> AddUser {
     AddUser {
         realm: realm.clone(),
         email: Some(Email { address: format!("{username}@example.com"), verified: false }),
+        notification_addresses: Vec::new(),
         profile: Profile::default(),
         password: NewPassword::Plain(Secret::new(SHARED_PASSWORD.to_owned())),
         username,

@@ -16,13 +16,14 @@ use countersign_domain::{
         login_store::{Burn, CommitOutcome, Failure, FailureTarget, LoginCommit, LoginStore, Spent},
         outbox_store::OutboxStore,
         password_hasher::{PasswordHasher, PasswordVerdict},
+        repudiation_store::{Redemption, Repudiation, RepudiationStore},
         session_store::{AttemptId, Bucket, Reservation, SessionStore, Settlement},
-        user_store::{NewUser, UserInserted, UserStore},
+        user_store::{AddressesChanged, NewUser, UserInserted, UserStore},
     },
     secret::{Digest, Secret},
     time::Timestamp,
     transaction::TransactionRecord,
-    user::PasswordHash,
+    user::{AddressChange, PasswordHash},
 };
 use countersign_telemetry::{
     Metrics,
@@ -237,8 +238,23 @@ impl UserStore for Metered<dyn UserStore> {
         self.watch(Store::Durable, self.port.set_blocked(user, blocked, now, audit).await)
     }
 
-    async fn reset_factors(&self, user: &UserId, now: Timestamp, audit: AuditEvent) -> Result<Option<u64>, PortError> {
-        self.watch(Store::Durable, self.port.reset_factors(user, now, audit).await)
+    async fn reset_factors(
+        &self,
+        user: &UserId,
+        now: Timestamp,
+        messages: Vec<OutboxRow>,
+        audit: AuditEvent,
+    ) -> Result<Option<u64>, PortError> {
+        self.watch(Store::Durable, self.port.reset_factors(user, now, messages, audit).await)
+    }
+
+    async fn change_addresses(
+        &self,
+        user: &UserId,
+        change: AddressChange,
+        audit: AuditEvent,
+    ) -> Result<AddressesChanged, PortError> {
+        self.watch(Store::Durable, self.port.change_addresses(user, change, audit).await)
     }
 
     async fn ping(&self) -> Result<(), PortError> {
@@ -270,6 +286,17 @@ impl AuthenticatorStore for Metered<dyn AuthenticatorStore> {
         audit: AuditEvent,
     ) -> Result<bool, PortError> {
         self.watch(Store::Durable, self.port.delete(user, authenticator, messages, audit).await)
+    }
+}
+
+#[async_trait]
+impl RepudiationStore for Metered<dyn RepudiationStore> {
+    async fn find(&self, digest: &Digest) -> Result<Option<Repudiation>, PortError> {
+        self.watch(Store::Durable, self.port.find(digest).await)
+    }
+
+    async fn redeem(&self, redemption: Redemption) -> Result<bool, PortError> {
+        self.watch(Store::Durable, self.port.redeem(redemption).await)
     }
 }
 

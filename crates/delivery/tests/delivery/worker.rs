@@ -197,6 +197,32 @@ async fn gives_up_after_eight_tries() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_notice_is_tried_until_it_expires_and_survives_an_outage() {
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    let mut long = notice(Channel::Email, "msg_1");
+    long.expires_at = START.plus(hours(72));
+    let rig = Rig::new(&[long], Scripted::always(Do::Fail));
+    let running = rig.start();
+    let mut tries = 0;
+    while rig.outbox.row("msg_1").is_some() {
+        tries += 1;
+        let wait = rig.postponed("msg_1", tries).await;
+        assert!(wait <= Duration::from_secs(900), "try {tries} waits {wait:?}");
+        rig.clock.advance(wait);
+        if rig.now() > START.plus(hours(71)) {
+            break;
+        }
+        running.bell.ring();
+    }
+    assert!(tries > 280, "{tries} tries");
+    assert!(rig.endings().is_empty(), "it still waits");
+    rig.clock.set(START.plus(hours(72)).minus(Duration::from_secs(1)));
+    running.bell.ring();
+    rig.outbox.until(|outbox| outbox.len() == 0).await;
+    assert_eq!(rig.endings(), [Ending::GivenUp]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn gives_up_when_the_next_try_would_come_too_late() {
     let mut message = sms("msg_1");
     message.expires_at = START.plus(Duration::from_secs(2));

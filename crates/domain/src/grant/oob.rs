@@ -69,7 +69,8 @@ impl App {
         let proven = self.judge_oob(client, account, offer, origin, Some(&login.digest), now).await?;
         let burn = proven.burn(true);
         let consumed = ConsumedTransaction { digest: login.digest, sweep_at: sweep_at(login.transaction.expires_at) };
-        self.commit_login(proven.commit(burn, Some(consumed), account, client, origin, now), CLASS).await?;
+        let commit = proven.commit(burn, Some(consumed), account, client, origin, now);
+        self.commit_login(self.telling(commit, account, origin)?, CLASS).await?;
         self.settle_proven(Some(login.digest), &proven, now).await;
         let authentication = authentication(Self::first_factor(&login.transaction), proven.authenticator.kind);
         let transaction = login.transaction;
@@ -99,7 +100,8 @@ impl App {
             return Err(Error::new(Reason::OobCodeInvalid).because("not of an enrolment"));
         }
         let burn = proven.burn(!access.has_mfa() && !account.is_enrolled());
-        self.commit_login(proven.commit(burn, None, &account, client, origin, now), CLASS).await?;
+        let commit = proven.commit(burn, None, &account, client, origin, now);
+        self.commit_login(self.telling(commit, &account, origin)?, CLASS).await?;
         self.settle_proven(None, &proven, now).await;
         let first = Authentication::password(access.authenticated_at.unwrap_or(access.issued_at));
         let audience = self.registry.mfa_audience();
@@ -155,7 +157,8 @@ impl App {
         };
         let address = client.address_of(origin);
         let audit = audit(Event::OobFailed, user, client, Some(authenticator.id.clone()), address, now);
-        self.logins.count_failure(&user.id, Failure::new(target, FAILURE_CEILING, audit)).await?;
+        let failure = self.told(Failure::new(target, FAILURE_CEILING, audit), account, origin)?;
+        self.logins.count_failure(&user.id, failure).await?;
         Err(proof_rejected(CLASS))
     }
 
@@ -237,6 +240,7 @@ impl Proven<'_> {
             burn,
             now,
             messages: Vec::new(),
+            repudiation: None,
             audit: audit(event, &account.user, client, id, client.address_of(origin), now),
         }
     }

@@ -72,7 +72,8 @@ impl App {
             Burn::Confirm { authenticator, spent: Spent::Step(step), only_if_unenrolled: true }
         };
         let consumed = ConsumedTransaction { digest: login.digest, sweep_at: sweep_at(login.transaction.expires_at) };
-        self.commit_login(proof.commit(burn, Some(consumed), found), CLASS).await?;
+        let commit = self.telling(proof.commit(burn, Some(consumed), found), account, origin)?;
+        self.commit_login(commit, CLASS).await?;
         self.settle_success(Some(login.digest), &permit, now).await;
         let authentication = Self::first_factor(&login.transaction).and("otp");
         let transaction = login.transaction;
@@ -105,7 +106,8 @@ impl App {
             spent: Spent::Step(step),
             only_if_unenrolled: !access.has_mfa() && !account.is_enrolled(),
         };
-        self.commit_login(proof.commit(burn, None, found), CLASS).await?;
+        let commit = self.telling(proof.commit(burn, None, found), &account, origin)?;
+        self.commit_login(commit, CLASS).await?;
         self.settle_success(None, &permit, now).await;
         let audience = self.registry.mfa_audience();
         let authentication = Authentication::password(access.authenticated_at.unwrap_or(access.issued_at)).and("otp");
@@ -139,7 +141,12 @@ impl App {
         let user = &proof.account.user;
         let permit = match self.reserve_factor_attempt(&user.id, CLASS, failures, proof.now).await {
             Ok(permit) => permit,
-            Err(error) => return Err(self.out_of_attempts(error, login).await),
+            Err(error) => {
+                if proof.candidates.is_empty() {
+                    self.tell_of_exhaustion(&error, proof.account, proof.origin, proof.now).await?;
+                }
+                return Err(self.out_of_attempts(error, login).await);
+            }
         };
         if let Some(code) = OtpCode::parse(code.expose()) {
             let window = self.registry.policy.otp_window;
@@ -154,6 +161,7 @@ impl App {
         let address = proof.client.address_of(proof.origin);
         let row = audit(Event::OtpFailed, user, proof.client, None, address, proof.now);
         let failure = Failure::new(FailureTarget::Authenticators(compared), FAILURE_CEILING, row);
+        let failure = self.told(failure, proof.account, proof.origin)?;
         self.logins.count_failure(&user.id, failure).await?;
         Err(proof_rejected(CLASS))
     }
@@ -191,6 +199,7 @@ impl Proof<'_> {
             burn,
             now: self.now,
             messages: Vec::new(),
+            repudiation: None,
             audit: audit(event, user, self.client, Some(found.id.clone()), address, self.now),
         }
     }

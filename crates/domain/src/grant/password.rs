@@ -82,6 +82,7 @@ impl App {
                     burn: Burn::Nothing,
                     now,
                     messages: Vec::new(),
+                    repudiation: None,
                     audit: audit(Event::PasswordLogin, &account.user, client, None, address, now),
                 };
                 self.commit_login(login, "password").await.map_err(|error| match error.reason() {

@@ -8,6 +8,7 @@ use crate::{
     factor::recovery_code::{CLASS, digest_to_compare, digest_to_store, generate, parse},
     grant::{Granted, audit, password::sweep_at, proof_rejected},
     id::AuthenticatorId,
+    message::NoticeEvent,
     opaque::{ALPHANUMERIC, random_text},
     port::{
         entropy::Entropy,
@@ -36,7 +37,12 @@ impl App {
         let failures = current.map_or(0, |code| code.failures);
         let permit = match self.reserve_factor_attempt(&user.id, CLASS, failures, now).await {
             Ok(permit) => permit,
-            Err(error) => return Err(self.out_of_attempts(error, Some(&login.digest)).await),
+            Err(error) => {
+                if current.is_none() {
+                    self.tell_of_exhaustion(&error, &login.account, origin, now).await?;
+                }
+                return Err(self.out_of_attempts(error, Some(&login.digest)).await);
+            }
         };
         let address = client.address_of(origin);
         let row = |event| audit(event, user, client, current.map(|code| code.id.clone()), address, now);
@@ -45,10 +51,13 @@ impl App {
         } else {
             let row = row(Event::RecoveryFailed);
             let failure = Failure::new(FailureTarget::RecoveryCode, FAILURE_CEILING, row);
-            self.logins.count_failure(&user.id, failure).await?;
+            self.logins.count_failure(&user.id, self.told(failure, &login.account, origin)?).await?;
             return Err(proof_rejected(CLASS));
         };
         let successor = generate(self.entropy.as_ref())?;
+        // It tells of the successor too.
+        let languages = origin.languages.as_deref();
+        let messages = self.notices(user, NoticeEvent::RecoveryCodeUsed, None, languages, now)?;
         let commit = LoginCommit {
             user: user.id.clone(),
             epoch: user.epoch,
@@ -62,7 +71,8 @@ impl App {
                 successor_digest: digest_to_store(&successor, &user.id, self.sealer.as_ref()),
             },
             now,
-            messages: Vec::new(),
+            messages,
+            repudiation: None,
             audit: row(Event::RecoveryLogin),
         };
         // The store compares: the digest is the key of the one conditional statement that spends the code.
@@ -70,7 +80,7 @@ impl App {
             if error.reason() == crate::error::Reason::ProofRejected {
                 let row = row(Event::RecoveryFailed);
                 let failure = Failure::new(FailureTarget::RecoveryCode, FAILURE_CEILING, row);
-                self.logins.count_failure(&user.id, failure).await?;
+                self.logins.count_failure(&user.id, self.told(failure, &login.account, origin)?).await?;
             }
             return Err(error);
         }

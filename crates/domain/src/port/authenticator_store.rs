@@ -76,8 +76,8 @@ pub trait AuthenticatorStore: Send + Sync {
         audit: AuditEvent,
     ) -> Result<bool, PortError>;
 
-    /// Removes one authenticator of `user` and what is paired with it, whatever their status, and raises the user's epoch unless
-    /// they were pending; adds `messages` to the outbox. When no active or disabled one is left, the recovery code goes too. False:
+    /// Removes one authenticator of `user` and what is paired with it, whatever their status, and raises the user's epoch and
+    /// adds `messages` to the outbox unless they were pending. When no active or disabled one is left, the recovery code goes too. False:
     /// the person has no such authenticator; nothing changed.
     async fn delete(
         &self,

@@ -28,8 +28,21 @@ pub struct LoginCommit {
     pub now: Timestamp,
     /// What is to be sent if it is decided.
     pub messages: Vec<OutboxRow>,
+    /// The link of its notices, of the authenticator that `burn` confirms.
+    pub repudiation: Option<NewRepudiation>,
     /// The row of the audit trail.
     pub audit: AuditEvent,
+}
+
+/// A link that says "this was not me". Its store is the [`RepudiationStore`](super::repudiation_store::RepudiationStore).
+#[derive(Clone, Debug)]
+pub struct NewRepudiation {
+    /// Digest of its token.
+    pub digest: Digest,
+    /// The authenticator it removes.
+    pub authenticator: AuthenticatorId,
+    /// From this moment on it is of no use.
+    pub expires_at: Timestamp,
 }
 
 /// The mark that makes a second use of an MFA transaction impossible, whatever happens to the session store.
@@ -156,6 +169,6 @@ pub trait LoginStore: Send + Sync {
     /// An address is never disabled here: who reads it compares with the ceiling; its reaching the ceiling raises the epoch too.
     async fn count_failure(&self, user: &UserId, failure: Failure) -> Result<(), PortError>;
 
-    /// Sweeps consumed marks and expired pending enrolments that no longer matter at `now`. The answer is how many rows went.
+    /// Sweeps consumed marks, links of notices and expired pending enrolments that no longer matter at `now`. The answer is how many rows went.
     async fn purge(&self, now: Timestamp) -> Result<u64, PortError>;
 }

@@ -30,7 +30,7 @@ pub trait OutboxStore: Send + Sync {
     /// Removes a row that was sent or given up, if it is there.
     async fn remove(&self, id: &MessageId) -> Result<(), PortError>;
 
-    /// When the oldest row of `channel` that has not expired at `now` was caused; `None` if none waits.
+    /// When the oldest row of `channel` that somebody waits for and that has not expired at `now` was caused; `None` if there is none.
     async fn oldest(&self, channel: Channel, now: Timestamp) -> Result<Option<Timestamp>, PortError>;
 
     /// Sweeps rows that expired before `now`. The answer is how many went.

@@ -8,8 +8,9 @@ use crate::{
     audit::AuditEvent,
     id::{RealmName, UserId},
     login_name::LoginName,
+    message::OutboxRow,
     time::Timestamp,
-    user::{PasswordHash, User},
+    user::{AddressChange, PasswordHash, User},
 };
 
 /// What became of an insert.
@@ -19,6 +20,17 @@ pub enum UserInserted {
     Inserted,
     /// Another account of the realm has one of the names; nothing was changed.
     NameTaken,
+}
+
+/// What became of a change of addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressesChanged {
+    /// These they are now.
+    Changed(Vec<String>),
+    /// There would be more than [`MAX_NOTIFICATION_ADDRESSES`](crate::user::MAX_NOTIFICATION_ADDRESSES); nothing was changed.
+    TooMany,
+    /// There is no such user.
+    NoUser,
 }
 
 /// Keeps accounts.
@@ -58,8 +70,22 @@ pub trait UserStore: Send + Sync {
     ) -> Result<bool, PortError>;
 
     /// Removes every authenticator and recovery code, raises the epoch and voids management tokens issued before `now`. The
-    /// answer is how many authenticators went; `None`: no such user.
-    async fn reset_factors(&self, user: &UserId, now: Timestamp, audit: AuditEvent) -> Result<Option<u64>, PortError>;
+    /// answer is how many authenticators went; `None`: no such user. Adds `messages` to the outbox if one of them was not pending.
+    async fn reset_factors(
+        &self,
+        user: &UserId,
+        now: Timestamp,
+        messages: Vec<OutboxRow>,
+        audit: AuditEvent,
+    ) -> Result<Option<u64>, PortError>;
+
+    /// Changes the addresses that notices go to, in one step. Nothing in flight ends.
+    async fn change_addresses(
+        &self,
+        user: &UserId,
+        change: AddressChange,
+        audit: AuditEvent,
+    ) -> Result<AddressesChanged, PortError>;
 
     /// Asks the store whether it can serve, with a statement that touches it.
     async fn ping(&self) -> Result<(), PortError>;

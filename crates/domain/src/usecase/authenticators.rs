@@ -117,7 +117,12 @@ impl App {
             return Err(Error::new(Reason::AuthenticatorImplied));
         }
         let row = row(Event::AuthenticatorRemoved, user, &token, &id, now);
-        if self.authenticators.delete(user, &id, Vec::new(), row).await? {
+        let messages = self.notices_of_removal(&account.user, account.authenticator(&id), None, now)?;
+        let sends = !messages.is_empty();
+        if self.authenticators.delete(user, &id, messages, row).await? {
+            if sends {
+                self.bell.ring();
+            }
             Ok(())
         } else {
             Err(Error::new(Reason::AuthenticatorNotFound))

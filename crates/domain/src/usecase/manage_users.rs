@@ -1,4 +1,4 @@
-//! The operator's verbs: add, passwd, list, block, reset-mfa.
+//! The operator's verbs: add, passwd, list, block, reset-mfa, notify.
 
 use crate::{
     account::Account,
@@ -8,10 +8,10 @@ use crate::{
     id::{RealmName, UserId},
     login_name::LoginName,
     opaque::{LOWER_ALPHANUMERIC, random_text},
-    port::user_store::{NewUser, UserInserted},
+    port::user_store::{AddressesChanged, NewUser, UserInserted},
     secret::Secret,
     time::Timestamp,
-    user::{Email, PasswordHash, Profile, User},
+    user::{AddressChange, Email, MAX_NOTIFICATION_ADDRESSES, PasswordHash, Profile, User, is_notification_address},
 };
 
 /// The longest password, in bytes. Nothing is ever cut.
@@ -26,6 +26,8 @@ pub struct AddUser {
     pub username: String,
     /// The address.
     pub email: Option<Email>,
+    /// Where notices go besides.
+    pub notification_addresses: Vec<String>,
     /// What is known of the person.
     pub profile: Profile,
     /// Their password, or a verifier made elsewhere.
@@ -124,7 +126,20 @@ impl App {
     /// The store failed.
     pub async fn reset_factors(&self, user: &UserId) -> Result<Option<u64>, Error> {
         let now = self.clock.now();
-        Ok(self.users.reset_factors(user, now, operator(Event::FactorsReset, user, now)).await?)
+        let Some(account) = self.users.find(user).await? else { return Ok(None) };
+        let messages = self.notices_of_removal(&account.user, &account.authenticators, None, now)?;
+        Ok(self.users.reset_factors(user, now, messages, operator(Event::FactorsReset, user, now)).await?)
+    }
+
+    /// Changes where notices go.
+    ///
+    /// # Errors
+    ///
+    /// Request malformed, naming `notification_addresses`; the store failed.
+    pub async fn change_addresses(&self, user: &UserId, change: AddressChange) -> Result<AddressesChanged, Error> {
+        check_addresses(&change.add)?;
+        let row = operator(Event::AddressesChanged, user, self.clock.now());
+        Ok(self.users.change_addresses(user, change, row).await?)
     }
 
     async fn verifier(&self, password: &NewPassword) -> Result<PasswordHash, Error> {
@@ -159,6 +174,9 @@ impl App {
                 names.push(address);
             }
         }
+        check_addresses(&user.notification_addresses)?;
+        let change = AddressChange { add: user.notification_addresses, remove: Vec::new() };
+        let notification_addresses = change.apply(&[]).ok_or_else(too_many_addresses)?;
         let id = UserId::new(format!("auth0|{}", random_text(LOWER_ALPHANUMERIC, 24, self.entropy.as_ref())?));
         Ok(NewUser {
             names,
@@ -168,6 +186,7 @@ impl App {
                 realm: user.realm,
                 username: user.username.trim().to_owned(),
                 email: user.email,
+                notification_addresses,
                 profile: user.profile,
                 password,
                 blocked: false,
@@ -179,6 +198,20 @@ impl App {
             },
         })
     }
+}
+
+/// Where notices go must be somewhere mail can be sent to.
+fn check_addresses(addresses: &[String]) -> Result<(), Error> {
+    if addresses.iter().all(|address| is_notification_address(address)) {
+        Ok(())
+    } else {
+        Err(Error::malformed("notification_addresses", "notification_addresses must be e-mail addresses"))
+    }
+}
+
+fn too_many_addresses() -> Error {
+    let most = MAX_NOTIFICATION_ADDRESSES;
+    Error::malformed("notification_addresses", format!("notification_addresses must be at most {most}"))
 }
 
 /// Accounts per transaction.

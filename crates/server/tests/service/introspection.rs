@@ -14,8 +14,12 @@ use tonic_reflection::pb::{
 
 use crate::rig::Rig;
 
-const SERVICES: [&str; 3] =
-    ["countersign.v1.AssociateService", "countersign.v1.ChallengeService", "countersign.v1.TokenService"];
+const SERVICES: [&str; 4] = [
+    "countersign.v1.AssociateService",
+    "countersign.v1.ChallengeService",
+    "countersign.v1.NoticeService",
+    "countersign.v1.TokenService",
+];
 
 async fn status(channel: &InProcess, service: &str) -> Result<ServingStatus, Code> {
     let answer = HealthClient::new(channel.clone()).check(HealthCheckRequest { service: service.into() }).await;

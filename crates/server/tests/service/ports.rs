@@ -18,16 +18,17 @@ use countersign_domain::{
         login_store::{CommitOutcome, Failure, LoginCommit, LoginStore},
         outbox_store::{Bell, OutboxStore},
         password_hasher::{PasswordHasher, PasswordVerdict},
+        repudiation_store::{Redemption, Repudiation, RepudiationStore},
         sealer::{DigestPurpose, Place, Sealer},
         sender::{ChannelState, ProviderName, SendError, Sender},
         session_store::{AttemptId, Bucket, Reservation, SessionStore, Settlement},
         signer::{Algorithm, PublicKey, Signer},
-        user_store::{NewUser, UserInserted, UserStore},
+        user_store::{AddressesChanged, NewUser, UserInserted, UserStore},
     },
     secret::{Digest, Sealed, Secret},
     time::Timestamp,
     transaction::TransactionRecord,
-    user::PasswordHash,
+    user::{AddressChange, PasswordHash},
 };
 use tokio::sync::Semaphore;
 use tonic::async_trait;
@@ -129,7 +130,21 @@ impl UserStore for Ports {
     async fn set_blocked(&self, _: &UserId, _: bool, _: Timestamp, _: AuditEvent) -> Result<bool, PortError> {
         unscripted()
     }
-    async fn reset_factors(&self, _: &UserId, _: Timestamp, _: AuditEvent) -> Result<Option<u64>, PortError> {
+    async fn reset_factors(
+        &self,
+        _: &UserId,
+        _: Timestamp,
+        _: Vec<OutboxRow>,
+        _: AuditEvent,
+    ) -> Result<Option<u64>, PortError> {
+        unscripted()
+    }
+    async fn change_addresses(
+        &self,
+        _: &UserId,
+        _: AddressChange,
+        _: AuditEvent,
+    ) -> Result<AddressesChanged, PortError> {
         unscripted()
     }
     async fn ping(&self) -> Result<(), PortError> {
@@ -196,6 +211,16 @@ impl AuthenticatorStore for Ports {
         _: Vec<OutboxRow>,
         _: AuditEvent,
     ) -> Result<bool, PortError> {
+        unscripted()
+    }
+}
+
+#[async_trait]
+impl RepudiationStore for Ports {
+    async fn find(&self, _: &Digest) -> Result<Option<Repudiation>, PortError> {
+        unscripted()
+    }
+    async fn redeem(&self, _: Redemption) -> Result<bool, PortError> {
         unscripted()
     }
 }

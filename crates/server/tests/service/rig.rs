@@ -54,6 +54,7 @@ impl Rig {
             entropy: Arc::new(SeededEntropy::new(1)),
             users: ports.clone(),
             authenticators: ports.clone(),
+            repudiations: ports.clone(),
             logins: ports.clone(),
             sessions: ports.clone(),
             hasher: ports.clone(),

@@ -24,7 +24,7 @@ use super::{
 use crate::open::Stores;
 
 /// Takes all messages out of the outbox; the ids without what comes before the number.
-async fn taken(stores: &Stores) -> Vec<usize> {
+pub(super) async fn taken(stores: &Stores) -> Vec<usize> {
     let rows = stores.outbox.claim(NOW, later(600), 1000).await.unwrap();
     let mut ids = Vec::with_capacity(rows.len());
     for row in rows {
@@ -78,6 +78,31 @@ pub async fn a_removal_leaves_its_messages(stores: &Stores) {
     assert!(remove(1).await);
     assert!(!remove(2).await);
     assert_eq!(taken(stores).await, [1]);
+}
+
+/// Nobody is told of what nobody was told had come.
+pub async fn a_pending_removal_leaves_none(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    stores.authenticators.begin_enrollment(pair_enrollment(&user, 1), NOW).await.unwrap();
+    let messages = vec![message(1)];
+    assert!(stores.authenticators.delete(&user, &authenticator_id(1), messages, audit(&user)).await.unwrap());
+    assert!(taken(stores).await.is_empty());
+}
+
+/// If there was something to remove that was not pending.
+pub async fn a_reset_leaves_its_messages(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    let reset = async |n| stores.users.reset_factors(&user, NOW, vec![message(n)], audit(&user)).await.unwrap();
+    stores.authenticators.begin_enrollment(pair_enrollment(&user, 1), NOW).await.unwrap();
+    assert_eq!(reset(1).await, Some(2));
+    assert!(taken(stores).await.is_empty());
+    let bob = add_user(stores, "bob").await;
+    enroll_pair(stores, &bob, 3).await;
+    let gone = stores.users.reset_factors(&bob, NOW, vec![message(2)], audit(&bob)).await.unwrap();
+    assert_eq!(gone, Some(2));
+    assert_eq!(taken(stores).await, [2]);
+    assert_eq!(reset(3).await, Some(0));
+    assert!(taken(stores).await.is_empty());
 }
 
 fn noticed(failure: Failure, n: usize) -> Failure {

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use countersign_domain::{
-    message::{Channel, OutboxRow},
+    message::{Channel, OutboxRow, Urgency},
     secret::Sealed,
     time::Timestamp,
 };
@@ -147,12 +147,13 @@ pub async fn a_removed_row_is_gone(stores: &Stores) {
     assert_eq!(stores.outbox.purge(later(601)).await.unwrap(), 1);
 }
 
-/// Claimed or not, unless it has expired; other channels do not matter.
+/// Claimed or not, unless it has expired or nobody waits for it; other channels do not matter.
 pub async fn the_oldest_is_the_channels_own(stores: &Stores) {
     let caused = |n, channel, secs| OutboxRow { channel, created_at: later(secs), ..message(n) };
     let rows = vec![caused(1, Channel::Sms, 5), caused(2, Channel::Sms, 3), caused(3, Channel::Email, 1)];
     insert(stores, rows).await;
     insert(stores, vec![OutboxRow { expires_at: later(2), ..caused(4, Channel::Sms, 0) }]).await;
+    insert(stores, vec![OutboxRow { urgency: Urgency::Patient, ..caused(5, Channel::Sms, 0) }]).await;
     let oldest = async |channel, secs| stores.outbox.oldest(channel, later(secs)).await.unwrap();
     assert_eq!(oldest(Channel::Sms, 2).await, Some(later(0)));
     assert_eq!(oldest(Channel::Sms, 3).await, Some(later(3)));

@@ -9,7 +9,7 @@ use countersign_domain::{
     challenge::{ChallengeRecord, TRIES},
     id::{AuthenticatorId, ClientId, MessageId, PairId, RealmName, UserId},
     login_name::LoginName,
-    message::{Channel, OutboxRow},
+    message::{Channel, OutboxRow, Urgency},
     port::{
         authenticator_store::{EnrollmentBegun, NewEnrollment},
         login_store::{
@@ -75,6 +75,7 @@ pub fn new_user(username: &str, email: Option<&str>) -> NewUser {
             profile: Profile { name: Some("Ann \u{1f512} O'Hara".into()), ..Profile::default() },
             password: PasswordHash::new("$argon2id$stored".into()),
             blocked: false,
+            notification_addresses: vec![format!("{username}@home.example"), format!("{username}@work.example")],
             address_failures: 0,
             epoch: 0,
             tokens_valid_from: NOW,
@@ -163,7 +164,7 @@ pub fn pair_enrollment(user: &UserId, n: usize) -> NewEnrollment {
 /// A login of `user` that burns `burn`, at the first epoch.
 pub fn login(user: &UserId, burn: Burn) -> LoginCommit {
     let (messages, audit) = (Vec::new(), audit(user));
-    LoginCommit { user: user.clone(), epoch: 0, transaction: None, burn, now: NOW, messages, audit }
+    LoginCommit { user: user.clone(), epoch: 0, transaction: None, burn, now: NOW, messages, repudiation: None, audit }
 }
 
 /// The same with the `n`th transaction.
@@ -232,6 +233,7 @@ pub fn message(n: usize) -> OutboxRow {
     OutboxRow {
         id: MessageId::new(format!("msg_{n:024}")),
         channel: Channel::Sms,
+        urgency: Urgency::Awaited,
         sealed: Sealed::new(vec![0, 255, 13, 10]),
         attempts: 0,
         created_at: NOW,

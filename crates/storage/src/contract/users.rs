@@ -1,6 +1,6 @@
 //! Accounts and their names.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use countersign_domain::{
     authenticator::FactorKind,
@@ -8,12 +8,16 @@ use countersign_domain::{
     login_name::LoginName,
     port::{
         login_store::{Failure, FailureTarget},
-        user_store::UserInserted::{Inserted, NameTaken},
+        user_store::{
+            AddressesChanged,
+            UserInserted::{Inserted, NameTaken},
+        },
     },
     secret::Secret,
-    user::PasswordHash,
+    user::{AddressChange, PasswordHash},
 };
 
+use super::race;
 use super::records::{NOW, account, add_user, audit, digest, enroll, enrollment, later, new_user};
 use crate::open::Stores;
 
@@ -69,6 +73,7 @@ pub async fn what_was_stored_is_what_is_read(stores: &Stores) {
     let read = account(stores, &new.user.id).await;
     assert_eq!((&read.user.realm, &read.user.username), (&new.user.realm, &new.user.username));
     assert_eq!((&read.user.email, &read.user.profile), (&new.user.email, &new.user.profile));
+    assert_eq!(read.user.notification_addresses, ["Ann@home.example", "Ann@work.example"]);
     assert_eq!(read.user.password.as_str(), new.user.password.as_str());
     assert_eq!((read.user.blocked, read.user.epoch, read.user.created_at), (false, 0, NOW));
     let mine = &read.authenticators[0];
@@ -139,11 +144,43 @@ pub async fn a_reset_removes_all_factors(stores: &Stores) {
     stores.authenticators.begin_enrollment(enrollment(&user, 2), NOW).await.unwrap();
     let wrong = Failure::new(FailureTarget::Address, 100, audit(&user));
     stores.logins.count_failure(&user, wrong).await.unwrap();
-    assert_eq!(stores.users.reset_factors(&user, later(10), audit(&user)).await.unwrap(), Some(2));
+    assert_eq!(stores.users.reset_factors(&user, later(10), Vec::new(), audit(&user)).await.unwrap(), Some(2));
     let read = account(stores, &user).await;
     assert!(read.authenticators.is_empty() && read.recovery_code.is_none());
     assert_eq!((read.user.epoch, read.user.tokens_valid_from, read.user.address_failures), (1, later(10), 0));
-    assert_eq!(stores.users.reset_factors(&user, later(11), audit(&user)).await.unwrap(), Some(0));
+    assert_eq!(stores.users.reset_factors(&user, later(11), Vec::new(), audit(&user)).await.unwrap(), Some(0));
+}
+
+/// All of it or nothing, and what is in flight goes on.
+pub async fn addresses_change_in_one_step(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    let change = async |add: &[&str], remove: &[&str]| {
+        let owned = |list: &[&str]| list.iter().map(|address| (*address).to_owned()).collect();
+        let change = AddressChange { add: owned(add), remove: owned(remove) };
+        stores.users.change_addresses(&user, change, audit(&user)).await.unwrap()
+    };
+    let changed = change(&["new@example.com"], &["ann@home.example"]).await;
+    let expected = vec!["ann@work.example".to_owned(), "new@example.com".to_owned()];
+    assert_eq!(changed, AddressesChanged::Changed(expected.clone()));
+    assert_eq!(change(&["1@x", "2@x", "3@x", "4@x"], &[]).await, AddressesChanged::TooMany);
+    let read = account(stores, &user).await.user;
+    assert_eq!((read.notification_addresses, read.epoch), (expected, 0));
+    assert_eq!(change(&[], &["ann@work.example", "new@example.com"]).await, AddressesChanged::Changed(Vec::new()));
+    assert!(account(stores, &user).await.user.notification_addresses.is_empty());
+}
+
+/// Three at once, each with an address of its own: all are there.
+pub async fn every_change_of_addresses_counts(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    race(3, |n| {
+        let (users, user) = (Arc::clone(&stores.users), user.clone());
+        async move {
+            let change = AddressChange { add: vec![format!("{n}@example.com")], remove: Vec::new() };
+            users.change_addresses(&user, change, audit(&user)).await.unwrap()
+        }
+    })
+    .await;
+    assert_eq!(account(stores, &user).await.user.notification_addresses.len(), 5);
 }
 
 /// Changes to nobody say so.
@@ -152,6 +189,8 @@ pub async fn nobody_is_changed_who_does_not_exist(stores: &Stores) {
     let password = PasswordHash::new("new".into());
     assert!(!stores.users.set_password(&nobody, password, NOW, audit(&nobody)).await.unwrap());
     assert!(!stores.users.set_blocked(&nobody, true, NOW, audit(&nobody)).await.unwrap());
-    assert_eq!(stores.users.reset_factors(&nobody, NOW, audit(&nobody)).await.unwrap(), None);
+    assert_eq!(stores.users.reset_factors(&nobody, NOW, Vec::new(), audit(&nobody)).await.unwrap(), None);
+    let changed = stores.users.change_addresses(&nobody, AddressChange::default(), audit(&nobody)).await.unwrap();
+    assert_eq!(changed, AddressesChanged::NoUser);
     assert!(stores.users.find(&nobody).await.unwrap().is_none());
 }

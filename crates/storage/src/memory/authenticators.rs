@@ -88,29 +88,33 @@ impl AuthenticatorStore for MemoryStore {
     ) -> Result<bool, PortError> {
         let mut state = self.lock();
         let Some(entry) = state.users.get_mut(user) else { return Ok(false) };
-        let gone: Vec<_> = entry.pair_of(authenticator).map(|a| (a.id.clone(), a.bearer())).collect();
-        if gone.is_empty() {
-            return Ok(false);
-        }
-        for (id, _) in &gone {
-            entry.authenticators.remove(id);
-        }
-        if gone.iter().any(|(_, bearer)| bearer.is_none()) {
+        let Some(confirmed) = entry.remove(authenticator) else { return Ok(false) };
+        if confirmed {
             entry.user.epoch += 1;
             entry.user.updated_at = audit.at;
+            state.insert_messages(messages);
         }
-        if !entry.is_enrolled() {
-            entry.recovery_code = None;
-            entry.used_codes.clear();
-            entry.forget_codes();
-        }
-        state.insert_messages(messages);
         state.audit.push(audit);
         Ok(true)
     }
 }
 
 impl Entry {
+    /// Removes an authenticator and what is paired with it, and with the last one the recovery code. The answer is whether one of them
+    /// was confirmed; `None`: there was none.
+    pub(super) fn remove(&mut self, authenticator: &AuthenticatorId) -> Option<bool> {
+        let gone: Vec<_> = self.pair_of(authenticator).map(|a| (a.id.clone(), a.bearer())).collect();
+        for (id, _) in &gone {
+            self.authenticators.remove(id);
+        }
+        if !gone.is_empty() && !self.is_enrolled() {
+            self.recovery_code = None;
+            self.used_codes.clear();
+            self.forget_codes();
+        }
+        (!gone.is_empty()).then(|| gone.iter().any(|(_, bearer)| bearer.is_none()))
+    }
+
     /// Removes pending authenticators that have expired, and with the last of a bearer its pending recovery code. The answer is how many rows.
     pub(super) fn sweep(&mut self, now: Timestamp) -> u64 {
         let before = self.authenticators.len();

@@ -6,6 +6,7 @@ use countersign_domain::{
     port::{
         PortError,
         login_store::{Burn, CommitOutcome, Failure, LoginCommit, LoginStore, Spent},
+        repudiation_store::Repudiation,
     },
     time::Timestamp,
 };
@@ -31,10 +32,15 @@ impl LoginStore for MemoryStore {
         let Some(entry) = state.standing(&login.user, login.epoch) else {
             return Ok(CommitOutcome::AccountChanged);
         };
+        let link = login.repudiation.map(|new| {
+            let (user, authenticator, expires_at) = (login.user.clone(), new.authenticator, new.expires_at);
+            (new.digest, Repudiation { user, authenticator, expires_at })
+        });
         if spent || !entry.burn(login.burn, login.now) {
             return Ok(CommitOutcome::ProofSpent);
         }
         state.consumed.extend(transaction.into_iter().chain(challenge));
+        state.repudiations.extend(link);
         state.insert_messages(login.messages);
         state.audit.push(login.audit);
         Ok(CommitOutcome::Committed)
@@ -56,6 +62,9 @@ impl LoginStore for MemoryStore {
         let before = state.consumed.len();
         state.consumed.retain(|_, sweep_at| *sweep_at > now);
         let marks = u64::try_from(before - state.consumed.len()).unwrap_or(u64::MAX);
-        Ok(state.users.values_mut().map(|entry| entry.sweep(now)).sum::<u64>() + marks)
+        let before = state.repudiations.len();
+        state.repudiations.retain(|_, link| link.expires_at > now);
+        let links = u64::try_from(before - state.repudiations.len()).unwrap_or(u64::MAX);
+        Ok(state.users.values_mut().map(|entry| entry.sweep(now)).sum::<u64>() + marks + links)
     }
 }

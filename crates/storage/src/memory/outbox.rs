@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use countersign_domain::{
     id::MessageId,
-    message::{Channel, OutboxRow},
+    message::{Channel, OutboxRow, Urgency},
     port::{PortError, outbox_store::OutboxStore},
     time::Timestamp,
 };
@@ -54,7 +54,10 @@ impl OutboxStore for MemoryStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.oldest")]
     async fn oldest(&self, channel: Channel, now: Timestamp) -> Result<Option<Timestamp>, PortError> {
         let state = self.lock();
-        let waiting = state.outbox.values().filter(|row| row.channel == channel && row.expires_at >= now);
+        let waiting = state
+            .outbox
+            .values()
+            .filter(|row| row.channel == channel && row.urgency == Urgency::Awaited && row.expires_at >= now);
         Ok(waiting.map(|row| row.created_at).min())
     }
 

@@ -8,12 +8,13 @@ use countersign_domain::{
     audit::AuditEvent,
     id::{RealmName, UserId},
     login_name::LoginName,
+    message::OutboxRow,
     port::{
         PortError,
-        user_store::{NewUser, UserInserted, UserStore},
+        user_store::{AddressesChanged, NewUser, UserInserted, UserStore},
     },
     time::Timestamp,
-    user::PasswordHash,
+    user::{AddressChange, PasswordHash},
 };
 
 use super::{Entry, MemoryStore, State};
@@ -57,7 +58,7 @@ impl UserStore for MemoryStore {
         now: Timestamp,
         audit: AuditEvent,
     ) -> Result<bool, PortError> {
-        Ok(self.change(user, now, audit, |entry| entry.user.password = password).is_some())
+        Ok(self.lock().change(user, now, audit, |entry| entry.user.password = password).is_some())
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.user.set_blocked")]
@@ -68,20 +69,49 @@ impl UserStore for MemoryStore {
         now: Timestamp,
         audit: AuditEvent,
     ) -> Result<bool, PortError> {
-        Ok(self.change(user, now, audit, |entry| entry.user.blocked = blocked).is_some())
+        Ok(self.lock().change(user, now, audit, |entry| entry.user.blocked = blocked).is_some())
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.user.reset_factors")]
-    async fn reset_factors(&self, user: &UserId, now: Timestamp, audit: AuditEvent) -> Result<Option<u64>, PortError> {
-        Ok(self.change(user, now, audit, |entry| {
+    async fn reset_factors(
+        &self,
+        user: &UserId,
+        now: Timestamp,
+        messages: Vec<OutboxRow>,
+        audit: AuditEvent,
+    ) -> Result<Option<u64>, PortError> {
+        let mut state = self.lock();
+        let gone = state.change(user, now, audit, |entry| {
+            let confirmed = entry.is_enrolled();
             entry.user.address_failures = 0;
             entry.recovery_code = None;
             entry.pending_codes.clear();
             entry.used_codes.clear();
             let gone = entry.authenticators.len();
             entry.authenticators.clear();
-            u64::try_from(gone).unwrap_or(u64::MAX)
-        }))
+            (u64::try_from(gone).unwrap_or(u64::MAX), confirmed)
+        });
+        if let Some((_, true)) = gone {
+            state.insert_messages(messages);
+        }
+        Ok(gone.map(|(gone, _)| gone))
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.user.change_addresses")]
+    async fn change_addresses(
+        &self,
+        user: &UserId,
+        change: AddressChange,
+        audit: AuditEvent,
+    ) -> Result<AddressesChanged, PortError> {
+        let mut state = self.lock();
+        let Some(entry) = state.users.get_mut(user) else { return Ok(AddressesChanged::NoUser) };
+        let Some(addresses) = change.apply(&entry.user.notification_addresses) else {
+            return Ok(AddressesChanged::TooMany);
+        };
+        entry.user.notification_addresses.clone_from(&addresses);
+        state.audit.push(audit);
+        Ok(AddressesChanged::Changed(addresses))
     }
 
     async fn ping(&self) -> Result<(), PortError> {
@@ -89,21 +119,20 @@ impl UserStore for MemoryStore {
     }
 }
 
-impl MemoryStore {
+impl State {
     fn change<T>(
-        &self,
+        &mut self,
         user: &UserId,
         now: Timestamp,
         audit: AuditEvent,
         change: impl FnOnce(&mut Entry) -> T,
     ) -> Option<T> {
-        let mut state = self.lock();
-        let entry = state.users.get_mut(user)?;
+        let entry = self.users.get_mut(user)?;
         entry.user.epoch += 1;
         entry.user.tokens_valid_from = entry.user.tokens_valid_from.max(now);
         entry.user.updated_at = now;
         let value = change(entry);
-        state.audit.push(audit);
+        self.audit.push(audit);
         Some(value)
     }
 }

@@ -78,35 +78,56 @@ impl AuthenticatorStore for SqliteStore {
         let (user, authenticator) = (user.clone(), authenticator.clone());
         self.writer
             .submit(Durability::Full, move |connection| {
-                let pending = connection
-                    .prepare_cached(
-                        "DELETE FROM authenticator WHERE user_id = ?1 AND (id = ?2 OR pair = \
-                         (SELECT pair FROM authenticator WHERE user_id = ?1 AND id = ?2)) \
-                         RETURNING status = 'pending'",
-                    )?
-                    .query_map([user.as_str(), authenticator.as_str()], |row| row.get(0))?
-                    .collect::<rusqlite::Result<Vec<bool>>>()?;
-                if pending.is_empty() {
-                    return Ok(Step::Undo(false));
+                match remove(connection, &user, &authenticator)? {
+                    Removed::Nothing => return Ok(Step::Undo(false)),
+                    Removed::Pending => {}
+                    Removed::Confirmed => {
+                        connection
+                            .prepare_cached("UPDATE user SET epoch = epoch + 1, updated_at = ?2 WHERE id = ?1")?
+                            .execute(params![user.as_str(), audit.at.as_millis()])?;
+                        insert_messages(connection, &messages)?;
+                    }
                 }
-                if pending.contains(&false) {
-                    connection
-                        .prepare_cached("UPDATE user SET epoch = epoch + 1, updated_at = ?2 WHERE id = ?1")?
-                        .execute(params![user.as_str(), audit.at.as_millis()])?;
-                }
-                connection
-                    .prepare_cached(
-                        "DELETE FROM recovery_code WHERE user_id = ?1 AND NOT EXISTS \
-                         (SELECT 1 FROM authenticator AS a WHERE a.user_id = ?1 \
-                          AND (a.status <> 'pending' OR a.bearer = recovery_code.bearer))",
-                    )?
-                    .execute([user.as_str()])?;
-                insert_messages(connection, &messages)?;
                 rows::insert_audit(connection, &audit)?;
                 Ok(Step::Keep(true))
             })
             .await
     }
+}
+
+/// What was removed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Removed {
+    Nothing,
+    Pending,
+    Confirmed,
+}
+
+/// Removes one authenticator and what is paired with it, and with the last one the recovery code.
+pub(super) fn remove(
+    connection: &Connection,
+    user: &UserId,
+    authenticator: &AuthenticatorId,
+) -> rusqlite::Result<Removed> {
+    let pending = connection
+        .prepare_cached(
+            "DELETE FROM authenticator WHERE user_id = ?1 AND (id = ?2 OR pair = \
+             (SELECT pair FROM authenticator WHERE user_id = ?1 AND id = ?2)) \
+             RETURNING status = 'pending'",
+        )?
+        .query_map([user.as_str(), authenticator.as_str()], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<bool>>>()?;
+    if pending.is_empty() {
+        return Ok(Removed::Nothing);
+    }
+    connection
+        .prepare_cached(
+            "DELETE FROM recovery_code WHERE user_id = ?1 AND NOT EXISTS \
+             (SELECT 1 FROM authenticator AS a WHERE a.user_id = ?1 \
+              AND (a.status <> 'pending' OR a.bearer = recovery_code.bearer))",
+        )?
+        .execute([user.as_str()])?;
+    Ok(if pending.contains(&false) { Removed::Confirmed } else { Removed::Pending })
 }
 
 fn begin(connection: &Connection, enrollment: &NewEnrollment, now: Timestamp) -> rusqlite::Result<EnrollmentBegun> {

@@ -14,7 +14,7 @@ use rusqlite::{Connection, params};
 use super::{
     SqliteStore, burn, failures,
     outbox::insert_messages,
-    rows,
+    repudiations, rows,
     writer::{Durability, Step},
 };
 
@@ -70,6 +70,9 @@ fn decide(connection: &Connection, login: &LoginCommit) -> rusqlite::Result<Comm
     if !burn::burn(connection, login)? {
         return Ok(CommitOutcome::ProofSpent);
     }
+    if let Some(repudiation) = &login.repudiation {
+        repudiations::insert(connection, &login.user, repudiation)?;
+    }
     insert_messages(connection, &login.messages)?;
     rows::insert_audit(connection, &login.audit)?;
     Ok(CommitOutcome::Committed)
@@ -96,5 +99,6 @@ fn sweep(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
              (SELECT 1 FROM authenticator AS a WHERE a.user_id = c.user_id AND a.bearer = c.bearer) LIMIT ?1)",
         )?
         .execute([rows::signed(SWEEP as u64)])?;
-    Ok(marks + pending + codes)
+    let links = repudiations::sweep(connection, now, rows::signed(SWEEP as u64))?;
+    Ok(marks + pending + codes + links)
 }

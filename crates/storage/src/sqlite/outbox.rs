@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use countersign_domain::{
     id::MessageId,
-    message::{Channel, OutboxRow},
+    message::{Channel, OutboxRow, Urgency},
     port::{PortError, outbox_store::OutboxStore},
     secret::Sealed,
     time::Timestamp,
@@ -22,10 +22,10 @@ const DUE: &str = "SELECT 1 FROM outbox WHERE due_at <= ?1 AND expires_at >= ?1 
 
 const CLAIM: &str = "UPDATE outbox SET due_at = ?2, attempts = attempts + 1 WHERE id IN \
                      (SELECT id FROM outbox WHERE due_at <= ?1 AND expires_at >= ?1 ORDER BY due_at LIMIT ?3) \
-                     RETURNING id, channel, sealed, attempts, created_at, due_at, expires_at";
+                     RETURNING id, channel, sealed, attempts, created_at, due_at, expires_at, awaited";
 
 const OLDEST: &str =
-    "SELECT created_at FROM outbox WHERE channel = ?1 AND expires_at >= ?2 ORDER BY created_at LIMIT 1";
+    "SELECT created_at FROM outbox WHERE channel = ?1 AND awaited = 1 AND expires_at >= ?2 ORDER BY created_at LIMIT 1";
 
 #[async_trait]
 impl OutboxStore for SqliteStore {
@@ -114,8 +114,8 @@ pub(super) fn insert_messages(connection: &Connection, rows: &[OutboxRow]) -> ru
         return Ok(());
     }
     let mut insert = connection.prepare_cached(
-        "INSERT INTO outbox (id, channel, sealed, attempts, created_at, due_at, expires_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+        "INSERT INTO outbox (id, channel, sealed, attempts, created_at, due_at, expires_at, awaited) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
     )?;
     for row in rows {
         insert.execute(params![
@@ -126,6 +126,7 @@ pub(super) fn insert_messages(connection: &Connection, rows: &[OutboxRow]) -> ru
             row.created_at.as_millis(),
             row.due_at.as_millis(),
             row.expires_at.as_millis(),
+            row.urgency == Urgency::Awaited,
         ])?;
     }
     Ok(())
@@ -154,6 +155,7 @@ fn message(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
             .into_iter()
             .find(|known| known.as_str() == channel)
             .ok_or_else(|| rows::damaged(1, "unknown channel of a message"))?,
+        urgency: if row.get(7)? { Urgency::Awaited } else { Urgency::Patient },
         sealed: Sealed::new(row.get(2)?),
         attempts: row.get(3)?,
         created_at: rows::time(row, 4)?,

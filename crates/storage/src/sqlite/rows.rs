@@ -15,7 +15,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, types::Type};
 macro_rules! user_columns {
     () => {
         "u.id, u.realm, u.username, u.email, u.email_verified, u.name, u.given_name, u.family_name, u.picture, \
-         u.password, u.blocked, u.epoch, u.tokens_valid_from, u.created_at, u.updated_at, u.address_failures"
+         u.password, u.blocked, u.epoch, u.tokens_valid_from, u.created_at, u.updated_at, u.address_failures, \
+         u.notification_addresses"
     };
 }
 pub(super) use user_columns;
@@ -27,6 +28,7 @@ pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
         realm: RealmName::new(row.get::<_, String>(1)?),
         username: row.get(2)?,
         email: row.get::<_, Option<String>>(3)?.map(|address| Email { address, verified }),
+        notification_addresses: addresses(row, 16)?,
         profile: Profile { name: row.get(5)?, given_name: row.get(6)?, family_name: row.get(7)?, picture: row.get(8)? },
         password: PasswordHash::new(row.get(9)?),
         blocked: row.get(10)?,
@@ -36,6 +38,11 @@ pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
         created_at: time(row, 13)?,
         updated_at: time(row, 14)?,
     })
+}
+
+/// One address a line: none of them has a line end.
+pub(super) fn addresses(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<String>> {
+    Ok(row.get_ref(column)?.as_str()?.lines().map(str::to_owned).collect())
 }
 
 /// The rest of `user`'s account.

@@ -5,8 +5,11 @@ use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt as _, path::Path, ti
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
 /// Each file is applied once, in order, and never changed afterwards.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("migrations/0001_initial.sql"), include_str!("migrations/0002_messages.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_messages.sql"),
+    include_str!("migrations/0003_notices.sql"),
+];
 
 /// Older engines may corrupt a file in WAL mode when two connections checkpoint at the same time.
 const OLDEST_ENGINE: i32 = 3_051_003;
@@ -129,7 +132,7 @@ mod tests {
         let get = |pragma: &str| writer.query_row(pragma, [], |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!(get("PRAGMA synchronous"), 2);
         assert_eq!(get("PRAGMA foreign_keys"), 1);
-        assert_eq!(get("PRAGMA user_version"), 2);
+        assert_eq!(get("PRAGMA user_version"), i64::try_from(MIGRATIONS.len()).unwrap());
         assert_eq!(get("PRAGMA busy_timeout"), 5000);
     }
 
@@ -154,8 +157,10 @@ mod tests {
         let writer = open_writer(&path).unwrap();
         let text = |sql: &str| writer.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
         assert_eq!(
-            text("SELECT concat_ws(' ', id, email, password, epoch, updated_at, address_failures) FROM user"),
-            "auth0|ann ann@example.com hash 7 3 0"
+            text(
+                "SELECT concat_ws(' ', id, email, password, epoch, updated_at, address_failures, '[' || notification_addresses || ']') FROM user"
+            ),
+            "auth0|ann ann@example.com hash 7 3 0 []"
         );
         let authenticators = "SELECT group_concat(concat_ws(' ', id, kind, status, hex(state), name, last_step, failures, \
                               coalesce(pair, 'no pair'), coalesce(address, 'no address')), ', ' ORDER BY id) FROM authenticator";
@@ -163,8 +168,14 @@ mod tests {
             text(authenticators),
             "totp|dev_1 otp active 0102 Phone 100 2 no pair no address, totp|dev_2 otp pending 03 0 no pair no address"
         );
-        for (table, rows) in [("login_name", 1), ("recovery_code", 1), ("consumed", 1), ("challenge", 0), ("outbox", 0)]
-        {
+        for (table, rows) in [
+            ("login_name", 1),
+            ("recovery_code", 1),
+            ("consumed", 1),
+            ("challenge", 0),
+            ("outbox", 0),
+            ("repudiation", 0),
+        ] {
             let counted: i64 =
                 writer.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
             assert_eq!(counted, rows, "{table}");

@@ -6,17 +6,19 @@ use countersign_domain::{
     audit::AuditEvent,
     id::{RealmName, UserId},
     login_name::LoginName,
+    message::OutboxRow,
     port::{
         PortError,
-        user_store::{NewUser, UserInserted, UserStore},
+        user_store::{AddressesChanged, NewUser, UserInserted, UserStore},
     },
     time::Timestamp,
-    user::PasswordHash,
+    user::{AddressChange, PasswordHash},
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     SqliteStore,
+    outbox::insert_messages,
     rows::{self, user_columns},
     writer::{Durability, Step},
 };
@@ -113,17 +115,56 @@ impl UserStore for SqliteStore {
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.user.reset_factors")]
-    async fn reset_factors(&self, user: &UserId, now: Timestamp, audit: AuditEvent) -> Result<Option<u64>, PortError> {
-        self.change(user, now, audit, |connection, user| {
+    async fn reset_factors(
+        &self,
+        user: &UserId,
+        now: Timestamp,
+        messages: Vec<OutboxRow>,
+        audit: AuditEvent,
+    ) -> Result<Option<u64>, PortError> {
+        self.change(user, now, audit, move |connection, user| {
             connection
                 .prepare_cached("UPDATE user SET address_failures = 0 WHERE id = ?1")?
                 .execute([user.as_str()])?;
             connection.prepare_cached("DELETE FROM recovery_code WHERE user_id = ?1")?.execute([user.as_str()])?;
-            let gone =
-                connection.prepare_cached("DELETE FROM authenticator WHERE user_id = ?1")?.execute([user.as_str()])?;
-            Ok(u64::try_from(gone).unwrap_or(u64::MAX))
+            let pending = connection
+                .prepare_cached("DELETE FROM authenticator WHERE user_id = ?1 RETURNING status = 'pending'")?
+                .query_map([user.as_str()], |row| row.get(0))?
+                .collect::<rusqlite::Result<Vec<bool>>>()?;
+            if pending.contains(&false) {
+                insert_messages(connection, &messages)?;
+            }
+            Ok(u64::try_from(pending.len()).unwrap_or(u64::MAX))
         })
         .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.user.change_addresses")]
+    async fn change_addresses(
+        &self,
+        user: &UserId,
+        change: AddressChange,
+        audit: AuditEvent,
+    ) -> Result<AddressesChanged, PortError> {
+        let user = user.clone();
+        self.writer
+            .submit(Durability::Full, move |connection| {
+                // The write lock is held, so nobody can change them between the look and the update.
+                let addresses = connection
+                    .prepare_cached("SELECT notification_addresses FROM user WHERE id = ?1")?
+                    .query_row([user.as_str()], |row| rows::addresses(row, 0))
+                    .optional()?;
+                let Some(addresses) = addresses else { return Ok(Step::Undo(AddressesChanged::NoUser)) };
+                let Some(addresses) = change.apply(&addresses) else {
+                    return Ok(Step::Undo(AddressesChanged::TooMany));
+                };
+                connection
+                    .prepare_cached("UPDATE user SET notification_addresses = ?2 WHERE id = ?1")?
+                    .execute([user.as_str(), &addresses.join("\n")])?;
+                rows::insert_audit(connection, &audit)?;
+                Ok(Step::Keep(AddressesChanged::Changed(addresses)))
+            })
+            .await
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.user.ping")]
@@ -185,8 +226,9 @@ fn insert_one(connection: &Connection, new: &NewUser) -> rusqlite::Result<UserIn
     connection
         .prepare_cached(
             "INSERT INTO user (id, realm, username, email, email_verified, name, given_name, family_name, picture, \
-             password, blocked, epoch, tokens_valid_from, created_at, updated_at, address_failures) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+             password, blocked, epoch, tokens_valid_from, created_at, updated_at, address_failures, \
+             notification_addresses) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         )?
         .execute(params![
             user.id.as_str(),
@@ -205,6 +247,7 @@ fn insert_one(connection: &Connection, new: &NewUser) -> rusqlite::Result<UserIn
             user.created_at.as_millis(),
             user.updated_at.as_millis(),
             user.address_failures,
+            user.notification_addresses.join("\n"),
         ])?;
     let mut add = connection
         .prepare_cached("INSERT INTO login_name (realm, name, user_id) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?;

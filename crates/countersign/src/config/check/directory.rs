@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use countersign_domain::login_name::LoginName;
+use countersign_domain::{
+    login_name::LoginName,
+    user::{MAX_NOTIFICATION_ADDRESSES, is_notification_address},
+};
 use url::Url;
 
 use super::{TOKEN_LIFETIME, within};
@@ -123,6 +126,15 @@ impl Config {
             !user.email.is_empty() && (LoginName::parse(&user.email).is_err() || !user.email.contains('@')),
             format!("{path}.email"),
             "must be an e-mail address",
+        );
+        for (index, address) in user.notification_addresses.iter().enumerate() {
+            let good = is_notification_address(address);
+            mistakes.add_if(!good, format!("{path}.notification_addresses[{index}]"), "must be an e-mail address");
+        }
+        mistakes.add_if(
+            user.notification_addresses.len() > MAX_NOTIFICATION_ADDRESSES,
+            format!("{path}.notification_addresses"),
+            format!("must be at most {MAX_NOTIFICATION_ADDRESSES}"),
         );
         mistakes.add_if(
             !user.password.is_empty() && !self.demo,

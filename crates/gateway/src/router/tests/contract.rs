@@ -344,3 +344,53 @@ async fn pages_read_answers_of_their_own_client_errors_included() {
     assert!(preflight.header("access-control-allow-headers").contains("Auth0-Client"));
     assert_eq!(preflight.header("access-control-allow-methods"), "GET, POST, PATCH, DELETE");
 }
+
+#[tokio::test]
+async fn the_link_of_a_notice_shows_a_page_with_one_button() {
+    let rig = Rig::default();
+    let request =
+        Request::get("/notices/csnot_abc").header("accept-language", "de-CH, en;q=0.5").header("host", "evil.example");
+    let reply = rig.send(request, "").await;
+    assert_eq!((reply.status.as_u16(), rig.asked().id.as_str()), (200, "csnot_abc"));
+    for (name, value) in [
+        ("content-type", "text/html; charset=utf-8"),
+        ("content-language", "de"),
+        ("cache-control", "no-store"),
+        ("referrer-policy", "no-referrer"),
+        ("x-robots-tag", "noindex"),
+        ("x-content-type-options", "nosniff"),
+    ] {
+        assert_eq!(reply.header(name), value, "{name}");
+    }
+    let policy = reply.header("content-security-policy");
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+    for part in ["My &lt;App&gt;", "<bdi>XXXXXXXX9167</bdi>", "2023-06-14 21:36 UTC", "<form method=\"post\"><button"] {
+        assert!(reply.body.contains(part), "{part} is missing: {}", reply.body);
+    }
+    for absent in ["csnot_", "evil", "<script", "http", "src=", "href="] {
+        assert!(!reply.body.contains(absent), "{absent}: {}", reply.body);
+    }
+    assert_eq!(reply.extensions.get::<RouteName>(), Some(&RouteName("/notices/{token}")));
+}
+
+#[tokio::test]
+async fn the_button_removes_and_dead_links_have_one_page() {
+    let rig = Rig::default();
+    let press =
+        || Request::post("/notices/csnot_abc").header("x-forwarded-for", "1.2.3.4").header("accept-language", "fr");
+    let reply = rig.send(press(), "anything").await;
+    assert_eq!(reply.status, 200);
+    assert!(reply.body.contains("supprimée"), "{}", reply.body);
+    let asked = rig.asked();
+    assert_eq!((asked.id.as_str(), asked.repudiation.unwrap().address.as_str()), ("csnot_abc", "1.2.3.4"));
+
+    let dead = Rig::refusing(ErrorReason::AuthenticatorNotFound);
+    let shown = dead.send(Request::get("/notices/csnot_abc"), "").await;
+    let pressed = dead.send(Request::post("/notices/x%20y"), "").await;
+    assert_eq!((shown.status.as_u16(), pressed.status.as_u16()), (404, 404));
+    assert_eq!(shown.body, pressed.body);
+    assert!(!shown.body.contains("<form"));
+    assert_eq!(shown.extensions.get::<RequestFacts>().unwrap().reason, Some("AUTHENTICATOR_NOT_FOUND"));
+    let later = Rig::refusing(ErrorReason::StoreUnavailable).send(press(), "").await;
+    assert_eq!((later.status.as_u16(), later.header("retry-after")), (503, "6"));
+}

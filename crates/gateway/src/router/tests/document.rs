@@ -34,6 +34,8 @@ fn requests() -> Vec<(Method, &'static str, &'static str, Value)> {
         (Method::GET, "/mfa/authenticators/{authenticator_id}", "/mfa/authenticators/a%7Cb", Value::Null),
         (Method::PATCH, "/mfa/authenticators/{authenticator_id}", "/mfa/authenticators/a%7Cb", json!({"name": "n"})),
         (Method::DELETE, "/mfa/authenticators/{authenticator_id}", "/mfa/authenticators/a%7Cb", Value::Null),
+        (Method::GET, "/notices/{token}", "/notices/csnot_x", Value::Null),
+        (Method::POST, "/notices/{token}", "/notices/csnot_x", Value::Null),
         (Method::GET, "/userinfo", "/userinfo", Value::Null),
         (Method::POST, "/userinfo", "/userinfo", Value::Null),
         (Method::GET, "/.well-known/openid-configuration", "/.well-known/openid-configuration", Value::Null),
@@ -63,7 +65,9 @@ fn check(document: &Value, method: &Method, path: &str, reply: &Reply) {
         return;
     };
     let media = content.get(reply.header("content-type")).unwrap_or_else(|| panic!("{what}: content type"));
-    validate(document, &media["schema"], &reply.json(), &what);
+    let page = reply.header("content-type").starts_with("text/html");
+    let body = if page { Value::String(reply.body.clone()) } else { reply.json() };
+    validate(document, &media["schema"], &body, &what);
 }
 
 fn validate(document: &Value, schema: &Value, instance: &Value, what: &str) {
@@ -105,7 +109,7 @@ async fn routes_and_document_name_the_same_operations() {
         .collect();
     let mut served = BTreeSet::new();
     for (path, _) in routes::<tonic::service::Routes>() {
-        let uri = path.replace("{authenticator_id}", "a");
+        let uri = path.replace("{authenticator_id}", "a").replace("{token}", "a");
         assert_eq!(route_name(&uri), Some(path));
         let reply = Rig::default().send(Request::builder().method("TRACE").uri(uri), "").await;
         assert_eq!(reply.status, 405);
@@ -182,6 +186,7 @@ async fn every_refusal_is_as_documented_wherever_it_can_come_from() {
          RATE_LIMITED OVERLOADED INTERNAL",
         "REQUEST_MALFORMED ACCESS_TOKEN_INVALID SCOPE_MISSING USER_BLOCKED RATE_LIMITED STORE_UNAVAILABLE INTERNAL",
         "RATE_LIMITED STORE_UNAVAILABLE OVERLOADED INTERNAL",
+        "AUTHENTICATOR_NOT_FOUND STORE_UNAVAILABLE OVERLOADED INTERNAL",
     ];
     for (method, path, uri, body) in requests() {
         let reasons = match (path, &method) {
@@ -195,6 +200,7 @@ async fn every_refusal_is_as_documented_wherever_it_can_come_from() {
             }
             ("/mfa/authenticators/{authenticator_id}", _) => format!("{} STEP_UP_REQUIRED", services[4]),
             ("/userinfo", _) => services[5].to_owned(),
+            ("/notices/{token}", _) => services[7].to_owned(),
             ("/openapi.json", _) => continue,
             _ => services[6].to_owned(),
         };

@@ -11,6 +11,7 @@ use axum::{Router, body::Body, extract::ConnectInfo};
 use countersign_proto::v1::{
     associate_service_server::{AssociateService, AssociateServiceServer},
     challenge_service_server::{ChallengeService, ChallengeServiceServer},
+    notice_service_server::{NoticeService, NoticeServiceServer},
     token_service_server::{TokenService, TokenServiceServer},
     *,
 };
@@ -42,6 +43,7 @@ pub(super) struct Asked {
     pub(super) challenge: Option<CreateChallengeRequest>,
     pub(super) associate: Option<AssociateAuthenticatorRequest>,
     pub(super) update: Option<UpdateAuthenticatorRequest>,
+    pub(super) repudiation: Option<EndUserContext>,
     pub(super) id: String,
     pub(super) calls: usize,
 }
@@ -199,6 +201,32 @@ impl AssociateService for Services {
     }
 }
 
+#[tonic::async_trait]
+impl NoticeService for Services {
+    async fn describe_notice(&self, request: tonic::Request<DescribeNoticeRequest>) -> Answer<DescribeNoticeResponse> {
+        self.answer(request, |script, message| {
+            script.asked.id = message.token;
+            DescribeNoticeResponse {
+                app_name: "My <App>".into(),
+                authenticator: "XXXXXXXX9167".into(),
+                add_time: Some(prost_types::Timestamp { seconds: 1_686_778_586, nanos: 399_000_000 }),
+                expire_time: Some(prost_types::Timestamp { seconds: 1_686_778_600, nanos: 0 }),
+            }
+        })
+    }
+
+    async fn repudiate_authenticator(
+        &self,
+        request: tonic::Request<RepudiateAuthenticatorRequest>,
+    ) -> Answer<RepudiateAuthenticatorResponse> {
+        self.answer(request, |script, message| {
+            script.asked.id = message.token;
+            script.asked.repudiation = message.end_user;
+            RepudiateAuthenticatorResponse {}
+        })
+    }
+}
+
 /// An active authenticator app.
 pub(super) fn totp(id: &str) -> Authenticator {
     Authenticator {
@@ -303,7 +331,8 @@ impl Rig {
     pub(super) fn router(&self) -> Router {
         let routes = tonic::service::Routes::new(TokenServiceServer::new(self.services.clone()))
             .add_service(ChallengeServiceServer::new(self.services.clone()))
-            .add_service(AssociateServiceServer::new(self.services.clone()));
+            .add_service(AssociateServiceServer::new(self.services.clone()))
+            .add_service(NoticeServiceServer::new(self.services.clone()));
         router(routes, config())
     }
 
