@@ -8,10 +8,11 @@ use std::{
 use countersign_domain::user::AddressChange;
 use countersign_telemetry::{Telemetry, TelemetryConfig};
 use countersign_tests::{
-    api::{Transport, Wish},
+    api::{Api, Sent, To, Transport, Wish},
     dump,
     http::body,
-    person::PASSWORD,
+    person::{PASSWORD, Person},
+    sent::{Arrived, GERMAN_NUMBER, NUMBER},
     tenant::{BACKEND, FORWARDER, MFA_API, MFA_SCOPES, Tenant},
     world::{Store, World},
 };
@@ -81,6 +82,7 @@ impl Canaries {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[expect(clippy::too_many_lines, reason = "one story: what is planted and where it is looked for")]
 async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
     let (lines, collector) = (Lines::default(), Collector::default());
     let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -150,6 +152,7 @@ async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
             let token = canaries.plant("the token of a link", rest.split_whitespace().next().unwrap());
             world.http().get(&format!("/notices/{token}")).await;
         }
+        plant_messages(&world, &api, &person, &manager, &mut canaries).await;
         // Left open, so that a transaction is in Redis.
         canaries.plant("a pending mfa_token", &person.mfa_token(&api).await);
     }
@@ -198,4 +201,49 @@ async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
         people.search(place, bytes);
     }
     drop(telemetry);
+}
+
+/// Codes over every channel, wrong and right, enrolled and not, and some that are left open.
+async fn plant_messages(world: &World, api: &Api, person: &Person, manager: &str, canaries: &mut Canaries) {
+    let plant = |canaries: &mut Canaries, sent: &Sent, message: &Arrived| {
+        canaries.plant("an oob_code", &sent.oob_code);
+        canaries.plant("a code that was sent", &message.code);
+        canaries.plant("the words of a message", &message.text);
+    };
+    let number = if api.transport() == Transport::Http { NUMBER } else { GERMAN_NUMBER };
+    canaries.plant("a number", number);
+    canaries.plant("a number without its sign", number.trim_start_matches('+'));
+    let mailbox = format!("mailbox-canary-{:?}@work.example", api.transport());
+    canaries.plant("an address that was given", &mailbox);
+    for to in [To::Phone("sms", number), To::Email(Some(&mailbox))] {
+        let (sent, message) = world.sent(api.associate_oob(manager, to)).await;
+        plant(canaries, &sent, &message);
+        api.oob(BACKEND, manager, &sent.oob_code, message.wrong()).await.unwrap_err();
+        let tokens = api.oob(BACKEND, manager, &sent.oob_code, &message.code).await.unwrap();
+        canaries.plant("an access token of the MFA API", &tokens.access_token);
+    }
+    for channel in ["sms", "voice", "email"] {
+        let (token, sent, message) = person.challenged(world, api, channel).await;
+        canaries.plant("an mfa_token", &token);
+        plant(canaries, &sent, &message);
+        api.oob(BACKEND, &token, "csoob_forged-canary", &message.code).await.unwrap_err();
+        let wrong = canaries.plant("a wrong code", if message.code == "986420" { "864209" } else { "986420" });
+        api.oob(BACKEND, &token, &sent.oob_code, &wrong).await.unwrap_err();
+        let tokens = api.oob(BACKEND, &token, &sent.oob_code, &message.code).await.unwrap();
+        canaries.plant("an access token", &tokens.access_token);
+        // Open: the challenge is in Redis.
+        let (token, sent, message) = person.challenged(world, api, channel).await;
+        canaries.plant("a pending mfa_token", &token);
+        plant(canaries, &sent, &message);
+    }
+    canaries.plant("a forged oob_code", "csoob_forged-canary");
+    for typed in ["+1202555canary", "+120255501999999", "+33612345678"] {
+        canaries.plant("a number that was refused", typed);
+        api.associate_oob(manager, To::Phone("sms", typed)).await.unwrap_err();
+    }
+    canaries.plant("an address that was refused", "refused-canary@");
+    api.associate_oob(manager, To::Email(Some("refused-canary@"))).await.unwrap_err();
+    // Until there is nothing more to send: what says so must not say to whom.
+    let token = person.mfa_token(api).await;
+    while api.send_code(BACKEND, &token, None, Some("sms")).await.is_ok() {}
 }

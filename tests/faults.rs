@@ -1,6 +1,8 @@
 //! What breaks around the server, and what it does then: a clear answer, nothing lost, no token wrongly issued, still up.
 
 mod crash;
+mod crash_sending;
 mod disk_full;
 mod garbage;
+mod provider_down;
 mod redis_gone;

@@ -1,6 +1,8 @@
 //! Sixty-four at once, and one winner: G-30, Parse Server 2026, where a recovery code and a one-time code were each accepted by
 //! requests that came at the same moment.
 
+mod sent_codes;
+
 use std::{future::Future, sync::Arc};
 
 use countersign_domain::factor::otp::step_at;

@@ -4,6 +4,7 @@
 use countersign_tests::{
     everywhere,
     refusal::{NO_SUCH_AUTHENTICATOR, NO_SUCH_CHALLENGE, Refused as _},
+    sent::{GERMAN_NUMBER, NUMBER},
     tenant::BACKEND,
 };
 
@@ -30,5 +31,26 @@ everywhere! {
         assert_eq!(heard[0], heard[1]);
         assert!(api.list(&manager).await.unwrap().iter().all(|entry| entry.id != anns_id));
         ann.log_in(&world, &api, &anns).await;
+    }
+}
+
+everywhere! {
+    in countersign_tests::tenant::Tenant::default().with_messages();
+
+    async fn anothers_telephone_and_mailbox_read_like_none_and_send_nothing(world: World, api: Api) {
+        let ann = world.with_telephone(&api, "ann", NUMBER).await;
+        let bob = world.with_telephone(&api, "bob", GERMAN_NUMBER).await;
+        let anns = api.list(&ann.mfa_token(&api).await).await.unwrap();
+        let manager = bob.manager_over(&world, &api, "sms").await;
+        let token = bob.mfa_token(&api).await;
+        for entry in &anns {
+            api.find(&manager, &entry.id).await.refused(&NO_SUCH_AUTHENTICATOR);
+            api.update(&manager, &entry.id, Some("mine"), Some(true)).await.refused(&NO_SUCH_AUTHENTICATOR);
+            api.delete(&manager, &entry.id).await.refused(&NO_SUCH_AUTHENTICATOR);
+            world.sends_nothing(api.send_code(BACKEND, &token, Some(&entry.id), None), &NO_SUCH_CHALLENGE).await;
+        }
+        let tokens = ann.log_in_over(&world, &api, "voice").await;
+        assert_eq!(api.subject(&tokens.access_token).await.unwrap(), ann.id.as_str());
+        assert_eq!(api.list(&ann.mfa_token(&api).await).await.unwrap().len(), anns.len());
     }
 }

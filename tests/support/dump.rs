@@ -38,6 +38,17 @@ pub fn rows(path: &Path, table: &str) -> i64 {
     open(path).query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).expect("the table is there")
 }
 
+/// The ids of the messages that wait in the outbox.
+pub fn waiting(path: &Path) -> Vec<String> {
+    texts(&open(path), "SELECT id FROM outbox")
+}
+
+/// Moves time on for the messages that wait: whoever claimed one has had their time. No server may be running.
+pub fn make_due(path: &Path) {
+    let connection = Connection::open(path).expect("the file opens");
+    connection.execute("UPDATE outbox SET due_at = created_at", []).expect("the outbox can be changed");
+}
+
 /// How many rows of the audit trail tell of `event` and `user`.
 pub fn audited(path: &Path, event: &str, user: &str) -> i64 {
     let sql = "SELECT count(*) FROM audit WHERE event = ?1 AND user_id = ?2";

@@ -26,7 +26,7 @@ pub const PASSWORD: &str = "correct horse b\u{e4}ttery \u{2713}";
 pub struct Person {
     /// Their username.
     pub username: String,
-    /// Their address, verified.
+    /// Their address.
     pub email: String,
     /// Their subject.
     pub id: UserId,
@@ -70,13 +70,22 @@ impl World {
         self.people(&[username]).await.remove(0)
     }
 
+    /// Makes an account whose address nobody has verified.
+    pub async fn unverified_person(&self, username: &str) -> Person {
+        self.people_with(&[username], false).await.remove(0)
+    }
+
     /// Makes accounts; their password is hashed once.
     pub async fn people(&self, usernames: &[&str]) -> Vec<Person> {
+        self.people_with(usernames, true).await
+    }
+
+    async fn people_with(&self, usernames: &[&str], verified: bool) -> Vec<Person> {
         let address = |username: &str| format!("{username}@people.test");
         let users = usernames.iter().map(|username| AddUser {
             realm: RealmName::new(REALM),
             username: (*username).to_owned(),
-            email: Some(Email { address: address(username), verified: true }),
+            email: Some(Email { address: address(username), verified }),
             notification_addresses: Vec::new(),
             profile: Profile { name: Some(format!("Person {username}")), ..Profile::default() },
             password: NewPassword::Plain(Secret::new(PASSWORD.to_owned())),

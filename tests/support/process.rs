@@ -84,6 +84,69 @@ impl DemoProcess {
     }
 }
 
+/// A `countersign serve` that runs. Killed when dropped.
+pub struct ServeProcess {
+    child: Child,
+    ready: Value,
+}
+
+impl ServeProcess {
+    /// Makes an account in the stores of `config`, which no server has open.
+    pub async fn add_user(folder: &Path, config: &str, username: &str, password: &str) {
+        let secret = folder.join("password");
+        std::fs::write(&secret, password).expect("the folder can be written");
+        let mut command = Command::new(binary());
+        command.args(["user", "add", username, "--config"]).arg(written(folder, config));
+        let added = command.arg("--password-file").arg(secret).stdout(Stdio::null()).status().await;
+        assert!(added.expect("the program starts").success());
+    }
+
+    /// Starts one with `config`, whose files are in `folder`, and waits until it serves.
+    pub async fn start(folder: &Path, config: &str) -> Self {
+        let mut child = Command::new(binary())
+            .args(["serve", "--config"])
+            .arg(written(folder, config))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the program starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let ready = loop {
+            let line = lines.next_line().await.expect("the log is text");
+            let line = line.unwrap_or_else(|| panic!("the program ended instead of serving: {:?}", child.try_wait()));
+            let line: Value = serde_json::from_str(&line).expect("each line is JSON");
+            if line["message"] == "countersign is ready" {
+                break line;
+            }
+        };
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { child, ready }
+    }
+
+    /// The API over `transport`.
+    pub async fn api(&self, transport: Transport) -> Api {
+        let grpc = self.address("grpc.address").parse().expect("an address");
+        Api::new(transport, Http::new(format!("http://{}", self.address("http.address"))).await, Grpc::new(grpc))
+    }
+
+    /// Kills it: nothing is written any more, nobody is told.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("it can be killed");
+    }
+
+    fn address(&self, member: &str) -> &str {
+        self.ready[member].as_str().unwrap_or_else(|| panic!("no {member} in {}", self.ready))
+    }
+}
+
+/// The file with `config`.
+fn written(folder: &Path, config: &str) -> PathBuf {
+    let file = folder.join("countersign.toml");
+    std::fs::write(&file, config).expect("the folder can be written");
+    file
+}
+
 /// The program, which is built beside this one.
 fn binary() -> PathBuf {
     let tests = std::env::current_exe().expect("this program has a path");

@@ -68,10 +68,38 @@ refusals! {
     ALREADY_ENROLLED = AlreadyEnrolled, 403 "access_denied" "User is already enrolled.";
     /// No authenticator at all.
     NOT_ENROLLED = NotEnrolled, 401 "unsupported_challenge_type" "User is not enrolled with guardian";
+    /// None of the accepted type: no app.
+    NO_OTP = ChallengeTypeUnsupported, 401 "unsupported_challenge_type" "User does not have any enrolled authenticator with the supported challenge type (otp)";
     /// None of the accepted type.
     NO_OOB = ChallengeTypeUnsupported, 401 "unsupported_challenge_type" "User does not have any enrolled authenticator with the supported challenge type (oob)";
     /// To challenge: no such authenticator.
     NO_SUCH_CHALLENGE = AuthenticatorNotFound, 400 "invalid_authenticator" "Authenticator not found";
+    /// A wrong or used code that was sent.
+    WRONG_BINDING_CODE = ProofRejected, 403 "invalid_grant" "Invalid binding_code.";
+    /// A handle of a code that is none of ours, was superseded or used.
+    BAD_OOB_CODE = OobCodeInvalid, 403 "invalid_grant" "Malformed oob_code";
+    /// A code that was sent too long ago.
+    EXPIRED_OOB_CODE = OobCodeExpired, 403 "expired_token" "oob_code is expired";
+    /// A code of another login, client or person.
+    FOREIGN_OOB_CODE = OobCodeMismatched, 400 "invalid_request" "The oob_code doesn't match the mfa_token";
+    /// Too many text messages.
+    TOO_MANY_SMS = MessageLimitReached, 429 "too_many_attempts" "Too many SMS sent by the user. Wait for some minutes before retrying.";
+    /// Too many calls.
+    TOO_MANY_CALLS = MessageLimitReached, 429 "too_many_attempts" "Too many calls sent by the user. Wait for some minutes before retrying.";
+    /// Too many e-mails.
+    TOO_MANY_EMAILS = MessageLimitReached, 429 "too_many_attempts" "Too many emails sent by the user. Wait for some minutes before retrying.";
+    /// Messages of the channel cannot leave.
+    CHANNEL_DOWN = DeliveryUnavailable, 503 "temporarily_unavailable" "Messages cannot be sent over this channel at the moment. Choose another factor or retry later.";
+    /// An address that nobody enrolled.
+    IMPLIED = AuthenticatorImplied, 403 "access_denied" "This authenticator follows from the verified email and cannot be removed.";
+    /// No such number can exist.
+    BAD_PHONE = RequestMalformed, 400 "invalid_request" "The phone number is invalid.";
+    /// No number was given.
+    NO_PHONE = RequestMalformed, 400 "invalid_request" "Missing required parameter: phone_number";
+    /// A number of a country that is not listed.
+    FOREIGN_PHONE = RequestMalformed, 400 "invalid_request" "No messages are sent to the country of this phone_number.";
+    /// No address that mail can be sent to.
+    BAD_EMAIL = RequestMalformed, 400 "invalid_request" "The email is invalid.";
     /// To show, change or remove: no such authenticator.
     NO_SUCH_AUTHENTICATOR = AuthenticatorNotFound, 404 "invalid_authenticator" "Authenticator not found";
     /// Who calls is not known, or has the wrong secret.

@@ -1,6 +1,7 @@
 //! A server, its stores and its time.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -166,6 +167,15 @@ impl World {
                 return messages;
             }
         }
+    }
+
+    /// The ids of all messages, sent or waiting.
+    pub fn message_ids(&self) -> BTreeSet<String> {
+        // What waits first: in between it can only be sent.
+        let waiting = dump::waiting(&self.database());
+        let sent =
+            self.all_messages().into_iter().map(|message| message["id"].as_str().expect("it has an id").to_owned());
+        waiting.into_iter().chain(sent).collect()
     }
 
     /// The code in the newest of `count` messages, as soon as there are so many.

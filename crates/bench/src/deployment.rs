@@ -40,7 +40,7 @@ pub enum Extra<'a> {
 fn text_messages(address: SocketAddr) -> String {
     let budgets = ["phone", "destination", "prefix", "country", "deployment", "unproven"];
     let budgets: String =
-        budgets.iter().map(|name| format!("[limits.sends.{name}]\ncapacity = 1000000\nrefill = '1ms'\n")).collect();
+        budgets.map(|name| format!("[limits.sends.{name}]\ncapacity = 1000000\nrefill = '1ms'\n")).concat();
     format!(
         "[mfa]\nfactors = ['otp', 'sms']\n{budgets}[messages]\nsms = ['hook']\ncountries = ['US']\n\
          [[messages.webhook]]\nname = 'hook'\nurl = 'http://{address}/'\nsecrets = ['{CLIENT_SECRET}, and it is longer']\n"

@@ -39,7 +39,11 @@ impl App {
             return account;
         }
         let digest = oob::address_digest(&email.address, self.sealer.as_ref());
-        if account.authenticators.iter().any(|a| a.kind == FactorKind::Email && a.address == Some(digest)) {
+        // A pending one does not exist yet. A disabled one does: it must not come back by another name.
+        let takes_its_place = |a: &Authenticator| {
+            a.kind == FactorKind::Email && a.address == Some(digest) && !matches!(a.status, Status::Pending { .. })
+        };
+        if account.authenticators.iter().any(takes_its_place) {
             return account;
         }
         let parts = [user.id.as_str().as_bytes(), email.address.as_bytes()];

@@ -11,6 +11,7 @@ use crate::{
     error::{Error, Reason},
     factor::{damaged, place},
     id::{AuthenticatorId, UserId},
+    login_name::LoginName,
     phone,
     port::{
         PortError,
@@ -66,9 +67,10 @@ pub fn address_digest(to: &str, sealer: &dyn Sealer) -> Digest {
     sealer.keyed_digest(DigestPurpose::Address, &[one_spelling(to).as_bytes()])
 }
 
-/// The spelling that stands for all: providers of mailboxes do not tell letter cases apart, whatever RFC 5321, section 2.4 allows.
+/// One spelling for one number or mailbox, to find and to count it by. Codes go to what was given: a mail server may tell letters
+/// apart (RFC 5321, section 2.4), though hardly one does.
 pub fn one_spelling(to: &str) -> String {
-    to.to_lowercase()
+    LoginName::parse(to).map_or_else(|_| to.to_owned(), |name| name.as_str().to_owned())
 }
 
 /// An address as it is written to: no name beside it, no address literal, a domain with a dot, in small letters. `None` if it cannot
@@ -177,7 +179,14 @@ mod tests {
         for typed in ["", "ada", "ada@", "@example.com", "ada@localhost", "Ada <ada@example.com>", "ada@[127.0.0.1]"] {
             assert_eq!(read(typed), None, "{typed}");
         }
-        assert_eq!(one_spelling("ADA@example.com"), one_spelling("ada@Example.com"));
+    }
+
+    #[test]
+    fn a_mailbox_is_counted_whatever_its_spelling_and_a_number_stays() {
+        for spelling in ["jane@example.com", "Jane@Example.COM", "\u{ff2a}ane@example.com"] {
+            assert_eq!(one_spelling(spelling), "jane@example.com");
+        }
+        assert_eq!(one_spelling("+12025550123"), "+12025550123");
     }
 
     #[test]

@@ -1,0 +1,196 @@
+//! Codes that are sent: one code, one winner; one budget, as many messages.
+
+use countersign_tests::{
+    api::{Api, To, Transport},
+    everywhere,
+    refusal::{BAD_OOB_CODE, MALFORMED_TOKEN, Refusal, TOO_MANY_CODES, TOO_MANY_SMS, WRONG_BINDING_CODE},
+    sent::{GERMAN_NUMBER, NUMBER},
+    tenant::{BACKEND, Tenant},
+    world::World,
+};
+
+use super::{RUNNERS, completed, race};
+
+/// With more tries than runners: those of the code decide, and the commit.
+fn with_tries_for_all() -> Tenant {
+    Tenant::default().with_messages().section("limits.factor_failures", &["capacity = 100", "refill = '6m'"])
+}
+
+/// The one winner; every other must have been refused for a fair reason.
+#[track_caller]
+fn one_winner<T: std::fmt::Debug>(results: &[Result<T, Refusal>]) {
+    let fair = [WRONG_BINDING_CODE, BAD_OOB_CODE, MALFORMED_TOKEN, TOO_MANY_CODES];
+    let won = results.iter().filter(|result| result.is_ok()).count();
+    assert_eq!(won, 1, "{results:?}");
+    let lost = results.iter().filter_map(|result| result.as_ref().err());
+    let unfair: Vec<_> = lost.filter(|lost| !lost.is_undecided() && !fair.iter().any(|fair| lost.is(fair))).collect();
+    assert!(unfair.is_empty(), "lost for another reason than having lost: {unfair:?}");
+}
+
+async fn one_code_for_all(world: &World, api: &Api) {
+    let ann = world.with_telephone(api, "ann", NUMBER).await;
+    let (token, sent, message) = ann.challenged(world, api, "sms").await;
+    let results = race(|_| {
+        let (api, token, sent, code) = (api.clone(), token.clone(), sent.clone(), message.code.clone());
+        async move { api.oob(BACKEND, &token, &sent.oob_code, &code).await }
+    })
+    .await;
+    one_winner(&results);
+    assert_eq!(completed(world, "login.oob", &ann), 1);
+}
+
+everywhere! {
+    in Tenant::default().with_messages();
+
+    async fn a_code_that_was_sent_completes_one_login_with_the_usual_tries(world: World, api: Api) {
+        one_code_for_all(&world, &api).await;
+    }
+
+    async fn of_many_sends_at_once_as_many_are_made_as_the_budget_has(world: World, api: Api) {
+        let ann = world.person("ann").await;
+        let token = ann.mfa_token(&api).await;
+        let results = race(|number| {
+            let (api, token) = (api.clone(), token.clone());
+            let (channel, to) = if number % 2 == 0 { ("sms", NUMBER) } else { ("voice", GERMAN_NUMBER) };
+            async move { api.associate_oob(&token, To::Phone(channel, to)).await }
+        }).await;
+        let sent = results.iter().filter(|result| result.is_ok()).count();
+        let lost: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+        let unfair: Vec<_> = lost.iter().filter(|lost| match lost {
+            Refusal::Http { .. } => !lost.is(&TOO_MANY_SMS) && !lost.is(&countersign_tests::refusal::TOO_MANY_CALLS),
+            Refusal::Grpc(_) => !lost.is(&TOO_MANY_SMS),
+        }).collect();
+        assert!(unfair.is_empty(), "{unfair:?}");
+        assert_eq!((sent, lost.len()), (10, RUNNERS - 10));
+        world.messages(10).await;
+        assert_eq!(world.message_ids().len(), 10);
+    }
+
+    async fn of_many_challenges_at_once_the_last_is_the_one_that_counts(world: World, api: Api) {
+        let ann = world.with_telephone(&api, "ann", NUMBER).await;
+        let token = ann.mfa_token(&api).await;
+        let results = race(|_| {
+            let (api, token) = (api.clone(), token.clone());
+            async move { api.send_code(BACKEND, &token, None, Some("sms")).await }
+        }).await;
+        let handles: Vec<_> = results.into_iter().filter_map(Result::ok).map(|sent| sent.oob_code).collect();
+        assert_eq!(handles.len(), 9, "one went to the enrolment");
+        let arrived = world.messages(10).await;
+        assert_eq!(world.message_ids().len(), 10);
+        // One handle is left, and one code fits it.
+        let mut alive = Vec::new();
+        for handle in &handles {
+            match api.oob(BACKEND, &token, handle, "none").await.unwrap_err() {
+                lost if lost.is(&BAD_OOB_CODE) => {}
+                lost if lost.is(&WRONG_BINDING_CODE) => alive.push(handle),
+                lost => panic!("{lost:?}"),
+            }
+        }
+        assert_eq!(alive.len(), 1);
+        let mut done = 0;
+        for message in arrived.iter().skip(1).rev() {
+            match api.oob(BACKEND, &token, alive[0], message["code"].as_str().unwrap()).await {
+                Ok(_) => done += 1,
+                Err(lost) => assert!(!lost.is(&BAD_OOB_CODE) || done == 1, "{lost:?}"),
+            }
+            if done == 1 { break }
+        }
+        assert!(done <= 1);
+    }
+}
+
+everywhere! {
+    in with_tries_for_all();
+
+    async fn a_code_that_was_sent_completes_one_login(world: World, api: Api) {
+        one_code_for_all(&world, &api).await;
+    }
+
+    async fn a_telephone_is_confirmed_once(world: World, api: Api) {
+        let ann = world.person("ann").await;
+        let token = ann.mfa_token(&api).await;
+        let (sent, message) = world.sent(api.associate_oob(&token, To::Phone("sms", NUMBER))).await;
+        let results = race(|_| {
+            let (api, token, sent, code) = (api.clone(), token.clone(), sent.clone(), message.code.clone());
+            async move { api.oob(BACKEND, &token, &sent.oob_code, &code).await }
+        }).await;
+        one_winner(&results);
+        assert_eq!(completed(&world, "enrollment.completed", &ann), 1);
+        let token = ann.mfa_token(&api).await;
+        let active = api.list(&token).await.unwrap().into_iter().filter(|entry| entry.active).count();
+        assert_eq!(active, 4, "the pair, the address and the recovery code");
+    }
+
+    async fn an_access_token_confirms_a_telephone_once(world: World, api: Api) {
+        let ann = world.with_telephone(&api, "ann", NUMBER).await;
+        let manager = ann.manager_over(&world, &api, "sms").await;
+        let (sent, message) = world.sent(api.associate_oob(&manager, To::Phone("sms", GERMAN_NUMBER))).await;
+        let results = race(|_| {
+            let (api, token, sent, code) = (api.clone(), manager.clone(), sent.clone(), message.code.clone());
+            async move { api.oob(BACKEND, &token, &sent.oob_code, &code).await }
+        }).await;
+        one_winner(&results);
+        assert_eq!(completed(&world, "enrollment.completed", &ann), 2);
+    }
+
+    async fn of_many_first_telephones_one_is_confirmed(world: World, api: Api) {
+        let ann = world.person("ann").await;
+        let mut begun = Vec::new();
+        for number in [NUMBER, GERMAN_NUMBER, "+447400123456", "+819012345678"] {
+            let token = ann.mfa_token(&api).await;
+            let (sent, message) = world.sent(api.associate_oob(&token, To::Phone("sms", number))).await;
+            begun.push((token, sent.oob_code, message.code));
+        }
+        let results = race(|number| {
+            let (api, (token, handle, code)) = (api.clone(), begun[number % 4].clone());
+            async move { api.oob(BACKEND, &token, &handle, &code).await }
+        }).await;
+        one_winner(&results);
+        assert_eq!(completed(&world, "enrollment.completed", &ann), 1);
+        let token = ann.mfa_token(&api).await;
+        let listed = api.list(&token).await.unwrap();
+        assert_eq!(listed.iter().filter(|entry| entry.active && entry.channel.as_deref() == Some("sms")).count(), 1);
+    }
+
+    async fn wrong_codes_at_once_are_looked_at_five_times(world: World, api: Api) {
+        let ann = world.with_telephone(&api, "ann", NUMBER).await;
+        let (token, sent, message) = ann.challenged(&world, &api, "sms").await;
+        // One in the middle is right: if five wrong ones were before it, it is dead.
+        let results = race(|number| {
+            let code = if number == 40 { message.code.clone() } else { message.wrong().to_owned() };
+            let (api, token, sent) = (api.clone(), token.clone(), sent.clone());
+            async move { api.oob(BACKEND, &token, &sent.oob_code, &code).await }
+        }).await;
+        let won = results.iter().filter(|result| result.is_ok()).count();
+        assert!(won <= 1, "{won}");
+        if won == 0 {
+            api.oob(BACKEND, &token, &sent.oob_code, &message.code).await.unwrap_err();
+        }
+        assert_eq!(completed(&world, "login.oob", &ann), i64::try_from(won).unwrap());
+    }
+
+    async fn a_code_and_an_app_for_one_login_complete_it_once(world: World, api: Api) {
+        let ann = world.with_telephone(&api, "ann", NUMBER).await;
+        let manager = ann.manager_over(&world, &api, "sms").await;
+        let phone = ann.add_phone(&world, &api, &manager).await;
+        let (token, sent, message) = ann.challenged(&world, &api, "sms").await;
+        let code = phone.code(&world);
+        let results = race(|number| {
+            let (token, sent, message, code) = (token.clone(), sent.clone(), message.clone(), code.clone());
+            let api = if number % 4 < 2 { api.clone() } else { world.api(other(&api)) };
+            async move {
+                if number % 2 == 0 {
+                    api.oob(BACKEND, &token, &sent.oob_code, &message.code).await
+                } else {
+                    api.otp(BACKEND, &token, &code).await
+                }
+            }
+        }).await;
+        let won = results.iter().filter(|result| result.is_ok()).count();
+        assert_eq!(won, 1, "{results:?}");
+    }
+}
+
+fn other(api: &Api) -> Transport {
+    if api.transport() == Transport::Http { Transport::Grpc } else { Transport::Http }
+}
