@@ -7,7 +7,7 @@ use countersign_tests::{
     dump,
     person::PASSWORD,
     process::ServeProcess,
-    receiver::{Manner, Receiver, closed_address},
+    receiver::{Closed, Manner},
     sent::NUMBER,
     tenant::{BACKEND, Tenant},
 };
@@ -36,9 +36,9 @@ async fn token(api: &Api) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_whose_sending_was_cut_off_is_sent_again_with_the_same_id_and_code() {
     let folder = TempDir::new().unwrap();
-    let address = closed_address().await;
-    let receiver = Receiver::open(address, Manner::Silent).await;
-    let config = configuration(folder.path(), address);
+    let closed = Closed::new();
+    let config = configuration(folder.path(), closed.address());
+    let receiver = closed.open(Manner::Silent);
     ServeProcess::add_user(folder.path(), &config, "ann", PASSWORD).await;
 
     let process = ServeProcess::start(folder.path(), &config).await;
@@ -47,15 +47,14 @@ async fn a_message_whose_sending_was_cut_off_is_sent_again_with_the_same_id_and_
     let sent = api.associate_oob(&bearer, To::Phone("sms", NUMBER)).await.unwrap();
     let first = receiver.messages(1).await.remove(0);
     process.kill().await;
-    drop(receiver);
     let database = folder.path().join("countersign.db");
     assert_eq!(dump::waiting(&database), [first.id.as_str()], "nobody knows whether it arrived");
 
     // Its lease ends after 30 seconds; they are over.
     dump::make_due(&database);
-    let receiver = Receiver::open(address, Manner::Well).await;
+    receiver.behave(Manner::Well);
     let process = ServeProcess::start(folder.path(), &config).await;
-    let again = receiver.messages(1).await.remove(0);
+    let again = receiver.messages(2).await.remove(1);
     assert_eq!((&again.id, &again.code, &again.to), (&first.id, &first.code, &first.to));
     let api = process.api(Transport::Grpc).await;
     api.oob(BACKEND, &bearer, &sent.oob_code, &again.code)
@@ -69,17 +68,16 @@ async fn a_message_whose_sending_was_cut_off_is_sent_again_with_the_same_id_and_
     let bearer = token(&api).await;
     let (next, listed) = (api.send_code(BACKEND, &bearer, None, None).await.unwrap(), api.list(&bearer).await.unwrap());
     assert!(listed.iter().all(|entry| entry.active));
-    let arrived = receiver.messages(2).await;
-    assert_eq!(arrived.len(), 2, "nothing was sent a third time");
-    assert_ne!(arrived[1].id, first.id);
-    api.oob(BACKEND, &bearer, &next.oob_code, &arrived[1].code).await.unwrap();
+    let arrived = receiver.messages(3).await;
+    assert_ne!(arrived[2].id, first.id, "nothing was sent a third time");
+    api.oob(BACKEND, &bearer, &next.oob_code, &arrived[2].code).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_nobody_had_taken_yet_is_sent_after_a_restart() {
     let folder = TempDir::new().unwrap();
-    let address = closed_address().await;
-    let config = configuration(folder.path(), address);
+    let closed = Closed::new();
+    let config = configuration(folder.path(), closed.address());
     ServeProcess::add_user(folder.path(), &config, "ann", PASSWORD).await;
     let process = ServeProcess::start(folder.path(), &config).await;
     let api = process.api(Transport::Grpc).await;
@@ -91,7 +89,7 @@ async fn a_message_that_nobody_had_taken_yet_is_sent_after_a_restart() {
     let waiting = dump::waiting(&database);
     assert_eq!(waiting.len(), 1);
     dump::make_due(&database);
-    let receiver = Receiver::open(address, Manner::Well).await;
+    let receiver = closed.open(Manner::Well);
     let process = ServeProcess::start(folder.path(), &config).await;
     let message = receiver.messages(1).await.remove(0);
     assert_eq!(message.id, waiting[0]);

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use countersign_tests::{
     api::{Api, To, Transport},
     dump,
-    receiver::{Manner, Receiver, closed_address},
+    receiver::{Closed, Manner, Receiver},
     refusal::{CHANNEL_DOWN, Refused as _},
     sent::{Arrived, NUMBER, neighbour},
     tenant::{BACKEND, Tenant},
@@ -57,8 +57,8 @@ async fn is_down(world: &World, api: &Api, token: &str, id: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn while_a_provider_is_away_messages_wait_and_the_same_code_arrives_when_it_is_back() {
     for transport in [Transport::Http, Transport::Grpc] {
-        let address = closed_address().await;
-        let world = World::start(Store::Sqlite, tenant(address)).await;
+        let closed = Closed::new();
+        let world = World::start(Store::Sqlite, tenant(closed.address())).await;
         let api = world.api(transport);
         let ann = world.person("ann").await;
         // Calls are brought by somebody else: they enrol the telephone.
@@ -87,7 +87,7 @@ async fn while_a_provider_is_away_messages_wait_and_the_same_code_arrives_when_i
         ann.log_in_over(&world, &api, "voice").await;
         ann.log_in_over(&world, &api, "email").await;
 
-        let receiver = Receiver::open(address, Manner::Well).await;
+        let receiver = closed.open(Manner::Well);
         let message = arrived(&world, &receiver, 1).await.remove(0);
         assert_eq!((message.id.as_str(), message.to.as_str()), (waiting[0].as_str(), NUMBER));
         api.oob(BACKEND, &token, &sent.oob_code, &message.code).await.expect("it is the code that was asked for");
@@ -110,35 +110,39 @@ async fn nothing_waits(world: &World) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_try_of_a_message_has_the_same_id_and_the_same_code() {
-    let address = closed_address().await;
-    let world = World::start(Store::Redis, tenant(address)).await;
+    let closed = Closed::new();
+    let world = World::start(Store::Redis, tenant(closed.address())).await;
     let api = world.api(Transport::Http);
     let ann = world.person("ann").await;
     let token = ann.mfa_token(&api).await;
-    let receiver = Receiver::open(address, Manner::Overloaded).await;
+    let receiver = closed.open(Manner::Overloaded);
     let sent = api.associate_oob(&token, To::Phone("sms", NUMBER)).await.unwrap();
     let tries = arrived(&world, &receiver, 4).await;
-    drop(receiver);
-    let receiver = Receiver::open(address, Manner::Well).await;
-    let accepted = arrived(&world, &receiver, 1).await.remove(0);
+    receiver.behave(Manner::Well);
+    let accepted = arrived(&world, &receiver, tries.len() + 1).await.pop().unwrap();
     for tried in &tries {
         assert_eq!((&tried.id, &tried.code, &tried.text), (&accepted.id, &accepted.code, &accepted.text));
     }
     api.oob(BACKEND, &token, &sent.oob_code, &accepted.code).await.unwrap();
     nothing_waits(&world).await;
-    assert_eq!(receiver.got().len(), 1, "once it was taken it is not sent again");
+    world.advance(60);
+    let token = ann.mfa_token(&api).await;
+    let sent = api.send_code(BACKEND, &token, None, Some("sms")).await.unwrap();
+    let next = receiver.messages(tries.len() + 2).await.pop().unwrap();
+    assert_ne!(next.id, accepted.id, "once it was taken it is not sent again");
+    api.oob(BACKEND, &token, &sent.oob_code, &next.code).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_expired_while_it_waited_is_never_sent() {
-    let address = closed_address().await;
-    let world = World::start(Store::Sqlite, tenant(address)).await;
+    let closed = Closed::new();
+    let world = World::start(Store::Sqlite, tenant(closed.address())).await;
     let api = world.api(Transport::Grpc);
     let ann = world.person("ann").await;
     let token = ann.mfa_token(&api).await;
     api.associate_oob(&token, To::Phone("sms", NUMBER)).await.unwrap();
     world.advance(301);
-    let receiver = Receiver::open(address, Manner::Well).await;
+    let receiver = closed.open(Manner::Well);
     // What is too late keeps nobody waiting.
     let sent = api.associate_oob(&token, To::Phone("sms", NUMBER)).await.expect("nothing that counts is waiting");
     let message = receiver.messages(1).await.remove(0);
@@ -148,8 +152,8 @@ async fn a_message_that_expired_while_it_waited_is_never_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_fails_often_is_given_up_at_once_and_found_again() {
-    let address = closed_address().await;
-    let world = World::start(Store::Sqlite, tenant(address)).await;
+    let closed = Closed::new();
+    let world = World::start(Store::Sqlite, tenant(closed.address())).await;
     let api = world.api(Transport::Http);
     let names: Vec<String> = (0..200).map(|number| format!("p{number}")).collect();
     let people = world.people(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
@@ -175,7 +179,7 @@ async fn a_provider_that_fails_often_is_given_up_at_once_and_found_again() {
     world.sent(api.associate_oob(&token, To::Phone("voice", NUMBER))).await;
     world.sent(api.associate_oob(&token, To::Email(None))).await;
 
-    let receiver = Receiver::open(address, Manner::Well).await;
+    let receiver = closed.open(Manner::Well);
     let arrived = arrived(&world, &receiver, waiting.len()).await;
     let mut ids: Vec<_> = arrived.iter().map(|message| message.id.clone()).collect();
     ids.sort();
@@ -190,8 +194,8 @@ async fn a_provider_that_fails_often_is_given_up_at_once_and_found_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_no_provider_is_up_an_enrolment_is_not_begun() {
-    let address = closed_address().await;
-    let world = World::start(Store::Sqlite, tenant(address)).await;
+    let closed = Closed::new();
+    let world = World::start(Store::Sqlite, tenant(closed.address())).await;
     let api = world.api(Transport::Http);
     let (ann, bob) = (world.person("ann").await, world.person("bob").await);
     let token = ann.mfa_token(&api).await;
@@ -203,7 +207,7 @@ async fn where_no_provider_is_up_an_enrolment_is_not_begun() {
     }
     assert!(api.list(&token).await.unwrap().iter().all(|entry| entry.kind == "oob" && entry.active));
     // What was not sent was not charged.
-    let receiver = Receiver::open(address, Manner::Well).await;
+    let receiver = closed.open(Manner::Well);
     arrived(&world, &receiver, 1).await;
     nothing_waits(&world).await;
     for number in 1..=10 {

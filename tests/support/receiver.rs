@@ -9,8 +9,9 @@ use std::{
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-    task::JoinHandle,
+    net::{TcpSocket, TcpStream},
+    sync::watch,
+    task::{JoinHandle, JoinSet},
 };
 
 use crate::sent::Arrived;
@@ -26,37 +27,58 @@ pub enum Manner {
     Silent,
 }
 
+/// An address of this machine that nobody else can have, and at which nobody listens yet.
+pub struct Closed {
+    socket: TcpSocket,
+    address: SocketAddr,
+}
+
+impl Closed {
+    /// Takes a free one.
+    pub fn new() -> Self {
+        let socket = TcpSocket::new_v4().expect("there are sockets");
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("there is a free port");
+        let address = socket.local_addr().expect("a bound socket has an address");
+        Self { socket, address }
+    }
+
+    /// The address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Opens an endpoint there.
+    pub fn open(self, manner: Manner) -> Receiver {
+        let socket = self.socket.listen(1024).expect("the port is ours");
+        let (got, (manner, seen)) = (Arc::new(Mutex::new(Vec::new())), watch::channel(manner));
+        let kept = Arc::clone(&got);
+        let accepting = tokio::spawn(async move {
+            let mut held = JoinSet::new();
+            while let Ok((stream, _)) = socket.accept().await {
+                held.spawn(serve(stream, Arc::clone(&kept), seen.clone()));
+            }
+        });
+        Receiver { got, manner, accepting }
+    }
+}
+
+impl Default for Closed {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// An endpoint. Closed when dropped.
 pub struct Receiver {
-    address: SocketAddr,
     got: Arc<Mutex<Vec<Value>>>,
+    manner: watch::Sender<Manner>,
     accepting: JoinHandle<()>,
 }
 
-/// An address of this machine at which nobody listens.
-pub async fn closed_address() -> SocketAddr {
-    let socket = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
-    socket.local_addr().expect("a bound socket has an address")
-}
-
 impl Receiver {
-    /// Opens one at `address`.
-    pub async fn open(address: SocketAddr, manner: Manner) -> Self {
-        let socket = TcpListener::bind(address).await.expect("the port is free");
-        let got = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&got);
-        let accepting = tokio::spawn(async move {
-            let mut held = tokio::task::JoinSet::new();
-            while let Ok((stream, _)) = socket.accept().await {
-                held.spawn(serve(stream, Arc::clone(&kept), manner));
-            }
-        });
-        Self { address, got, accepting }
-    }
-
-    /// Where it is.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// From now on it behaves like this.
+    pub fn behave(&self, manner: Manner) {
+        self.manner.send_replace(manner);
     }
 
     /// What came, in its order.
@@ -84,7 +106,7 @@ impl Drop for Receiver {
 }
 
 /// Requests of HTTP/1.1 whose body has a length.
-async fn serve(mut stream: TcpStream, got: Arc<Mutex<Vec<Value>>>, manner: Manner) {
+async fn serve(mut stream: TcpStream, got: Arc<Mutex<Vec<Value>>>, manner: watch::Receiver<Manner>) {
     let mut bytes = Vec::new();
     loop {
         let Some((message, rest)) = message(&bytes) else {
@@ -96,6 +118,7 @@ async fn serve(mut stream: TcpStream, got: Arc<Mutex<Vec<Value>>>, manner: Manne
             continue;
         };
         bytes = rest;
+        let manner = *manner.borrow();
         got.lock().expect("nobody panics with it").push(message);
         let status = match manner {
             Manner::Well => "200 OK",
