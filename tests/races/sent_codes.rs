@@ -76,7 +76,7 @@ everywhere! {
         let handles: Vec<_> = results.into_iter().filter_map(Result::ok).map(|sent| sent.oob_code).collect();
         assert_eq!(handles.len(), 9, "one went to the enrolment");
         let arrived = world.messages(10).await;
-        assert_eq!(world.message_ids().len(), 10);
+        assert_eq!(world.message_ids().len(), 10 + 2, "and the two notices of the enrolment");
         // One handle is left, and one code fits it.
         let mut alive = Vec::new();
         for handle in &handles {
