@@ -167,7 +167,7 @@ everywhere! {
         let listed = api.list(&token).await.unwrap();
         assert_eq!(listed.iter().filter(|entry| entry.kind == "oob").count(), 1, "{listed:?}");
         let (_, message) = world.sent(api.send_code(BACKEND, &token, None, None)).await;
-        assert_eq!(message.to, "Ann@People.Test", "a code goes to what was given");
+        assert_eq!(message.to, "Ann@people.test", "the local part stays as it was given");
     }
 
     async fn the_mfa_api_asks_nothing_of_who_has_no_other_factor_than_mail(world: World, api: Api) {
