@@ -4,6 +4,7 @@ mod authenticators;
 mod bodies;
 mod challenges;
 mod cors;
+mod devices;
 mod discovery;
 mod http_rules;
 mod languages;

@@ -3,7 +3,13 @@
 mod over_grpc;
 mod over_http;
 
-use crate::{grpc::Grpc, http::Http, refusal::Refusal, tenant::Client};
+use crate::{
+    device::{Device, Registration},
+    grpc::Grpc,
+    http::Http,
+    refusal::Refusal,
+    tenant::Client,
+};
 
 /// What carries the calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +94,28 @@ pub struct Sent {
     pub recovery_codes: Vec<String>,
 }
 
+/// What a device scans.
+#[derive(Clone, Debug)]
+pub struct Barcode {
+    /// The handle to wait with.
+    pub oob_code: String,
+    /// The otpauth URI.
+    pub uri: String,
+    /// The recovery codes.
+    pub recovery_codes: Vec<String>,
+}
+
+/// A device that was asked.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The handle to wait with.
+    pub oob_code: String,
+    /// The number that is shown.
+    pub number: Option<String>,
+    /// The authenticator that was chosen.
+    pub authenticator: String,
+}
+
 /// Where a new authenticator's codes go.
 #[derive(Clone, Copy, Debug)]
 pub enum To<'a> {
@@ -104,7 +132,7 @@ pub struct Entry {
     pub id: String,
     /// `otp`, `oob` or `recovery-code`.
     pub kind: String,
-    /// `sms`, `voice` or `email`, of an `oob` one.
+    /// `sms`, `voice`, `email` or `auth0`, of an `oob` one.
     pub channel: Option<String>,
     /// Whether it can be used.
     pub active: bool,
@@ -209,6 +237,41 @@ impl Api {
     /// Begins an enrolment of a telephone or a mailbox.
     pub async fn associate_oob(&self, bearer: &str, to: To<'_>) -> Result<Sent, Refusal> {
         dispatch!(self.associate_oob(bearer, to))
+    }
+
+    /// Begins an enrolment of a device.
+    pub async fn associate_push(&self, bearer: &str) -> Result<Barcode, Refusal> {
+        dispatch!(self.associate_push(bearer))
+    }
+
+    /// Has a device asked.
+    pub async fn ask(&self, client: Client, token: &str, authenticator: Option<&str>) -> Result<Asked, Refusal> {
+        dispatch!(self.ask(client, token, authenticator))
+    }
+
+    /// Asks what a device answered.
+    pub async fn poll(&self, client: Client, token: &str, oob_code: &str) -> Result<Tokens, Refusal> {
+        dispatch!(self.oob(client, token, oob_code, ""))
+    }
+
+    /// Registers a device.
+    pub async fn enroll_device(&self, ticket: &str, device: &Device) -> Result<Registration, Refusal> {
+        dispatch!(self.enroll_device(ticket, device))
+    }
+
+    /// Hands in what a device signed.
+    pub async fn resolve(&self, transaction_token: &str, response: &str) -> Result<(), Refusal> {
+        dispatch!(self.resolve(transaction_token, response))
+    }
+
+    /// Has a device renamed and reached elsewhere.
+    pub async fn update_device(&self, id: &str, bearer: &str, name: &str, token: &str) -> Result<(), Refusal> {
+        dispatch!(self.update_device(id, bearer, name, token))
+    }
+
+    /// Has a device removed.
+    pub async fn delete_device(&self, id: &str, bearer: &str) -> Result<(), Refusal> {
+        dispatch!(self.delete_device(id, bearer))
     }
 
     /// Begins an enrolment of an authenticator app.

@@ -3,19 +3,21 @@
 use countersign_proto::v1::{
     ClientAuthentication, associate_service_client::AssociateServiceClient,
     challenge_service_client::ChallengeServiceClient, client_authentication::Credential,
-    token_service_client::TokenServiceClient,
+    device_service_client::DeviceServiceClient, token_service_client::TokenServiceClient,
 };
 use tonic::{Request, transport::Channel};
 
 use crate::tenant::Client;
 
-/// The clients of the three services of one server.
+/// The clients of the services of one server.
 #[derive(Clone)]
 pub struct Grpc {
     /// `TokenService`.
     pub token: TokenServiceClient<Channel>,
     /// `ChallengeService`.
     pub challenge: ChallengeServiceClient<Channel>,
+    /// `DeviceService`.
+    pub device: DeviceServiceClient<Channel>,
     /// `AssociateService`.
     pub associate: AssociateServiceClient<Channel>,
 }
@@ -27,6 +29,7 @@ impl Grpc {
         Self {
             token: TokenServiceClient::new(channel.clone()),
             challenge: ChallengeServiceClient::new(channel.clone()),
+            device: DeviceServiceClient::new(channel.clone()),
             associate: AssociateServiceClient::new(channel),
         }
     }

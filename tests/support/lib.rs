@@ -13,6 +13,7 @@
 )]
 
 pub mod api;
+pub mod device;
 pub mod dump;
 pub mod everywhere;
 pub mod grpc;

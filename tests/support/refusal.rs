@@ -112,6 +112,30 @@ refusals! {
     STEP_UP = StepUpRequired, 401 "insufficient_user_authentication" "";
     /// No API of that name.
     UNKNOWN_API = AudienceUnknown, 403 "access_denied" "Service not found: https://nowhere.test/";
+    /// The device has not answered.
+    PENDING = AuthorizationPending, 400 "authorization_pending" "Authorization pending: please repeat the request in a few seconds.";
+    /// The person refused on the device.
+    REJECTED = AuthorizationRejected, 400 "access_denied" "MFA Authorization rejected.";
+    /// Asked too often what a device answered.
+    TOO_FAST = PollingTooFast, 429 "slow_down" "";
+    /// Too many notifications.
+    TOO_MANY_PUSHES = MessageLimitReached, 429 "too_many_attempts" "Too many notifications sent by the user. Wait for some minutes before retrying.";
+    /// To a device: its ticket is none.
+    BAD_TICKET = EnrollmentTicketInvalid, 404 "enrollment_transaction_not_found" "";
+    /// To a device: another one has the ticket.
+    TICKET_TAKEN = DeviceConflict, 409 "enrollment_conflict" "";
+    /// To a device: a field is wrong.
+    BAD_DEVICE = RequestMalformed, 400 "invalid_body" "";
+    /// To a device: it is not the one it says.
+    BAD_DEVICE_TOKEN = DeviceUnauthenticated, 401 "invalid_token" "";
+    /// To a device: nobody waits.
+    NO_LOGIN_WAITS = PushTransactionUnknown, 404 "login_transaction_not_found" "";
+    /// To a device: the answer is not its own.
+    BAD_ANSWER = DeviceAnswerRejected, 401 "invalid_token" "";
+    /// To a device: the number is wrong.
+    WRONG_NUMBER = ProofRejected, 403 "invalid_otp" "";
+    /// A code was sent, and none came back.
+    NO_BINDING_CODE = RequestMalformed, 400 "invalid_request" "Missing required parameter: binding_code";
     /// A store does not answer.
     STORE_DOWN = StoreUnavailable, 503 "temporarily_unavailable" "";
 }
@@ -162,9 +186,12 @@ impl Refusal {
     pub fn is(&self, expected: &Expected) -> bool {
         match self {
             Self::Http { status, body, .. } => {
+                // Devices have an error format of their own.
+                let (error, description) =
+                    if body["errorCode"].is_null() { ("error", "error_description") } else { ("errorCode", "message") };
                 *status == expected.status
-                    && body["error"] == expected.error
-                    && (expected.description.is_empty() || body["error_description"] == expected.description)
+                    && body[error] == expected.error
+                    && (expected.description.is_empty() || body[description] == expected.description)
             }
             Self::Grpc(_) => self.reason() == Some(expected.reason),
         }

@@ -87,6 +87,21 @@ impl Tenant {
         )
     }
 
+    /// Has every factor, devices included.
+    #[must_use]
+    pub fn with_devices(self) -> Self {
+        self.with_messages().section("mfa", &["factors = ['push', 'otp', 'sms', 'voice', 'email']"]).section(
+            "messages",
+            &[
+                "sms = ['outbox']",
+                "voice = ['outbox']",
+                "email = ['outbox']",
+                "push = ['outbox']",
+                "countries = ['US', 'DE', 'GB', 'JP']",
+            ],
+        )
+    }
+
     /// Adds an API whose access tokens are ES256.
     #[must_use]
     pub fn with_es256_api(mut self) -> Self {

@@ -144,7 +144,8 @@ impl World {
         loop {
             ticks.tick().await;
             if dump::rows(&self.database(), "outbox") == 0 {
-                return self.all_messages().into_iter().filter(|message| message.get("code").is_none()).collect();
+                let notice = |message: &Value| message.get("code").is_none() && message.get("push").is_none();
+                return self.all_messages().into_iter().filter(notice).collect();
             }
         }
     }
@@ -165,6 +166,18 @@ impl World {
             let messages = self.outbox();
             if messages.len() >= count {
                 return messages;
+            }
+        }
+    }
+
+    /// The notifications, as soon as there are `count`.
+    pub async fn pushes(&self, count: usize) -> Vec<Value> {
+        let mut ticks = tokio::time::interval(Duration::from_millis(5));
+        loop {
+            ticks.tick().await;
+            let pushes: Vec<_> = self.all_messages().into_iter().filter(|m| m.get("push").is_some()).collect();
+            if pushes.len() >= count {
+                return pushes;
             }
         }
     }

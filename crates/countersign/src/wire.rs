@@ -8,6 +8,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 
 use anyhow::Context as _;
 use countersign_crypto::{
+    device::AwsLcDeviceVerifier,
     entropy::SystemEntropy,
     keyring::{KeyRing, KeyRingOptions, RsaBits},
     master_key::MasterKey,
@@ -133,6 +134,8 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
         hasher: Metered::new(hasher, &metrics),
         sealer,
         signer: Arc::new(signer),
+        devices: Arc::new(AwsLcDeviceVerifier),
+        wakes: Arc::default(),
         outbox,
         sender,
         bell: Arc::new(courier::Ringing(bell)),

@@ -32,12 +32,10 @@ pub(crate) fn attach(mut input: String, signature: &[u8]) -> String {
     input
 }
 
-/// A token that was taken apart. Nothing in it is to be believed before the signature is checked.
-pub(crate) struct Unverified<'a> {
-    /// The `kid` it names.
-    pub(crate) key_id: String,
-    /// The `alg` it claims.
-    pub(crate) algorithm: String,
+/// A JWT in its three parts. Nothing in it is to be believed before the signature is checked.
+pub(crate) struct Parts<'a> {
+    /// The header.
+    pub(crate) header: Map<String, Value>,
     /// What the signature is over.
     pub(crate) signing_input: &'a str,
     /// The signature.
@@ -45,9 +43,9 @@ pub(crate) struct Unverified<'a> {
     claims: &'a str,
 }
 
-impl<'a> Unverified<'a> {
-    /// Takes `token` apart; `None` if its form alone shows that it is not ours.
-    pub(crate) fn parse(token: &'a str) -> Option<Self> {
+impl<'a> Parts<'a> {
+    /// Takes `token` apart; `None` if it has not this form.
+    pub(crate) fn split(token: &'a str) -> Option<Self> {
         if token.len() > MAX_BYTES {
             return None;
         }
@@ -60,7 +58,32 @@ impl<'a> Unverified<'a> {
         if !is_object_without_duplicates(&header) {
             return None;
         }
-        let mut header: Map<String, Value> = serde_json::from_slice(&header).ok()?;
+        let header = serde_json::from_slice(&header).ok()?;
+        Some(Self { header, signing_input, signature: decode(signature)?, claims })
+    }
+
+    /// The claims, to be asked for once the signature is known to be good.
+    pub(crate) fn claims(&self) -> Option<Vec<u8>> {
+        let claims = decode(self.claims)?;
+        is_object_without_duplicates(&claims).then_some(claims)
+    }
+}
+
+/// A token that says it is ours.
+pub(crate) struct Unverified<'a> {
+    /// The `kid` it names.
+    pub(crate) key_id: String,
+    /// The `alg` it claims.
+    pub(crate) algorithm: String,
+    /// The rest of it.
+    pub(crate) parts: Parts<'a>,
+}
+
+impl<'a> Unverified<'a> {
+    /// Takes `token` apart; `None` if its form alone shows that it is not ours.
+    pub(crate) fn parse(token: &'a str) -> Option<Self> {
+        let mut parts = Parts::split(token)?;
+        let header = &mut parts.header;
         // We understand no extension, so a critical one is a reason to refuse (RFC 7515, section 4.1.11). `jku`, `jwk`,
         // `x5u` and `x5c` are not looked at: keys come from the ring alone.
         if header.contains_key("crit") || header.get("typ")?.as_str()? != "JWT" {
@@ -69,13 +92,7 @@ impl<'a> Unverified<'a> {
         let (Value::String(key_id), Value::String(algorithm)) = (header.remove("kid")?, header.remove("alg")?) else {
             return None;
         };
-        Some(Self { key_id, algorithm, signing_input, signature: decode(signature)?, claims })
-    }
-
-    /// The claims, to be asked for once the signature is known to be good.
-    pub(crate) fn claims(&self) -> Option<Vec<u8>> {
-        let claims = decode(self.claims)?;
-        is_object_without_duplicates(&claims).then_some(claims)
+        Some(Self { key_id, algorithm, parts })
     }
 }
 

@@ -139,10 +139,10 @@ impl Signer for KeyRing {
         if parsed.algorithm != key.public().algorithm.as_str() {
             return None;
         }
-        if !key.verifies(parsed.signing_input.as_bytes(), &parsed.signature) {
+        if !key.verifies(parsed.parts.signing_input.as_bytes(), &parsed.parts.signature) {
             return None;
         }
-        parsed.claims()
+        parsed.parts.claims()
     }
 
     fn public_keys(&self) -> Vec<PublicKey> {

@@ -9,6 +9,7 @@ use crate::{
     port::{
         authenticator_store::AuthenticatorStore,
         clock::Clock,
+        device_verifier::DeviceVerifier,
         entropy::Entropy,
         login_store::LoginStore,
         outbox_store::{Bell, OutboxStore},
@@ -22,6 +23,7 @@ use crate::{
     },
     registry::Registry,
     secret::Secret,
+    wakes::Wakes,
 };
 
 /// Everything a use case needs. Cheap to clone behind an `Arc`.
@@ -46,12 +48,16 @@ pub struct App {
     pub sealer: Arc<dyn Sealer>,
     /// Tokens.
     pub signer: Arc<dyn Signer>,
+    /// Signatures of devices.
+    pub devices: Arc<dyn DeviceVerifier>,
     /// Messages that wait to be sent.
     pub outbox: Arc<dyn OutboxStore>,
     /// Whoever sends them.
     pub sender: Arc<dyn Sender>,
     /// Wakes whoever empties the outbox.
     pub bell: Arc<dyn Bell>,
+    /// Who waits for a device here.
+    pub wakes: Arc<Wakes>,
     /// Passwords being looked at.
     pub in_flight: Arc<InFlight>,
     /// What the operator declared.
@@ -77,6 +83,8 @@ pub struct Origin {
     pub forwarded_for: Option<IpAddr>,
     /// The languages the person reads, as in `Accept-Language` (RFC 9110, section 12.5.4). Said by anybody: it chooses words only.
     pub languages: Option<String>,
+    /// The browser or app the person logs in with, as its `User-Agent` says. Said by anybody: it is only shown.
+    pub user_agent: Option<String>,
 }
 
 /// The bearer token of a call, as it came.

@@ -33,18 +33,28 @@ pub enum Event {
     OtpLogin,
     /// A login was completed with a code that was sent.
     OobLogin,
+    /// A login was completed with a device's answer.
+    PushLogin,
     /// A login was completed with the recovery code, which was replaced.
     RecoveryLogin,
     /// A wrong code of an authenticator app.
     OtpFailed,
     /// A wrong code that was sent, or one that was used.
     OobFailed,
+    /// A device's answer with a wrong number.
+    PushFailed,
     /// A wrong recovery code.
     RecoveryFailed,
     /// An enrolment was begun.
     EnrollmentStarted,
     /// An enrolment was confirmed.
     EnrollmentCompleted,
+    /// A device gave its key.
+    DeviceRegistered,
+    /// A device changed what it is reached by.
+    DeviceUpdated,
+    /// A device removed its own authenticator.
+    DeviceRemoved,
     /// An authenticator was renamed or preferred.
     AuthenticatorUpdated,
     /// An authenticator was removed.
@@ -72,12 +82,17 @@ impl Event {
             Self::PasswordLogin => "login.password",
             Self::OtpLogin => "login.otp",
             Self::OobLogin => "login.oob",
+            Self::PushLogin => "login.push",
             Self::RecoveryLogin => "login.recovery_code",
             Self::OtpFailed => "proof_rejected.otp",
             Self::OobFailed => "proof_rejected.oob",
+            Self::PushFailed => "proof_rejected.push",
             Self::RecoveryFailed => "proof_rejected.recovery_code",
             Self::EnrollmentStarted => "enrollment.started",
             Self::EnrollmentCompleted => "enrollment.completed",
+            Self::DeviceRegistered => "device.registered",
+            Self::DeviceUpdated => "device.updated",
+            Self::DeviceRemoved => "device.removed",
             Self::AuthenticatorUpdated => "authenticator.updated",
             Self::AuthenticatorRemoved => "authenticator.removed",
             Self::AuthenticatorRepudiated => "authenticator.repudiated",

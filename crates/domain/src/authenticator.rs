@@ -24,6 +24,8 @@ pub const MAX_NAME_CHARS: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FactorKind {
+    /// A device that signs its owner's answer (the Guardian protocol).
+    Push,
     /// An authenticator app (RFC 6238).
     Otp,
     /// Codes by text message.
@@ -36,7 +38,7 @@ pub enum FactorKind {
 
 impl FactorKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Otp, Self::Sms, Self::Voice, Self::Email];
+    pub const ALL: [Self; 5] = [Self::Push, Self::Otp, Self::Sms, Self::Voice, Self::Email];
 
     /// The prefix of authenticator ids of this kind.
     pub const fn id_prefix(self) -> &'static str {
@@ -49,6 +51,7 @@ impl FactorKind {
     /// The name of the kind in columns, logs and throttle keys.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Push => "push",
             Self::Otp => "otp",
             Self::Sms => "sms",
             Self::Voice => "voice",
@@ -61,9 +64,10 @@ impl FactorKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
-    /// The channel its codes take; `None` if nothing is sent.
+    /// The channel its codes or notifications take; `None` if nothing is sent.
     pub const fn channel(self) -> Option<Channel> {
         match self {
+            Self::Push => Some(Channel::Push),
             Self::Otp => None,
             Self::Sms => Some(Channel::Sms),
             Self::Voice => Some(Channel::Voice),
@@ -80,7 +84,7 @@ impl FactorKind {
     pub const fn challenge_type(self) -> &'static str {
         match self {
             Self::Otp => "otp",
-            Self::Sms | Self::Voice | Self::Email => "oob",
+            Self::Push | Self::Sms | Self::Voice | Self::Email => "oob",
         }
     }
 }
@@ -121,7 +125,8 @@ pub struct Authenticator {
     pub pair: Option<PairId>,
     /// The factor's own data: tagged, versioned and sealed to owner and id.
     pub state: Sealed,
-    /// Keyed digest of the number or address its codes go to, to find it by.
+    /// Keyed digest of the number or address its codes go to, or of its device's key, to find it by. A push authenticator whose
+    /// device has not registered has none.
     pub address: Option<Digest>,
     /// The verified e-mail address it follows from, if nobody enrolled it. No store keeps such a one.
     pub implied: Option<Secret<String>>,

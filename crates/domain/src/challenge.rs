@@ -1,4 +1,4 @@
-//! The challenge behind an `oob_code`: a code that was sent, and whom it can let in.
+//! The challenge behind an `oob_code`: a code that was sent, or a device that is asked, and whom it can let in.
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -43,6 +43,55 @@ pub struct ChallengeRecord {
     pub sealed: Sealed,
     /// Tries that are left.
     pub tries: u32,
+    /// What a device decided. Nobody decides about a code.
+    pub decision: Decision,
     /// When it ends. The store may sweep it an hour later, so that expired and unknown can be told apart for that long.
     pub expires_at: Timestamp,
+}
+
+/// What became of a challenge that a device answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing yet.
+    Pending,
+    /// The device's owner agreed, or the device registered.
+    Approved,
+    /// The device's owner refused, or typed the number wrong too often.
+    Rejected,
+}
+
+/// Tries at the number that is shown where the person logs in (security, R-028).
+pub const NUMBER_TRIES: u32 = 3;
+
+/// What the server remembers while a device is asked. It is sealed before a session store sees it. Everything in it is compared
+/// when somebody asks what became of it.
+#[derive(Serialize, Deserialize)]
+pub struct Approval {
+    /// Whose it is.
+    pub user: UserId,
+    /// The authenticator whose device is asked.
+    pub authenticator: AuthenticatorId,
+    /// The client that waits.
+    pub client: ClientId,
+    /// Hexadecimal digest of the bearer: of the `mfa_token`, or of the access token that an enrolment was begun with.
+    pub bearer: String,
+    /// What the device is asked for.
+    pub asks: Asks,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// What a device is asked for.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Asks {
+    /// Its key: it is being enrolled.
+    Registration,
+    /// To sign its owner's answer.
+    Login {
+        /// What it signs, 256 random bits.
+        nonce: Zeroizing<String>,
+        /// Hexadecimal keyed digest of the number its owner must type, if they must.
+        number: Option<Zeroizing<String>>,
+    },
 }

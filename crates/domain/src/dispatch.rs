@@ -7,7 +7,7 @@ use data_encoding::HEXLOWER;
 use crate::{
     app::App,
     authenticator::{Authenticator, FactorKind},
-    challenge::{Challenge, ChallengeRecord, TRIES},
+    challenge::{Challenge, ChallengeRecord, Decision, TRIES},
     error::{Error, Reason, Throttle},
     factor::oob,
     id::{ClientId, UserId},
@@ -96,7 +96,10 @@ impl App {
         let row = message.seal(self.sealer.as_ref())?;
         // Before the row: a code must not arrive that nothing waits for.
         let slot = self.slot(&authenticator.user, authenticator);
-        self.sessions.insert_challenge(ChallengeRecord { digest, slot, sealed, tries: TRIES, expires_at }).await?;
+        let decision = Decision::Pending;
+        self.sessions
+            .insert_challenge(ChallengeRecord { digest, slot, sealed, tries: TRIES, decision, expires_at })
+            .await?;
         Ok(Prepared { oob_code, row })
     }
 
@@ -123,7 +126,7 @@ impl App {
     }
 
     /// Refuses if messages of `channel` cannot leave: who asks must choose another factor, nobody chooses it for them.
-    async fn require_channel(&self, channel: Channel, now: Timestamp) -> Result<(), Error> {
+    pub(crate) async fn require_channel(&self, channel: Channel, now: Timestamp) -> Result<(), Error> {
         let down = |why| Err(Error::new(Reason::DeliveryUnavailable).with("channel", channel.as_str()).because(why));
         match self.sender.state(channel) {
             ChannelState::Up => {}
@@ -212,7 +215,7 @@ impl App {
         }
     }
 
-    fn send_bucket(&self, counter: String, limit: Limit) -> Bucket {
+    pub(crate) fn send_bucket(&self, counter: String, limit: Limit) -> Bucket {
         Bucket {
             key: BucketKey {
                 // One subject for all, so that one step charges all or none.
@@ -225,7 +228,7 @@ impl App {
     }
 
     /// Names the authenticator to the session store.
-    fn slot(&self, user: &UserId, authenticator: &Authenticator) -> Digest {
+    pub(crate) fn slot(&self, user: &UserId, authenticator: &Authenticator) -> Digest {
         let parts = [b"challenge".as_slice(), user.as_str().as_bytes(), authenticator.id.as_str().as_bytes()];
         self.sealer.keyed_digest(DigestPurpose::Throttle, &parts)
     }

@@ -36,6 +36,15 @@ pub enum Reason {
     MessageLimitReached,
     DeliveryUnavailable,
     AuthenticatorImplied,
+    AuthorizationPending,
+    AuthorizationRejected,
+    PollingTooFast,
+    EnrollmentTicketInvalid,
+    DeviceConflict,
+    DeviceUnauthenticated,
+    DeviceNotFound,
+    PushTransactionUnknown,
+    DeviceAnswerRejected,
     StoreUnavailable,
     Overloaded,
     Internal,
@@ -43,7 +52,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of the contract.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 40] = [
         Self::RequestMalformed,
         Self::ClientUnauthenticated,
         Self::GrantNotAllowed,
@@ -72,6 +81,15 @@ impl Reason {
         Self::MessageLimitReached,
         Self::DeliveryUnavailable,
         Self::AuthenticatorImplied,
+        Self::AuthorizationPending,
+        Self::AuthorizationRejected,
+        Self::PollingTooFast,
+        Self::EnrollmentTicketInvalid,
+        Self::DeviceConflict,
+        Self::DeviceUnauthenticated,
+        Self::DeviceNotFound,
+        Self::PushTransactionUnknown,
+        Self::DeviceAnswerRejected,
         Self::StoreUnavailable,
         Self::Overloaded,
         Self::Internal,

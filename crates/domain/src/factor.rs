@@ -2,6 +2,7 @@
 
 pub mod oob;
 pub mod otp;
+pub mod push;
 pub mod recovery_code;
 
 use crate::{

@@ -3,6 +3,7 @@
 pub mod oob;
 pub mod otp;
 pub mod password;
+pub mod push;
 pub mod recovery_code;
 
 use crate::{

@@ -11,6 +11,7 @@
 
 pub mod account;
 pub mod app;
+mod approval;
 pub mod attempt;
 pub mod audit;
 pub mod authenticator;
@@ -40,3 +41,4 @@ pub mod transaction;
 pub mod usecase;
 pub mod user;
 mod view;
+pub mod wakes;

@@ -34,13 +34,21 @@ impl Channel {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Sms, Self::Voice, Self::Email, Self::Push];
 
-    /// The name in configuration, columns and the MFA API.
+    /// The name in configuration and columns.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sms => "sms",
             Self::Voice => "voice",
             Self::Email => "email",
             Self::Push => "push",
+        }
+    }
+
+    /// The `oob_channel` of the MFA API (contract, section 7.1).
+    pub const fn oob_channel(self) -> &'static str {
+        match self {
+            Self::Push => "auth0",
+            _ => self.as_str(),
         }
     }
 }

@@ -13,8 +13,12 @@ use crate::{
 pub enum TokenKind {
     /// The `mfa_token` of a pending login.
     Mfa,
-    /// The `oob_code` of a challenge.
+    /// The `oob_code` of a challenge whose code was sent.
     Oob,
+    /// The `oob_code` of a challenge that a device answers.
+    Approval,
+    /// The bearer of a device's answer, the `txtkn` of the Guardian protocol.
+    PushTransaction,
     /// The link of a notice.
     Notice,
 }
@@ -25,6 +29,8 @@ impl TokenKind {
         match self {
             Self::Mfa => "csmfa_",
             Self::Oob => "csoob_",
+            Self::Approval => "csapp_",
+            Self::PushTransaction => "cstxn_",
             Self::Notice => "csnot_",
         }
     }
@@ -34,6 +40,8 @@ impl TokenKind {
         match self {
             Self::Mfa => "mfa_token",
             Self::Oob => "oob_code",
+            Self::Approval => "approval",
+            Self::PushTransaction => "push_transaction",
             Self::Notice => "notice",
         }
     }
@@ -60,9 +68,19 @@ fn encoding(symbols: &str) -> Encoding {
 pub fn mint(kind: TokenKind, entropy: &dyn Entropy) -> Result<Secret<String>, PortError> {
     let mut random = [0u8; RANDOM_BYTES];
     entropy.fill(&mut random)?;
-    let body = format!("{}{}", kind.prefix(), BASE32.encode(&random));
+    Ok(of_bytes(kind, &random))
+}
+
+/// The token of `kind` that has these bytes, which nobody else must be able to know.
+pub fn of_bytes(kind: TokenKind, bytes: &[u8; RANDOM_BYTES]) -> Secret<String> {
+    let body = format!("{}{}", kind.prefix(), BASE32.encode(bytes));
     let checksum = checksum(&body);
-    Ok(Secret::new(format!("{body}_{checksum}")))
+    Secret::new(format!("{body}_{checksum}"))
+}
+
+/// `bytes` in lower-case letters and digits: 32 of them for 160 bits.
+pub fn base32(bytes: &[u8]) -> String {
+    BASE32.encode(bytes)
 }
 
 /// Whether `token` has the form of a token of `kind`, checksum included. It says nothing about whether it exists.

@@ -4,6 +4,7 @@
 
 pub mod authenticator_store;
 pub mod clock;
+pub mod device_verifier;
 pub mod entropy;
 pub mod key_store;
 pub mod login_store;

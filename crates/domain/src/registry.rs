@@ -43,6 +43,8 @@ pub struct Registry {
 pub struct Client {
     /// Its identifier.
     pub id: ClientId,
+    /// What people know it as.
+    pub name: String,
     /// How it proves itself.
     pub authentication: ClientAuthMethod,
     /// The grants it may use.
@@ -149,6 +151,10 @@ pub struct Policy {
     pub oob_code_lifetime: Duration,
     /// Messages that are sent.
     pub sends: SendLimits,
+    /// How often one may ask what became of a device that is asked (contract, section 4.7).
+    pub poll_rate: Limit,
+    /// Whether devices that do not ask for the number the login shows are refused (NIST SP 800-63B-4, section 3.1.3).
+    pub number_matching_required: bool,
     /// Time steps accepted before and after the current one (RFC 6238, section 5.2).
     pub otp_window: OtpWindow,
 }
@@ -160,6 +166,10 @@ pub struct SendLimits {
     pub phone: Limit,
     /// E-mails per person.
     pub email: Limit,
+    /// Notifications per person.
+    pub push: Limit,
+    /// Notifications per person that nobody has answered, since their last success with any factor.
+    pub push_unanswered: Limit,
     /// Text messages and calls to one number, and e-mails to one address, whoever asks.
     pub destination: Limit,
     /// Text messages and calls to numbers that differ in their last four digits only.
@@ -178,7 +188,8 @@ impl SendLimits {
     pub const fn of_person(&self, channel: Channel) -> Limit {
         match channel {
             Channel::Sms | Channel::Voice => self.phone,
-            Channel::Email | Channel::Push => self.email,
+            Channel::Email => self.email,
+            Channel::Push => self.push,
         }
     }
 }
@@ -192,6 +203,8 @@ impl Default for SendLimits {
         Self {
             phone: limit(10, 3600),
             email: limit(20, 60),
+            push: limit(5, 12),
+            push_unanswered: limit(10, 360),
             destination: limit(20, 1800),
             prefix: limit(50, 360),
             country: limit(1000, 86),
@@ -232,6 +245,8 @@ impl Default for Policy {
             limits_ignore_address: false,
             oob_code_lifetime: Duration::from_secs(300),
             sends: SendLimits::default(),
+            poll_rate: Limit { capacity: 12, refill: Duration::from_secs(5) },
+            number_matching_required: false,
             otp_window: OtpWindow { behind: 1, ahead: 1 },
         }
     }

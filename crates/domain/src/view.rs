@@ -36,6 +36,7 @@ impl App {
                 let secret = OtpSecret::open(authenticator, self.sealer.as_ref())?;
                 FactorView::Otp { algorithm: secret.algorithm(), digits: secret.digits() }
             }
+            FactorKind::Push => FactorView::Oob { channel: Channel::Push },
             FactorKind::Sms => FactorView::Oob { channel: Channel::Sms },
             FactorKind::Voice => FactorView::Oob { channel: Channel::Voice },
             FactorKind::Email => FactorView::Oob { channel: Channel::Email },
@@ -62,7 +63,8 @@ impl App {
     /// Its sealed factor does not open.
     pub(crate) fn known_as(&self, authenticator: &Authenticator) -> Result<Option<String>, Error> {
         match (&authenticator.name, authenticator.kind.channel()) {
-            (None, Some(_)) => {
+            // A device has the name it gave itself when it registered.
+            (None, Some(channel)) if channel != Channel::Push => {
                 let to = oob::destination(authenticator, self.sealer.as_ref())?;
                 Ok(Some(oob::mask(authenticator.kind, to.expose())))
             }

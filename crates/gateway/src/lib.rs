@@ -13,6 +13,7 @@ mod cors;
 mod credentials;
 mod finish;
 mod forwarded;
+mod guardian_error;
 mod oauth_error;
 mod openapi;
 mod page;

@@ -146,10 +146,28 @@ pub(crate) fn row(reason: ErrorReason, place: Place, style: Style) -> Row {
         (R::AuthenticatorImplied, _) => {
             is(403, "access_denied", "This authenticator follows from the verified email and cannot be removed.")
         }
+        (R::AuthorizationPending, _) => {
+            is(400, "authorization_pending", "Authorization pending: please repeat the request in a few seconds.")
+        }
+        (R::AuthorizationRejected, _) => is(400, "access_denied", "MFA Authorization rejected."),
+        (R::PollingTooFast, _) => {
+            is(429, "slow_down", "You are polling faster than allowed. Try again in {retry_after} seconds.")
+        }
         (R::StoreUnavailable | R::Overloaded, _) => {
             is(503, "temporarily_unavailable", "The service is temporarily unavailable. Please retry.")
         }
-        (R::Internal | R::Unspecified, _) => is(500, "server_error", "Internal server error"),
+        // What follows is said to devices alone, in their own table.
+        (
+            R::EnrollmentTicketInvalid
+            | R::DeviceConflict
+            | R::DeviceUnauthenticated
+            | R::DeviceNotFound
+            | R::PushTransactionUnknown
+            | R::DeviceAnswerRejected
+            | R::Internal
+            | R::Unspecified,
+            _,
+        ) => is(500, "server_error", "Internal server error"),
     }
 }
 

@@ -179,6 +179,18 @@ impl<'a> Params<'a> {
             _ => self.required(parameter),
         }
     }
+
+    /// The same where it may be absent.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::NotAString`].
+    pub(crate) fn code_or_empty(&self, parameter: Parameter) -> Result<String, Problem> {
+        match self.code(parameter) {
+            Err(Problem::MissingParameter(_)) => Ok(String::new()),
+            result => result,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! One file per route.
 
+pub(crate) mod guardian;
 pub(crate) mod mfa_associate;
 pub(crate) mod mfa_authenticators;
 pub(crate) mod mfa_challenge;

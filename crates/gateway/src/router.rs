@@ -7,12 +7,13 @@ use axum::{
     extract::{Request, State},
     middleware,
     response::Response,
-    routing::{MethodRouter, get, post},
+    routing::{MethodRouter, get, patch, post},
 };
 use bytes::Bytes;
 use countersign_proto::v1::{
     associate_service_client::AssociateServiceClient, challenge_service_client::ChallengeServiceClient,
-    notice_service_client::NoticeServiceClient, token_service_client::TokenServiceClient,
+    device_service_client::DeviceServiceClient, notice_service_client::NoticeServiceClient,
+    token_service_client::TokenServiceClient,
 };
 
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
     oauth_error::Problem,
     openapi,
     reply::Kind,
-    route::{mfa_associate, mfa_authenticators, mfa_challenge, notices, oauth_token, userinfo, well_known},
+    route::{guardian, mfa_associate, mfa_authenticators, mfa_challenge, notices, oauth_token, userinfo, well_known},
     transport::Transport,
 };
 
@@ -48,6 +49,10 @@ impl<T: Transport> Gateway<T> {
         AssociateServiceClient::new(self.transport.clone())
     }
 
+    pub(crate) fn devices(&self) -> DeviceServiceClient<T> {
+        DeviceServiceClient::new(self.transport.clone())
+    }
+
     pub(crate) fn notices(&self) -> NoticeServiceClient<T> {
         NoticeServiceClient::new(self.transport.clone())
     }
@@ -69,6 +74,9 @@ pub(crate) fn routes<T: Transport>() -> Vec<Route<T>> {
                 .patch(mfa_authenticators::update::<T>)
                 .delete(mfa_authenticators::delete::<T>),
         ),
+        ("/appliance-mfa/api/enroll", post(guardian::enroll::<T>)),
+        ("/appliance-mfa/api/resolve-transaction", post(guardian::resolve::<T>)),
+        ("/appliance-mfa/api/device-accounts/{device_id}", patch(guardian::update::<T>).delete(guardian::delete::<T>)),
         ("/notices/{token}", get(notices::show::<T>).post(notices::repudiate::<T>)),
         ("/userinfo", get(userinfo::handle::<T>).post(userinfo::handle::<T>)),
         ("/.well-known/openid-configuration", get(well_known::discovery::<T>)),
@@ -80,11 +88,13 @@ pub(crate) fn routes<T: Transport>() -> Vec<Route<T>> {
 
 /// The name of the route a path belongs to.
 pub(crate) fn route_name(path: &str) -> Option<&'static str> {
-    const PATHS: [&str; 9] = [
+    const PATHS: [&str; 11] = [
         "/oauth/token",
         "/mfa/challenge",
         "/mfa/associate",
         "/mfa/authenticators",
+        "/appliance-mfa/api/enroll",
+        "/appliance-mfa/api/resolve-transaction",
         "/userinfo",
         "/.well-known/openid-configuration",
         "/.well-known/oauth-authorization-server",
@@ -96,6 +106,9 @@ pub(crate) fn route_name(path: &str) -> Option<&'static str> {
             |prefix| path.strip_prefix(prefix).is_some_and(|name: &str| !name.is_empty() && !name.contains('/'));
         if named("/mfa/authenticators/") {
             return Some("/mfa/authenticators/{authenticator_id}");
+        }
+        if named("/appliance-mfa/api/device-accounts/") {
+            return Some("/appliance-mfa/api/device-accounts/{device_id}");
         }
         named("/notices/").then_some("/notices/{token}")
     })

@@ -61,6 +61,7 @@ impl Requirement {
                 FactorType::Otp => Some(Self { kind: "otp" }),
                 FactorType::Phone => Some(Self { kind: "phone" }),
                 FactorType::Email => Some(Self { kind: "email" }),
+                FactorType::Push => Some(Self { kind: "push-notification" }),
                 FactorType::RecoveryCode => Some(Self { kind: "recovery-code" }),
                 FactorType::Unspecified => None,
             })
@@ -85,6 +86,20 @@ pub(crate) struct OobChallenge<'a> {
     pub(crate) expires_in: i64,
 }
 
+/// A challenge that a device answers. The members of [`OobChallenge`] that are not here are absent unless there is a number to show.
+#[derive(Serialize)]
+pub(crate) struct PushChallenge<'a> {
+    pub(crate) challenge_type: &'static str,
+    pub(crate) oob_code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) binding_method: Option<&'static str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) binding_code: &'a str,
+    pub(crate) authenticator_id: &'a str,
+    pub(crate) expires_in: i64,
+    pub(crate) interval: i64,
+}
+
 /// A pending authenticator app. There is no member `recovery_code`: one SDK takes any answer with it for something else.
 #[derive(Serialize)]
 pub(crate) struct OtpAssociation<'a> {
@@ -106,12 +121,55 @@ pub(crate) struct OobAssociation<'a> {
     pub(crate) oob_code: &'a str,
 }
 
+/// A pending device.
+#[derive(Serialize)]
+pub(crate) struct PushAssociation<'a> {
+    pub(crate) authenticator_type: &'static str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub(crate) recovery_codes: &'a [String],
+    pub(crate) barcode_uri: &'a str,
+    pub(crate) oob_channel: &'static str,
+    pub(crate) oob_code: &'a str,
+}
+
+/// A device that is registered.
+#[derive(Serialize)]
+pub(crate) struct Device<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) url: &'a str,
+    pub(crate) issuer: &'a str,
+    pub(crate) user_id: &'a str,
+    pub(crate) token: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) totp: Option<DeviceTotp<'a>>,
+}
+
+/// The authenticator app on it.
+#[derive(Serialize)]
+pub(crate) struct DeviceTotp<'a> {
+    pub(crate) secret: &'a str,
+    pub(crate) algorithm: String,
+    pub(crate) digits: u32,
+    pub(crate) period: u32,
+}
+
+/// An error as devices read it (contract, section 11.5).
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct GuardianError<'a> {
+    pub(crate) status_code: u16,
+    pub(crate) error_code: &'static str,
+    pub(crate) error: &'static str,
+    pub(crate) message: &'a str,
+}
+
 /// The channel's name over HTTP; none for one HTTP has no word for.
 pub(crate) const fn channel_name(channel: OobChannel) -> Option<&'static str> {
     match channel {
         OobChannel::Sms => Some("sms"),
         OobChannel::Voice => Some("voice"),
         OobChannel::Email => Some("email"),
+        OobChannel::Push => Some("auth0"),
         OobChannel::Unspecified => None,
     }
 }
@@ -142,7 +200,11 @@ impl<'a> Entry<'a> {
         let (authenticator_type, oob_channel, kind) = match authenticator.factor.as_ref()? {
             Factor::Otp(_) => ("otp", None, "otp"),
             Factor::Oob(oob) => {
-                let kind = if oob.channel() == OobChannel::Email { "email" } else { "phone" };
+                let kind = match oob.channel() {
+                    OobChannel::Email => "email",
+                    OobChannel::Push => "push-notification",
+                    _ => "phone",
+                };
                 ("oob", Some(channel_name(oob.channel())?), kind)
             }
             Factor::RecoveryCode(_) => ("recovery-code", None, "recovery-code"),

@@ -31,6 +31,7 @@ const FORWARDED_FOR: &str = "x-auth0-forwarded-for";
 /// Where the person is, as far as this caller is believed.
 pub(crate) fn origin(extensions: &Extensions, metadata: &MetadataMap, context: Option<&EndUserContext>) -> Origin {
     let languages = context.map(|context| kept(&context.locale)).filter(|languages| !languages.is_empty());
+    let user_agent = context.map(|context| shown(&context.user_agent)).filter(|agent| !agent.is_empty());
     let peer = extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
     match extensions.get::<Caller>() {
         Some(Caller::InProcessGateway) => Origin {
@@ -40,14 +41,20 @@ pub(crate) fn origin(extensions: &Extensions, metadata: &MetadataMap, context: O
             },
             forwarded_for: metadata.get(FORWARDED_FOR).and_then(|value| first_address(value.to_str().ok()?)),
             languages,
+            user_agent,
         },
-        Some(Caller::Direct) | None => Origin { address: peer, forwarded_for: None, languages },
+        Some(Caller::Direct) | None => Origin { address: peer, forwarded_for: None, languages, user_agent },
     }
 }
 
 /// What is read of the languages a caller names.
 fn kept(languages: &str) -> String {
     languages.chars().filter(char::is_ascii_graphic).take(256).collect()
+}
+
+/// What is kept of a user agent, which is only ever shown.
+fn shown(agent: &str) -> String {
+    agent.chars().filter(|symbol| symbol.is_ascii_graphic() || *symbol == ' ').take(256).collect()
 }
 
 fn first_address(list: &str) -> Option<IpAddr> {

@@ -3,6 +3,7 @@
 pub mod associate;
 pub mod authenticator;
 pub mod challenge;
+pub mod device;
 pub mod notice;
 pub mod token;
 

@@ -7,6 +7,7 @@ mod convert;
 mod routes;
 mod service;
 pub mod status;
+mod watch;
 mod work;
 
 pub use caller::{Caller, PeerAddress};

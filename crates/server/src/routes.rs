@@ -11,9 +11,11 @@ use countersign_proto::{
     FILE_DESCRIPTOR_SET,
     v1::{
         associate_service_server::AssociateServiceServer, challenge_service_server::ChallengeServiceServer,
-        notice_service_server::NoticeServiceServer, token_service_server::TokenServiceServer,
+        device_service_server::DeviceServiceServer, notice_service_server::NoticeServiceServer,
+        token_service_server::TokenServiceServer,
     },
 };
+use tokio::sync::watch;
 use tonic::{body::Body, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::Service;
@@ -24,17 +26,22 @@ use crate::{caller::Caller, service::Services};
 const MAX_MESSAGE: usize = 256 * 1024;
 
 /// Full names of the methods that are served, for logs and metrics.
-pub const METHODS: [&str; 16] = [
+pub const METHODS: [&str; 21] = [
     "countersign.v1.TokenService/IssueToken",
     "countersign.v1.TokenService/GetUserInfo",
     "countersign.v1.TokenService/GetSigningKeys",
     "countersign.v1.TokenService/GetMetadata",
     "countersign.v1.ChallengeService/CreateChallenge",
+    "countersign.v1.ChallengeService/WatchChallenge",
+    "countersign.v1.ChallengeService/AnswerChallenge",
     "countersign.v1.AssociateService/AssociateAuthenticator",
     "countersign.v1.AssociateService/ListAuthenticators",
     "countersign.v1.AssociateService/GetAuthenticator",
     "countersign.v1.AssociateService/UpdateAuthenticator",
     "countersign.v1.AssociateService/DeleteAuthenticator",
+    "countersign.v1.DeviceService/EnrollDevice",
+    "countersign.v1.DeviceService/UpdateDevice",
+    "countersign.v1.DeviceService/DeleteDevice",
     "countersign.v1.NoticeService/DescribeNotice",
     "countersign.v1.NoticeService/RepudiateAuthenticator",
     "grpc.health.v1.Health/Check",
@@ -45,11 +52,15 @@ pub const METHODS: [&str; 16] = [
 
 /// Switches what `grpc.health.v1` says.
 #[derive(Clone)]
-pub struct HealthHandle(HealthReporter);
+pub struct HealthHandle {
+    reporter: HealthReporter,
+    stopping: watch::Sender<bool>,
+}
 
 impl HealthHandle {
-    /// From now on every service is not serving.
+    /// From now on every service is not serving, and streams of those who wait end: there are others to wait at.
     pub async fn set_not_serving(&self) {
+        self.stopping.send_replace(true);
         self.set(ServingStatus::NotServing).await;
     }
 
@@ -64,9 +75,10 @@ impl HealthHandle {
             "countersign.v1.TokenService",
             "countersign.v1.ChallengeService",
             "countersign.v1.AssociateService",
+            "countersign.v1.DeviceService",
             "countersign.v1.NoticeService",
         ] {
-            self.0.set_service_status(service, status).await;
+            self.reporter.set_service_status(service, status).await;
         }
     }
 }
@@ -78,7 +90,8 @@ impl HealthHandle {
 /// The descriptors cannot be read, which a build that compiled them does not do.
 pub async fn routes(app: Arc<App>) -> Result<(Routes, HealthHandle), tonic_reflection::server::Error> {
     let (reporter, health) = tonic_health::server::health_reporter();
-    let handle = HealthHandle(reporter);
+    let (stopping, stop_seen) = watch::channel(false);
+    let handle = HealthHandle { reporter, stopping };
     handle.set_serving().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -89,15 +102,16 @@ pub async fn routes(app: Arc<App>) -> Result<(Routes, HealthHandle), tonic_refle
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    Ok((with_services(routes, app), handle))
+    Ok((with_services(routes, app, stop_seen), handle))
 }
 
-fn with_services(routes: Routes, app: Arc<App>) -> Routes {
-    let services = Services::new(app);
+fn with_services(routes: Routes, app: Arc<App>, stopping: watch::Receiver<bool>) -> Routes {
+    let services = Services::new(app, stopping);
     routes
         .add_service(TokenServiceServer::new(services.clone()).max_decoding_message_size(MAX_MESSAGE))
         .add_service(ChallengeServiceServer::new(services.clone()).max_decoding_message_size(MAX_MESSAGE))
         .add_service(AssociateServiceServer::new(services.clone()).max_decoding_message_size(MAX_MESSAGE))
+        .add_service(DeviceServiceServer::new(services.clone()).max_decoding_message_size(MAX_MESSAGE))
         .add_service(NoticeServiceServer::new(services).max_decoding_message_size(MAX_MESSAGE))
         .prepare()
 }

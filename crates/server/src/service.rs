@@ -2,26 +2,33 @@
 
 mod associate;
 mod challenge;
+mod device;
 mod notice;
 mod token;
 
 use std::{future::Future, sync::Arc};
 
 use countersign_domain::{app::App, error::Error};
+use tokio::sync::watch;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
-use crate::work::{Room, Share};
+use crate::{
+    watch::Watchers,
+    work::{Room, Share},
+};
 
 /// What all services share.
 #[derive(Clone)]
 pub(crate) struct Services {
     app: Arc<App>,
     room: Room,
+    watchers: Watchers,
 }
 
 impl Services {
-    pub(crate) fn new(app: Arc<App>) -> Self {
-        Self { app, room: Room::new() }
+    /// Streams end when `stopping` says so.
+    pub(crate) fn new(app: Arc<App>, stopping: watch::Receiver<bool>) -> Self {
+        Self { app, room: Room::new(), watchers: Watchers::new(stopping) }
     }
 
     /// Carries out what a request was parsed into, and renders what comes of it.

@@ -80,6 +80,31 @@ pub const fn row(reason: Reason) -> (Code, &'static str, &'static str) {
         Reason::AuthenticatorImplied => {
             (Code::FailedPrecondition, "AUTHENTICATOR_IMPLIED", "it follows from the address and cannot be removed")
         }
+        Reason::AuthorizationPending => {
+            (Code::FailedPrecondition, "AUTHORIZATION_PENDING", "the device has not answered yet")
+        }
+        Reason::AuthorizationRejected => {
+            (Code::PermissionDenied, "AUTHORIZATION_REJECTED", "the person refused on the device")
+        }
+        Reason::PollingTooFast => {
+            (Code::ResourceExhausted, "POLLING_TOO_FAST", "the outcome is asked for more often than allowed")
+        }
+        Reason::EnrollmentTicketInvalid => {
+            (Code::NotFound, "ENROLLMENT_TICKET_INVALID", "the ticket is unknown, was used or has expired")
+        }
+        Reason::DeviceConflict => {
+            (Code::AlreadyExists, "DEVICE_CONFLICT", "another device has registered with the same ticket")
+        }
+        Reason::DeviceUnauthenticated => {
+            (Code::Unauthenticated, "DEVICE_UNAUTHENTICATED", "the device did not prove that it is this one")
+        }
+        Reason::DeviceNotFound => (Code::NotFound, "DEVICE_NOT_FOUND", "the device was removed"),
+        Reason::PushTransactionUnknown => {
+            (Code::NotFound, "PUSH_TRANSACTION_UNKNOWN", "no login waits for this answer")
+        }
+        Reason::DeviceAnswerRejected => {
+            (Code::PermissionDenied, "DEVICE_ANSWER_REJECTED", "the answer is not the device's for this login")
+        }
         Reason::StoreUnavailable => (Code::Unavailable, "STORE_UNAVAILABLE", "a store does not answer"),
         Reason::Overloaded => (Code::Unavailable, "OVERLOADED", "the server is too busy"),
         Reason::Internal => (Code::Internal, "INTERNAL", "the server has failed"),

@@ -12,6 +12,7 @@
 pub mod addresses;
 pub mod authenticators;
 pub mod challenges;
+pub mod devices;
 pub mod keys;
 pub mod logins;
 pub mod messages;
@@ -135,6 +136,10 @@ macro_rules! durable_contract {
             outbox::an_expired_row_is_not_claimed_and_is_swept,
             outbox::a_removed_row_is_gone,
             outbox::the_oldest_is_the_channels_own,
+            devices::a_device_registers_once,
+            devices::a_device_registers_for_nothing_else,
+            devices::an_active_device_changes,
+            devices::one_of_many_devices_registers,
             races::one_step_has_one_winner,
             races::one_transaction_has_one_winner,
             races::one_recovery_code_has_one_winner,
@@ -173,6 +178,9 @@ macro_rules! session_contract {
             challenges::one_of_many_stays_in_the_slot,
             challenges::an_unknown_challenge_has_no_tries,
             challenges::a_settled_challenge_is_forgotten,
+            challenges::looking_takes_nothing,
+            challenges::the_first_decision_stands,
+            challenges::sixty_four_decisions_are_one,
             throttles::three_hundred_at_once_get_exactly_ten,
             throttles::the_same_attempt_is_charged_once,
             throttles::the_same_attempt_at_once_is_charged_once,

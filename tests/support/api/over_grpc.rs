@@ -1,16 +1,18 @@
 //! The calls as gRPC.
 
 use countersign_proto::v1::{
-    AssociateAuthenticatorRequest, Authenticator, AuthenticatorState, CreateChallengeRequest,
-    DeleteAuthenticatorRequest, GetAuthenticatorRequest, GetUserInfoRequest, IssueTokenRequest,
+    AnswerChallengeRequest, AssociateAuthenticatorRequest, Authenticator, AuthenticatorState, CreateChallengeRequest,
+    DeleteAuthenticatorRequest, DeleteDeviceRequest, GetAuthenticatorRequest, GetUserInfoRequest, IssueTokenRequest,
     ListAuthenticatorsRequest, OobChannel, OobEnrollment, OobGrant, OtpEnrollment, OtpGrant, PasswordGrant,
-    RecoveryCodeGrant, TokenSet, UpdateAuthenticatorRequest, associate_authenticator_request::Enrollment,
-    associate_authenticator_response::Enrollment as Details, authenticator::Factor,
-    create_challenge_response::Challenge, issue_token_request::Grant, issue_token_response::Outcome as Issued,
+    PushCredentials, PushService, RecoveryCodeGrant, TokenSet, UpdateAuthenticatorRequest, UpdateDeviceRequest,
+    associate_authenticator_request::Enrollment, associate_authenticator_response::Enrollment as Details,
+    authenticator::Factor, create_challenge_response::Challenge, issue_token_request::Grant,
+    issue_token_response::Outcome as Issued,
 };
 
-use super::{Association, Entry, Outcome, Sent, To, Tokens, Wish};
+use super::{Asked, Association, Barcode, Entry, Outcome, Sent, To, Tokens, Wish};
 use crate::{
+    device::{Device, Registration},
     grpc::{Grpc, bearing, proof},
     refusal::Refusal,
     tenant::Client,
@@ -59,6 +61,7 @@ fn channel_name(channel: OobChannel) -> &'static str {
         OobChannel::Sms => "sms",
         OobChannel::Voice => "voice",
         OobChannel::Email => "email",
+        OobChannel::Push => "auth0",
         OobChannel::Unspecified => panic!("the channel is always set"),
     }
 }
@@ -68,6 +71,7 @@ fn channel_of(name: &str) -> OobChannel {
         "sms" => OobChannel::Sms,
         "voice" => OobChannel::Voice,
         "email" => OobChannel::Email,
+        "auth0" => OobChannel::Push,
         _ => OobChannel::Unspecified,
     }
 }
@@ -120,6 +124,73 @@ pub(super) async fn associate_oob(grpc: &Grpc, bearer: &str, to: To<'_>) -> Resu
     let Some(Details::Oob(oob)) = answer.enrollment else { panic!("no code was sent") };
     assert_eq!(channel_name(oob.channel()), channel);
     Ok(Sent { oob_code: oob.oob_code, authenticator: None, recovery_codes: answer.recovery_codes })
+}
+
+pub(super) async fn associate_push(grpc: &Grpc, bearer: &str) -> Result<Barcode, Refusal> {
+    let oob = OobEnrollment { channels: vec![OobChannel::Push.into()], ..OobEnrollment::default() };
+    let request =
+        AssociateAuthenticatorRequest { enrollment: Some(Enrollment::Oob(oob)), name: String::new(), end_user: None };
+    let answer = grpc.associate.clone().associate_authenticator(bearing(bearer, request)).await.map_err(refused)?;
+    let answer = answer.into_inner();
+    let Some(Details::Push(push)) = answer.enrollment else { panic!("no device is enrolled") };
+    assert!(push.barcode_svg.starts_with("<svg"));
+    Ok(Barcode { oob_code: push.oob_code, uri: push.barcode_uri, recovery_codes: answer.recovery_codes })
+}
+
+pub(super) async fn ask(
+    grpc: &Grpc,
+    client: Client,
+    token: &str,
+    authenticator: Option<&str>,
+) -> Result<Asked, Refusal> {
+    let request = CreateChallengeRequest {
+        client: proof(client),
+        mfa_token: token.to_owned(),
+        authenticator_id: authenticator.unwrap_or_default().to_owned(),
+        oob_channel: "auth0".to_owned(),
+        challenge_types: vec!["oob".to_owned()],
+        end_user: None,
+    };
+    let answer = grpc.challenge.clone().create_challenge(request).await.map_err(refused)?.into_inner();
+    let Some(Challenge::Push(push)) = answer.challenge else { panic!("no device is asked") };
+    let seconds = [push.lifetime, push.interval].map(|span| span.map(|span| span.seconds));
+    assert_eq!(seconds, [Some(300), Some(5)]);
+    Ok(Asked { oob_code: push.oob_code, number: some(push.number), authenticator: answer.authenticator_id })
+}
+
+pub(super) async fn enroll_device(grpc: &Grpc, ticket: &str, device: &Device) -> Result<Registration, Refusal> {
+    let answer = grpc.device.clone().enroll_device(device.request(ticket)).await.map_err(refused)?.into_inner();
+    Ok(Registration {
+        id: answer.device_id,
+        url: answer.url,
+        issuer: answer.issuer,
+        user: answer.user_id,
+        token: answer.token,
+        totp_secret: answer.totp.map(|totp| totp.secret),
+    })
+}
+
+pub(super) async fn resolve(grpc: &Grpc, transaction_token: &str, response: &str) -> Result<(), Refusal> {
+    let request = AnswerChallengeRequest {
+        transaction_token: transaction_token.to_owned(),
+        challenge_response: response.to_owned(),
+    };
+    grpc.challenge.clone().answer_challenge(request).await.map(drop).map_err(refused)
+}
+
+pub(super) async fn update_device(grpc: &Grpc, id: &str, bearer: &str, name: &str, token: &str) -> Result<(), Refusal> {
+    let request = UpdateDeviceRequest {
+        device_id: id.to_owned(),
+        name: name.to_owned(),
+        push_credentials: Some(PushCredentials { service: PushService::Apns.into(), token: token.to_owned() }),
+        identifier: String::new(),
+    };
+    grpc.device.clone().update_device(bearing(bearer, request)).await.map(drop).map_err(refused)
+}
+
+pub(super) async fn delete_device(grpc: &Grpc, id: &str, bearer: &str) -> Result<(), Refusal> {
+    let request = DeleteDeviceRequest { device_id: id.to_owned() };
+    grpc.device.clone().delete_device(bearing(bearer, request)).await.map(drop).map_err(refused)
 }
 
 async fn issue(grpc: &Grpc, client: Client, grant: Grant, wish: Wish<'_>) -> Result<Outcome, Refusal> {

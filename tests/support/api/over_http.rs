@@ -4,8 +4,9 @@ use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::{Association, Entry, Outcome, Sent, To, Tokens, Wish};
+use super::{Asked, Association, Barcode, Entry, Outcome, Sent, To, Tokens, Wish};
 use crate::{
+    device::{Device, Registration},
     http::{Answer, Http, body},
     refusal::Refusal,
     tenant::Client,
@@ -120,6 +121,69 @@ pub(super) async fn associate_oob(http: &Http, bearer: &str, to: To<'_>) -> Resu
     let codes = body.get("recovery_codes").and_then(Value::as_array).cloned().unwrap_or_default();
     let recovery_codes = codes.iter().map(text).collect();
     Ok(Sent { oob_code: text(&body["oob_code"]), authenticator: None, recovery_codes })
+}
+
+pub(super) async fn associate_push(http: &Http, bearer: &str) -> Result<Barcode, Refusal> {
+    let wish = json!({"authenticator_types": ["oob"], "oob_channels": ["auth0"]});
+    let body = accepted(http.post_as(bearer, "/mfa/associate", &wish).await, 200)?;
+    assert_eq!((&body["authenticator_type"], &body["oob_channel"]), (&json!("oob"), &json!("auth0")));
+    assert!(body.get("binding_method").is_none(), "nothing is typed in");
+    let codes = body.get("recovery_codes").and_then(Value::as_array).cloned().unwrap_or_default();
+    Ok(Barcode {
+        oob_code: text(&body["oob_code"]),
+        uri: text(&body["barcode_uri"]),
+        recovery_codes: codes.iter().map(text).collect(),
+    })
+}
+
+pub(super) async fn ask(
+    http: &Http,
+    client: Client,
+    token: &str,
+    authenticator: Option<&str>,
+) -> Result<Asked, Refusal> {
+    let mut fields = vec![("mfa_token", token), ("challenge_type", "oob"), ("oob_channel", "auth0")];
+    fields.extend(authenticator.map(|id| ("authenticator_id", id)));
+    let answer = accepted(http.post("/mfa/challenge", &body(client, &fields)).await, 200)?;
+    assert_eq!((&answer["expires_in"], &answer["interval"]), (&json!(300), &json!(5)));
+    let number = some(&answer["binding_code"]);
+    let method = some(&answer["binding_method"]);
+    assert_eq!(method.as_deref(), number.as_ref().map(|_| "transfer"));
+    Ok(Asked { oob_code: text(&answer["oob_code"]), number, authenticator: text(&answer["authenticator_id"]) })
+}
+
+pub(super) async fn enroll_device(http: &Http, ticket: &str, device: &Device) -> Result<Registration, Refusal> {
+    let request = http.request(Method::POST, "/appliance-mfa/api/enroll");
+    let request = request.header("authorization", format!("Ticket id=\"{ticket}\"")).json(&device.json());
+    let body = accepted(http.send(request).await, 200)?;
+    Ok(Registration {
+        id: text(&body["id"]),
+        url: text(&body["url"]),
+        issuer: text(&body["issuer"]),
+        user: text(&body["user_id"]),
+        token: text(&body["token"]),
+        totp_secret: some(&body["totp"]["secret"]),
+    })
+}
+
+pub(super) async fn resolve(http: &Http, transaction_token: &str, response: &str) -> Result<(), Refusal> {
+    let body = json!({"challenge_response": response});
+    let answer = http.post_as(transaction_token, "/appliance-mfa/api/resolve-transaction", &body).await;
+    accepted(answer, 204).map(drop)
+}
+
+pub(super) async fn update_device(http: &Http, id: &str, bearer: &str, name: &str, token: &str) -> Result<(), Refusal> {
+    let change = json!({"name": name, "push_credentials": {"service": "APNS", "token": token}});
+    let request = http.request(Method::PATCH, &device_path(id)).bearer_auth(bearer).json(&change);
+    accepted(http.send(request).await, 204).map(drop)
+}
+
+pub(super) async fn delete_device(http: &Http, id: &str, bearer: &str) -> Result<(), Refusal> {
+    accepted(http.call_as(bearer, Method::DELETE, &device_path(id)).await, 204).map(drop)
+}
+
+fn device_path(id: &str) -> String {
+    format!("/appliance-mfa/api/device-accounts/{id}")
 }
 
 pub(super) async fn recovery(http: &Http, client: Client, token: &str, code: &str) -> Result<Tokens, Refusal> {

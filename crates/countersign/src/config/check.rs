@@ -168,6 +168,8 @@ impl Config {
             ("userinfo_rate", limits.userinfo_rate.limit(), 1_000_000),
             ("sends.phone", limits.sends.phone.limit(), 1_000_000),
             ("sends.email", limits.sends.email.limit(), 1_000_000),
+            ("sends.push", limits.sends.push.limit(), 1_000_000),
+            ("sends.push_unanswered", limits.sends.push_unanswered.limit(), 1_000_000),
             ("sends.destination", limits.sends.destination.limit(), 1_000_000),
             ("sends.prefix", limits.sends.prefix.limit(), 1_000_000),
             ("sends.country", limits.sends.country.limit(), 1_000_000),

@@ -114,6 +114,14 @@ bucket! {
     EmailSends, sends.email
 }
 bucket! {
+    /// Notifications per person; capacity 1 to 1000000.
+    PushSends, sends.push
+}
+bucket! {
+    /// Notifications per person that nobody answered, since their last success with any factor; capacity 1 to 1000000.
+    UnansweredPushes, sends.push_unanswered
+}
+bucket! {
     /// Messages to one number or address; capacity 1 to 1000000.
     DestinationSends, sends.destination
 }
@@ -143,6 +151,10 @@ pub struct SendLimitsConfig {
     pub phone: PhoneSends,
     /// E-mails per person.
     pub email: EmailSends,
+    /// Notifications to the devices of a person.
+    pub push: PushSends,
+    /// Notifications to the devices of a person that nobody answered. A success with any factor begins a new count.
+    pub push_unanswered: UnansweredPushes,
     /// Messages to one number or address, whoever asks.
     pub destination: DestinationSends,
     /// Text messages and calls to numbers that differ in their last four digits only.
@@ -162,6 +174,8 @@ impl SendLimitsConfig {
         SendLimits {
             phone: self.phone.limit(),
             email: self.email.limit(),
+            push: self.push.limit(),
+            push_unanswered: self.push_unanswered.limit(),
             destination: self.destination.limit(),
             prefix: self.prefix.limit(),
             country: self.country.limit(),
@@ -204,14 +218,23 @@ impl Default for OtpWindowConfig {
 pub struct MfaConfig {
     /// When people are asked for it. A client may say otherwise.
     pub demand: MfaDemandName,
-    /// The factors that may be enrolled: `otp`, `sms`, `voice`, `email`. The recovery code always may. With `email`, a verified address
-    /// is a factor without having been enrolled; e-mail never makes two factors of a password (NIST SP 800-63B-4, section 3.1.3.1).
+    /// The factors that may be enrolled: `push`, `otp`, `sms`, `voice`, `email`. The recovery code always may. With `push` and `otp`, a
+    /// device is enrolled for both. With `email`, a verified address is a factor without having been enrolled; e-mail never makes two
+    /// factors of a password (NIST SP 800-63B-4, section 3.1.3.1).
     pub factors: Vec<FactorName>,
+    /// Whether devices must ask for the number that the login shows. Those that do not are neither enrolled nor asked then. NIST SP
+    /// 800-63B-4, section 3.1.3 demands it; apps built on Auth0's Guardian SDKs do not know it. Without, those devices ask that say
+    /// they can.
+    pub number_matching_required: bool,
 }
 
 impl Default for MfaConfig {
     fn default() -> Self {
-        Self { demand: MfaDemandName::default(), factors: vec![FactorName::Otp] }
+        Self {
+            demand: MfaDemandName::default(),
+            factors: vec![FactorName::Otp],
+            number_matching_required: Policy::default().number_matching_required,
+        }
     }
 }
 
@@ -219,6 +242,8 @@ impl Default for MfaConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FactorName {
+    /// A device that is asked.
+    Push,
     /// An authenticator app.
     Otp,
     /// Codes by text message.
@@ -231,11 +256,12 @@ pub enum FactorName {
 
 impl FactorName {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Otp, Self::Sms, Self::Voice, Self::Email];
+    pub const ALL: [Self; 5] = [Self::Push, Self::Otp, Self::Sms, Self::Voice, Self::Email];
 
     /// The factor.
     pub const fn kind(self) -> FactorKind {
         match self {
+            Self::Push => FactorKind::Push,
             Self::Otp => FactorKind::Otp,
             Self::Sms => FactorKind::Sms,
             Self::Voice => FactorKind::Voice,

@@ -17,6 +17,8 @@ pub struct MessagesConfig {
     pub voice: Vec<String>,
     /// Providers of e-mail.
     pub email: Vec<String>,
+    /// Providers of notifications to devices.
+    pub push: Vec<String>,
     /// The countries whose numbers messages are sent to, ISO 3166-1 alpha-2, such as `US`. A number of any other country is refused.
     pub countries: Vec<String>,
     /// The language of who asked for none that there are words in: `en`, `de`, `es`, `fr`, `ja`, `pt`, or one of `templates_dir`.
@@ -32,6 +34,8 @@ pub struct MessagesConfig {
     pub smtp: Vec<SmtpConfig>,
     /// Twilio, and whoever speaks its REST API.
     pub twilio: Vec<TwilioConfig>,
+    /// Firebase and Apple together: each device is reached by its own.
+    pub push_services: Vec<PushServicesConfig>,
     /// Endpoints of your own, for any channel; see docs/messages.md.
     pub webhook: Vec<WebhookConfig>,
 }
@@ -42,6 +46,7 @@ impl Default for MessagesConfig {
             sms: Vec::new(),
             voice: Vec::new(),
             email: Vec::new(),
+            push: Vec::new(),
             countries: Vec::new(),
             default_locale: "en".to_owned(),
             templates_dir: PathBuf::new(),
@@ -49,6 +54,7 @@ impl Default for MessagesConfig {
             outbox: Vec::new(),
             smtp: Vec::new(),
             twilio: Vec::new(),
+            push_services: Vec::new(),
             webhook: Vec::new(),
         }
     }
@@ -171,6 +177,57 @@ impl Default for TwilioConfig {
             from: String::new(),
             messaging_service: String::new(),
             caller: String::new(),
+            ca_file: PathBuf::new(),
+            timeout: TIMEOUT,
+        }
+    }
+}
+
+/// Firebase Cloud Messaging and the Apple Push Notification service; one of them may be left out.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PushServicesConfig {
+    /// Their name.
+    pub name: String,
+    /// The key file of a Firebase service account, JSON; it names the project. Empty: no Android devices.
+    #[schemars(with = "String")]
+    pub fcm_service_account_file: PathBuf,
+    /// Where Firebase is. Empty: <https://fcm.googleapis.com>.
+    pub fcm_base_url: String,
+    /// Where access tokens for Firebase come from. Empty: what the key file says.
+    pub fcm_token_uri: String,
+    /// Apple's signing key, the `.p8` file. Empty: no iOS devices.
+    #[schemars(with = "String")]
+    pub apns_key_file: PathBuf,
+    /// The id of that key, ten characters.
+    pub apns_key_id: String,
+    /// The id of the developer team, ten characters.
+    pub apns_team_id: String,
+    /// The bundle id of the app.
+    pub apns_topic: String,
+    /// Where Apple is, such as <https://api.sandbox.push.apple.com>. Empty: <https://api.push.apple.com>.
+    pub apns_base_url: String,
+    /// Authorities besides those of the system that sign their certificates, a PEM file. Empty: none.
+    #[schemars(with = "String")]
+    pub ca_file: PathBuf,
+    /// The longest one try may take. 1s to 10s: two providers of a channel must have their turn within one try of a message.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub timeout: Duration,
+}
+
+impl Default for PushServicesConfig {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            fcm_service_account_file: PathBuf::new(),
+            fcm_base_url: String::new(),
+            fcm_token_uri: String::new(),
+            apns_key_file: PathBuf::new(),
+            apns_key_id: String::new(),
+            apns_team_id: String::new(),
+            apns_topic: String::new(),
+            apns_base_url: String::new(),
             ca_file: PathBuf::new(),
             timeout: TIMEOUT,
         }

@@ -58,6 +58,8 @@ impl Checked {
             limits_ignore_address: limits.count_by == CountBy::User,
             oob_code_lifetime: limits.oob_code_lifetime,
             sends: limits.sends.limits(),
+            number_matching_required: self.mfa.number_matching_required,
+            poll_rate: Policy::default().poll_rate,
             otp_window: OtpWindow { behind: limits.otp_window.behind, ahead: limits.otp_window.ahead },
         }
     }
@@ -103,6 +105,7 @@ impl Checked {
             authentication_claims: client.authentication_claims,
             trust_forwarded_for: client.trust_forwarded_for,
             id_token_lifetime: client.id_token_lifetime,
+            name: given(&client.name).unwrap_or(&client.id).to_owned(),
             id,
         }
     }

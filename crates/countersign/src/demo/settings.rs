@@ -69,6 +69,7 @@ pub fn config(place: &Place) -> Config {
         sms: vec![outbox.clone()],
         voice: vec![outbox.clone()],
         email: vec![outbox.clone()],
+        push: vec![outbox.clone()],
         countries: COUNTRIES.map(str::to_owned).to_vec(),
         outbox: vec![OutboxConfig { name: outbox, path: place.dir.join(OUTBOX_FILE) }],
         ..MessagesConfig::default()

@@ -6,13 +6,14 @@ use async_trait::async_trait;
 use countersign_domain::{
     account::Account,
     audit::{AuditEvent, Event},
-    challenge::ChallengeRecord,
+    authenticator::FactorKind,
+    challenge::{ChallengeRecord, Decision},
     id::{AuthenticatorId, MessageId, RealmName, UserId},
     login_name::LoginName,
     message::{Channel, OutboxRow},
     port::{
         PortError,
-        authenticator_store::{AuthenticatorChange, AuthenticatorStore, EnrollmentBegun, NewEnrollment},
+        authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
         login_store::{Burn, CommitOutcome, Failure, FailureTarget, LoginCommit, LoginStore, Spent},
         outbox_store::OutboxStore,
         password_hasher::{PasswordHasher, PasswordVerdict},
@@ -98,6 +99,11 @@ impl LoginStore for Metered<dyn LoginStore> {
             Burn::Use { spent: Spent::Step(_), .. } | Burn::Confirm { spent: Spent::Step(_), .. } => {
                 (Grant::Otp, Some(Factor::Otp))
             }
+            Burn::Use { authenticator, .. } | Burn::Confirm { authenticator, .. }
+                if authenticator.as_str().starts_with(FactorKind::Push.id_prefix()) =>
+            {
+                (Grant::Oob, Some(Factor::Push))
+            }
             Burn::Use { .. } | Burn::Confirm { .. } | Burn::UseAddress { .. } => (Grant::Oob, Some(Factor::Oob)),
             Burn::RecoveryCode { .. } => (Grant::RecoveryCode, Some(Factor::RecoveryCode)),
         };
@@ -124,6 +130,7 @@ impl LoginStore for Metered<dyn LoginStore> {
         let (grant, factor) = match (&failure.target, failure.audit.event) {
             (FailureTarget::RecoveryCode, _) => (Grant::RecoveryCode, Factor::RecoveryCode),
             (FailureTarget::Authenticators(_), Event::OtpFailed) => (Grant::Otp, Factor::Otp),
+            (FailureTarget::Authenticators(_), Event::PushFailed) => (Grant::Oob, Factor::Push),
             (FailureTarget::Authenticators(_) | FailureTarget::Address, _) => (Grant::Oob, Factor::Oob),
         };
         self.metrics.proof_evaluated(factor);
@@ -161,6 +168,14 @@ impl SessionStore for Metered<dyn SessionStore> {
         self.watch(Store::Session, self.port.take_try(digest).await)
     }
 
+    async fn find_challenge(&self, digest: &Digest) -> Result<Option<ChallengeRecord>, PortError> {
+        self.watch(Store::Session, self.port.find_challenge(digest).await)
+    }
+
+    async fn decide(&self, digest: &Digest, decision: Decision) -> Result<Option<Decision>, PortError> {
+        self.watch(Store::Session, self.port.decide(digest, decision).await)
+    }
+
     async fn reserve(&self, buckets: &[Bucket], attempt: AttemptId, now: Timestamp) -> Result<Reservation, PortError> {
         let answer = self.watch(Store::Session, self.port.reserve(buckets, attempt, now).await);
         if let Ok(Reservation::Denied { bucket, .. }) = &answer
@@ -193,9 +208,10 @@ fn counter(name: &str) -> Counter {
     match name.split(':').next().unwrap_or_default() {
         "otp" => Counter::Otp,
         "oob" => Counter::Oob,
+        "push" => Counter::Push,
         "recovery-code" => Counter::RecoveryCode,
         "password" => Counter::Password,
-        name if name.starts_with("phone-") || name.starts_with("email-") => Counter::Message,
+        name if ["phone-", "email-", "push-"].iter().any(|front| name.starts_with(front)) => Counter::Message,
         _ => Counter::Rate,
     }
 }
@@ -266,6 +282,10 @@ impl UserStore for Metered<dyn UserStore> {
 impl AuthenticatorStore for Metered<dyn AuthenticatorStore> {
     async fn begin_enrollment(&self, enrollment: NewEnrollment, now: Timestamp) -> Result<EnrollmentBegun, PortError> {
         self.watch(Store::Durable, self.port.begin_enrollment(enrollment, now).await)
+    }
+
+    async fn keep_device(&self, device: DeviceRecord, now: Timestamp) -> Result<bool, PortError> {
+        self.watch(Store::Durable, self.port.keep_device(device, now).await)
     }
 
     async fn update(

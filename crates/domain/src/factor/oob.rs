@@ -85,7 +85,7 @@ pub fn canonical_email(typed: &str) -> Option<Secret<String>> {
 pub fn mask(kind: FactorKind, to: &str) -> String {
     match kind {
         FactorKind::Email => mask_email(to),
-        FactorKind::Otp | FactorKind::Sms | FactorKind::Voice => phone::mask(to),
+        FactorKind::Push | FactorKind::Otp | FactorKind::Sms | FactorKind::Voice => phone::mask(to),
     }
 }
 

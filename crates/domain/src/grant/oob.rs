@@ -9,7 +9,10 @@ use crate::{
     challenge::Challenge,
     claims::Authentication,
     error::{Error, Reason},
-    factor::oob::{self, CLASS},
+    factor::{
+        oob::{self, CLASS},
+        push,
+    },
     grant::{Confirming, Granted, audit, password::sweep_at, proof_rejected},
     opaque::{self, TokenKind},
     port::login_store::{Burn, ConsumedChallenge, ConsumedTransaction, Failure, FailureTarget, LoginCommit, Spent},
@@ -199,8 +202,12 @@ impl App {
         if let Some(counter) = &proven.challenge.unproven {
             refund.push((self.unproven_bucket(counter), proven.permit.refund().1));
         }
-        let settlement =
-            Settlement { transaction: login, challenge: Some(proven.digest), refund, ..Settlement::default() };
+        let settlement = Settlement {
+            transaction: login,
+            challenge: Some(proven.digest),
+            refund,
+            reset: self.answered(&proven.challenge.user),
+        };
         self.sessions.settle(settlement, now).await;
     }
 }
@@ -253,10 +260,11 @@ fn authentication(first: Authentication, kind: FactorKind) -> Authentication {
         FactorKind::Voice => first.and("tel"),
         FactorKind::Email => first.with("otp"),
         FactorKind::Otp => first.and("otp"),
+        FactorKind::Push => first.and(push::METHOD),
     }
 }
 
-fn digest_of(hexadecimal: &str) -> Result<Digest, Error> {
+pub(crate) fn digest_of(hexadecimal: &str) -> Result<Digest, Error> {
     let mut bytes = [0; 32];
     match data_encoding::HEXLOWER.decode_mut(hexadecimal.as_bytes(), &mut bytes) {
         Ok(32) => Ok(Digest::new(bytes)),

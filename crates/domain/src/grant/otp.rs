@@ -10,6 +10,7 @@ use crate::{
     error::{Error, Reason},
     factor::otp::{CLASS, OtpCode, OtpSecret},
     grant::{Confirming, Granted, audit, password::sweep_at, proof_rejected},
+    id::UserId,
     opaque::{self, TokenKind},
     port::{
         login_store::{Burn, ConsumedTransaction, Failure, FailureTarget, LoginCommit, Spent},
@@ -74,7 +75,7 @@ impl App {
         let consumed = ConsumedTransaction { digest: login.digest, sweep_at: sweep_at(login.transaction.expires_at) };
         let commit = self.telling(proof.commit(burn, Some(consumed), found), account, origin)?;
         self.commit_login(commit, CLASS).await?;
-        self.settle_success(Some(login.digest), &permit, now).await;
+        self.settle_success(Some(login.digest), &account.user.id, &permit, now).await;
         let authentication = Self::first_factor(&login.transaction).and("otp");
         let transaction = login.transaction;
         self.answer(Granted {
@@ -108,7 +109,7 @@ impl App {
         };
         let commit = self.telling(proof.commit(burn, None, found), &account, origin)?;
         self.commit_login(commit, CLASS).await?;
-        self.settle_success(None, &permit, now).await;
+        self.settle_success(None, &account.user.id, &permit, now).await;
         let audience = self.registry.mfa_audience();
         let authentication = Authentication::password(access.authenticated_at.unwrap_or(access.issued_at)).and("otp");
         self.answer(Granted {
@@ -123,10 +124,16 @@ impl App {
         .await
     }
 
-    /// The apps that wait for their first code and were begun with this token.
+    /// The apps that wait for their first code and were begun with this token. One that comes with a device is shown to nobody before
+    /// that has registered.
     fn pending<'a>(&self, account: &'a Account, token: &Secret<String>, now: Timestamp) -> Vec<&'a Authenticator> {
         let bearer = Some(self.bearer_digest(token));
-        let begun = |a: &&Authenticator| a.kind == FactorKind::Otp && a.is_pending(now) && a.bearer() == bearer;
+        let bare = |a: &Authenticator| {
+            let device = account.authenticators.iter().find(|b| b.kind == FactorKind::Push && b.pair == a.pair);
+            a.pair.is_some() && device.is_some_and(|device| device.address.is_none())
+        };
+        let begun =
+            |a: &&Authenticator| a.kind == FactorKind::Otp && a.is_pending(now) && a.bearer() == bearer && !bare(a);
         account.authenticators.iter().filter(begun).collect()
     }
 
@@ -177,9 +184,20 @@ impl App {
         error
     }
 
-    /// Best effort, after the commit: forget the login, give the attempt back.
-    pub(crate) async fn settle_success(&self, login: Option<Digest>, permit: &AttemptPermit, now: Timestamp) {
-        let settlement = Settlement { transaction: login, refund: vec![permit.refund()], ..Settlement::default() };
+    /// Best effort, after the commit: forget the login and the notifications that nobody answered, give the attempt back.
+    pub(crate) async fn settle_success(
+        &self,
+        login: Option<Digest>,
+        user: &UserId,
+        permit: &AttemptPermit,
+        now: Timestamp,
+    ) {
+        let settlement = Settlement {
+            transaction: login,
+            refund: vec![permit.refund()],
+            reset: self.answered(user),
+            ..Settlement::default()
+        };
         self.sessions.settle(settlement, now).await;
     }
 }

@@ -84,7 +84,7 @@ impl App {
             }
             return Err(error);
         }
-        self.settle_success(Some(login.digest), &permit, now).await;
+        self.settle_success(Some(login.digest), &user.id, &permit, now).await;
         // RFC 8176 has no name for look-up secrets; "otp" is its name for anything that is good for one login.
         let authentication = Self::first_factor(&login.transaction).and("otp");
         let transaction = login.transaction;

@@ -8,7 +8,7 @@ use crate::{
     authenticator::{Authenticator, RecoveryCode},
     id::{AuthenticatorId, UserId},
     message::OutboxRow,
-    secret::Digest,
+    secret::{Digest, Sealed},
     time::Timestamp,
 };
 
@@ -59,6 +59,25 @@ pub struct AuthenticatorChange {
     pub preferred: Option<bool>,
 }
 
+/// What a device says of itself.
+#[derive(Clone, Debug)]
+pub struct DeviceRecord {
+    /// The owner.
+    pub user: UserId,
+    /// Its push authenticator.
+    pub authenticator: AuthenticatorId,
+    /// The sealed state.
+    pub state: Sealed,
+    /// Keyed digest of its key: the authenticator's `address`.
+    pub key: Digest,
+    /// Its name; `None` leaves the authenticator's.
+    pub name: Option<String>,
+    /// Whether it registers; if not, it is registered and changes.
+    pub registers: bool,
+    /// The row of the audit trail.
+    pub audit: AuditEvent,
+}
+
 /// Keeps authenticators. Logging in with them is the [`LoginStore`](super::login_store::LoginStore)'s.
 #[async_trait]
 pub trait AuthenticatorStore: Send + Sync {
@@ -75,6 +94,11 @@ pub trait AuthenticatorStore: Send + Sync {
         change: AuthenticatorChange,
         audit: AuditEvent,
     ) -> Result<bool, PortError>;
+
+    /// Keeps what a device says of itself, in one conditional statement. One that registers needs a push authenticator that is
+    /// pending at `now` and has no key or the same; one that changes needs an active one with the same key. False: there is no such
+    /// authenticator; nothing changed.
+    async fn keep_device(&self, device: DeviceRecord, now: Timestamp) -> Result<bool, PortError>;
 
     /// Removes one authenticator of `user` and what is paired with it, whatever their status, and raises the user's epoch and
     /// adds `messages` to the outbox unless they were pending. When no active or disabled one is left, the recovery code goes too. False:

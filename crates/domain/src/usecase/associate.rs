@@ -2,6 +2,7 @@
 
 use crate::{
     app::{App, AuthenticatorView, Bearer, Origin},
+    approval::Asking,
     audit::{AuditEvent, Event},
     authenticator::{Authenticator, FactorKind, MAX_PER_USER, RecoveryStatus, Status},
     bearer::Actor,
@@ -10,7 +11,7 @@ use crate::{
     factor::{
         oob,
         otp::{OtpAlgorithm, OtpSecret, qr_svg},
-        recovery_code,
+        push, recovery_code,
     },
     grant::recovery_code::new_recovery_code,
     id::{AuthenticatorId, PairId},
@@ -46,9 +47,9 @@ pub enum Enrollment {
         /// Digits of a code: 6 or 8.
         digits: u8,
     },
-    /// A telephone or a mailbox.
+    /// A telephone, a mailbox or a device.
     Oob {
-        /// The ways codes may take, best first; the first that is enabled is taken. Where text messages and calls are both enabled, a
+        /// The ways codes and notifications may take, best first; the first that is enabled is taken. Where text messages and calls are both enabled, a
         /// telephone is enrolled for both.
         channels: Vec<Channel>,
         /// The number as it was typed.
@@ -80,6 +81,15 @@ pub enum Details {
         oob_code: Secret<String>,
         /// The way it took.
         channel: Channel,
+    },
+    /// With a device that scans this.
+    Push {
+        /// The handle to wait with.
+        oob_code: Secret<String>,
+        /// The URI it scans, which holds a ticket that is good once.
+        barcode_uri: Secret<String>,
+        /// Its QR code, an SVG document.
+        barcode_svg: Secret<String>,
     },
 }
 
@@ -134,6 +144,7 @@ impl App {
         let draft = match command.enrollment {
             Enrollment::Otp { algorithm, digits } => self.draft_otp(&frame, algorithm, digits)?,
             Enrollment::Oob { channels, phone_number, email } => match self.first_enabled(&channels)? {
+                FactorKind::Push => self.draft_push(&frame).await?,
                 FactorKind::Email => self.draft_email(&frame, email.as_ref()).await?,
                 kind => self.draft_phone(&frame, kind, phone_number.as_ref()).await?,
             },
@@ -198,6 +209,38 @@ impl App {
                 barcode_uri,
                 barcode_svg,
             }),
+        })
+    }
+
+    /// A device, and the authenticator app that comes with it if those are enabled (contract, section 6.2).
+    async fn draft_push(&self, frame: &Frame<'_>) -> Result<Draft, Error> {
+        let sealer = self.sealer.as_ref();
+        let pair = self.new_pair()?;
+        let paired =
+            |id, kind, state| Authenticator { pair: Some(pair.clone()), ..frame.pending(id, kind, state, self) };
+        let id = new_id(FactorKind::Push, &pair);
+        let state = push::seal(None, &id, &frame.user.id, sealer)?;
+        let authenticator = paired(id, FactorKind::Push, state);
+        let companion = if self.registry.factors.contains(&FactorKind::Otp) {
+            let id = new_id(FactorKind::Otp, &self.new_pair()?);
+            let secret = OtpSecret::generate(OtpAlgorithm::Sha1, 6, self.entropy.as_ref())?;
+            let state = secret.seal(&id, &frame.user.id, sealer)?;
+            Some(paired(id, FactorKind::Otp, state))
+        } else {
+            None
+        };
+        let client = self.registry.clients.get(&frame.actor.client);
+        let client = client.ok_or_else(|| Error::new(Reason::MfaTokenInvalid).because("client is gone"))?;
+        let asking = Asking { authenticator: &authenticator, client, bearer: frame.bearer };
+        let (oob_code, ticket) = self.await_registration(asking, frame.now).await?;
+        let base_url = self.device_base_url();
+        let barcode_uri = push::barcode_uri(&self.registry.app_name, frame.user.label(), &ticket, &base_url);
+        let barcode_svg = qr_svg(&barcode_uri)?;
+        Ok(Draft {
+            authenticator,
+            companion,
+            messages: Vec::new(),
+            details: Details::Push { oob_code, barcode_uri, barcode_svg },
         })
     }
 
@@ -271,7 +314,7 @@ impl App {
         let enabled: Vec<_> = kinds.filter_map(|kind| Some((kind.channel()?, kind))).collect();
         let found = channels.iter().find_map(|wanted| enabled.iter().find(|(channel, _)| channel == wanted));
         found.map(|(_, kind)| *kind).ok_or_else(|| {
-            let names: Vec<_> = enabled.iter().map(|(channel, _)| channel.as_str()).collect();
+            let names: Vec<_> = enabled.iter().map(|(channel, _)| channel.oob_channel()).collect();
             let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             Error::malformed("oob_channels", format!("oob_channels has none that is enabled here: {names}"))
         })

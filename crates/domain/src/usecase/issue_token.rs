@@ -9,6 +9,7 @@ use crate::{
     grant::oob::Offer,
     id::{RealmName, Scope},
     login_name::LoginName,
+    opaque::{self, TokenKind},
     secret::Secret,
     time::Timestamp,
 };
@@ -36,14 +37,14 @@ pub enum Grant {
         /// The code as it was typed.
         code: Secret<String>,
     },
-    /// A code that was sent. `mfa_token` may be an access token of the MFA API.
+    /// A code that was sent, or what became of a device that was asked. `mfa_token` may be an access token of the MFA API.
     Oob {
         /// The pending login, or the token an enrolment was begun with.
         mfa_token: Secret<String>,
         /// The challenge.
         oob_code: Secret<String>,
-        /// The code as it was typed.
-        binding_code: Secret<String>,
+        /// The code as it was typed; `None` while a device is waited for.
+        binding_code: Option<Secret<String>>,
     },
     /// The recovery code.
     RecoveryCode {
@@ -121,6 +122,8 @@ pub enum FactorType {
     Phone,
     /// E-mail.
     Email,
+    /// A device that is asked.
+    Push,
     /// The recovery code.
     RecoveryCode,
 }
@@ -131,6 +134,7 @@ impl FactorType {
             FactorKind::Otp => Self::Otp,
             FactorKind::Sms | FactorKind::Voice => Self::Phone,
             FactorKind::Email => Self::Email,
+            FactorKind::Push => Self::Push,
         }
     }
 }
@@ -150,6 +154,10 @@ impl App {
                 self.otp_grant(client, &mfa_token, &code, origin).await.map(Outcome::Tokens)
             }
             Grant::Oob { mfa_token, oob_code, binding_code } => {
+                if opaque::is_well_formed(TokenKind::Approval, oob_code.expose()) {
+                    return self.push_grant(client, &mfa_token, &oob_code, origin).await.map(Outcome::Tokens);
+                }
+                let binding_code = binding_code.ok_or_else(|| Error::missing("binding_code"))?;
                 let offer = Offer { token: &mfa_token, oob_code: &oob_code, binding_code: &binding_code };
                 self.oob_grant(client, offer, origin).await.map(Outcome::Tokens)
             }

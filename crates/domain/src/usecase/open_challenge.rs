@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     app::{App, ClientCredentials, Origin},
+    approval::Asking,
     authenticator::FactorKind,
     dispatch::Sending,
     error::{Error, Reason},
@@ -54,6 +55,17 @@ pub enum RequiredProof {
         /// How long it is good for.
         lifetime: Duration,
     },
+    /// Nothing: a device is asked.
+    Push {
+        /// The handle of the challenge.
+        oob_code: Secret<String>,
+        /// The number to show: the device asks its owner for it.
+        number: Option<Secret<String>>,
+        /// How long the device has.
+        lifetime: Duration,
+        /// How long to wait between two looks.
+        interval: Duration,
+    },
 }
 
 impl App {
@@ -80,7 +92,13 @@ impl App {
                 if command.challenge_types.is_empty() { "otp, oob".into() } else { command.challenge_types.join(", ") };
             Error::new(Reason::ChallengeTypeUnsupported).with("challenge_types", named)
         };
-        let active = login.account.active();
+        let mut active = Vec::new();
+        for authenticator in login.account.active() {
+            // A device that may not be asked is as good as none.
+            if authenticator.kind != FactorKind::Push || self.device_to_ask(authenticator)?.is_some() {
+                active.push(authenticator);
+            }
+        }
         let chosen = match &command.authenticator {
             Some(id) => {
                 let named = active.into_iter().find(|authenticator| authenticator.id == *id);
@@ -92,6 +110,22 @@ impl App {
         };
         let proof = match chosen.kind.channel() {
             None => RequiredProof::Otp,
+            Some(Channel::Push) => {
+                let device = self.device_to_ask(chosen)?.ok_or_else(unsupported)?;
+                let bearer = self.bearer_digest(&command.mfa_token);
+                let asking = Asking { authenticator: chosen, client, bearer };
+                let asked = self.ask_device(asking, &device, &login.account, &command.origin, now).await?;
+                if let Some(row) = asked.row {
+                    self.outbox.insert(vec![row]).await?;
+                    self.bell.ring();
+                }
+                RequiredProof::Push {
+                    oob_code: asked.oob_code,
+                    number: asked.number,
+                    lifetime: self.registry.policy.oob_code_lifetime,
+                    interval: self.registry.policy.poll_rate.refill,
+                }
+            }
             Some(channel) => {
                 let to = oob::destination(chosen, self.sealer.as_ref())?;
                 let sending = Sending {
@@ -117,7 +151,7 @@ impl App {
 /// kinds that are not out of band (contract, section 5).
 fn reaches(kind: FactorKind, oob_channel: Option<&str>) -> bool {
     match (kind.channel(), oob_channel) {
-        (Some(channel), Some(wanted)) => channel.as_str() == wanted,
+        (Some(channel), Some(wanted)) => channel.oob_channel() == wanted,
         _ => true,
     }
 }

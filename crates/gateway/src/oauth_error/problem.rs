@@ -17,6 +17,10 @@ pub(crate) enum Problem {
     BodyBroken,
     /// The body is neither JSON nor a form.
     UnsupportedMediaType,
+    /// The body is no JSON, and here nothing else will do.
+    NotJsonType,
+    /// The body is not the JSON object that belongs here.
+    NotThisJson,
     /// The body, or a value in it, is not UTF-8.
     NotUtf8,
     /// The body is not one JSON object.
@@ -57,6 +61,10 @@ impl Problem {
                 "invalid_request",
                 "The content type must be application/json or application/x-www-form-urlencoded.",
             ),
+            Self::NotJsonType => is(415, "invalid_request", "The content type must be application/json."),
+            Self::NotThisJson => {
+                is(400, "invalid_request", "The request body is not the JSON object that belongs here.")
+            }
             Self::NotUtf8 => is(400, "invalid_request", "The request body must be UTF-8."),
             Self::NotJson => is(400, "invalid_request", "The request body must be a JSON object."),
             Self::RepeatedParameter(_) => is(400, "invalid_request", "Repeated parameter: {name}"),
@@ -102,6 +110,8 @@ impl Problem {
             Self::BodyTooSlow => "BODY_TOO_SLOW",
             Self::BodyBroken => "BODY_BROKEN",
             Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
+            Self::NotJsonType => "NOT_JSON_TYPE",
+            Self::NotThisJson => "NOT_THIS_JSON",
             Self::NotUtf8 => "NOT_UTF8",
             Self::NotJson => "NOT_JSON",
             Self::RepeatedParameter(_) => "REPEATED_PARAMETER",

@@ -62,6 +62,16 @@ async fn associate<T: Transport>(gateway: &Gateway<T>, request: Request) -> Resu
             };
             Ok(json(Kind::Api, StatusCode::OK, &body))
         }
+        Some(Enrolled::Push(details)) => {
+            let body = shape::PushAssociation {
+                authenticator_type: "oob",
+                recovery_codes: &answer.recovery_codes,
+                barcode_uri: &details.barcode_uri,
+                oob_channel: "auth0",
+                oob_code: &details.oob_code,
+            };
+            Ok(json(Kind::Api, StatusCode::OK, &body))
+        }
         // An enrolment newer than this gateway.
         None => Err(Refusal::reason(ErrorReason::Internal)),
     }
@@ -91,7 +101,7 @@ fn enrollment(params: &Params<'_>) -> Result<Enrollment, Problem> {
     }
 }
 
-/// The channels; push and unknown ones are left out if there are others.
+/// The channels; unknown ones are left out if there are others.
 fn channels(params: &Params<'_>) -> Result<Vec<OobChannel>, Problem> {
     let name = Parameter::OobChannels.as_str();
     let listed: Vec<&str> = match first_given(params, [Parameter::OobChannels, Parameter::OobChannel]) {
@@ -106,11 +116,12 @@ fn channels(params: &Params<'_>) -> Result<Vec<OobChannel>, Problem> {
             "sms" => Some(OobChannel::Sms),
             "voice" => Some(OobChannel::Voice),
             "email" => Some(OobChannel::Email),
+            "auth0" => Some(OobChannel::Push),
             _ => None,
         })
         .take(10)
         .collect();
-    if known.is_empty() { Err(Problem::NotOneOf(name, "sms, voice or email")) } else { Ok(known) }
+    if known.is_empty() { Err(Problem::NotOneOf(name, "sms, voice, email or auth0")) } else { Ok(known) }
 }
 
 /// The first of two spellings of a parameter that says something.
@@ -193,16 +204,16 @@ mod tests {
             r#"{"authenticator_types":["oob"],"oob_channels":["sms"],"phone_number":"+12025550123"}"#,
             r#"{"authenticator_types":["oob"],"oob_channels":"SMS","phone_number":"+12025550123"}"#,
             r#"{"authenticator_types":"oob","oob_channel":"sms","phone_number":"+12025550123"}"#,
-            r#"{"authenticator_types":["oob"],"oob_channels":["auth0","sms"],"phone_number":"+12025550123"}"#,
+            r#"{"authenticator_types":["oob"],"oob_channels":["fax","sms"],"phone_number":"+12025550123"}"#,
             "authenticator_types=oob&oob_channels=sms&phone_number=%2B12025550123",
         ] {
             assert_eq!(read(body), phone, "{body}");
         }
         let all = r#"{"authenticator_types":["oob"],"oob_channels":["sms","email","auth0"],"email":"a@b.c"}"#;
-        let both = vec![1, 3];
-        assert_eq!(read(all), Ok((both, String::new(), "a@b.c".to_owned())));
+        let three = vec![1, 3, 4];
+        assert_eq!(read(all), Ok((three, String::new(), "a@b.c".to_owned())));
         assert_eq!(read("authenticator_types=oob"), Err(Problem::MissingParameter("oob_channels")));
-        let unknown = Err(Problem::NotOneOf("oob_channels", "sms, voice or email"));
+        let unknown = Err(Problem::NotOneOf("oob_channels", "sms, voice, email or auth0"));
         assert_eq!(read("authenticator_types=oob&oob_channels=fax"), unknown);
     }
 

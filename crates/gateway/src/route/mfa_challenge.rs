@@ -71,6 +71,19 @@ async fn challenge<T: Transport>(
             };
             Ok(json(Kind::Api, StatusCode::OK, &body))
         }
+        Some(Challenge::Push(challenge)) => {
+            let body = shape::PushChallenge {
+                challenge_type: "oob",
+                oob_code: &challenge.oob_code,
+                // Our decision 8: the number goes from the login to the device.
+                binding_method: (!challenge.number.is_empty()).then_some("transfer"),
+                binding_code: &challenge.number,
+                authenticator_id: &answer.authenticator_id,
+                expires_in: challenge.lifetime.as_ref().map_or(0, |lifetime| lifetime.seconds),
+                interval: challenge.interval.as_ref().map_or(0, |interval| interval.seconds),
+            };
+            Ok(json(Kind::Api, StatusCode::OK, &body))
+        }
         // A challenge newer than this gateway.
         None => Err(Refusal::reason(ErrorReason::Internal)),
     }

@@ -102,7 +102,8 @@ fn grant(params: &Params<'_>, place: &mut Place) -> Result<Grant, Problem> {
             Grant::Oob(OobGrant {
                 mfa_token: params.required(Parameter::MfaToken)?,
                 oob_code: params.required(Parameter::OobCode)?,
-                binding_code: params.code(Parameter::BindingCode)?,
+                // Whether one is needed depends on the challenge.
+                binding_code: params.code_or_empty(Parameter::BindingCode)?,
             })
         }
         MFA_RECOVERY_CODE => {

@@ -59,7 +59,7 @@ pub(crate) fn parse(
         Some(associate_authenticator_request::Enrollment::Oob(oob)) => {
             let channels: Vec<_> = oob.channels().filter_map(channel).collect();
             if channels.is_empty() || oob.channels.len() > 10 {
-                violations.add("oob_channels", "oob_channels must name sms, voice or email".into());
+                violations.add("oob_channels", "oob_channels must name sms, voice, email or auth0".into());
             }
             violations.at_most("phone_number", &oob.phone_number, 40);
             violations.at_most("email", &oob.email, 254);
@@ -87,6 +87,11 @@ pub(crate) fn render(association: Association) -> v1::AssociateAuthenticatorResp
             Details::Oob { oob_code, channel } => Enrollment::Oob(v1::OobEnrollmentDetails {
                 oob_code: oob_code.expose().clone(),
                 channel: channel_name(channel).into(),
+            }),
+            Details::Push { oob_code, barcode_uri, barcode_svg } => Enrollment::Push(v1::PushEnrollmentDetails {
+                oob_code: oob_code.expose().clone(),
+                barcode_uri: barcode_uri.expose().clone(),
+                barcode_svg: barcode_svg.expose().clone(),
             }),
         }),
         recovery_codes: association.recovery_code.iter().map(|code| code.expose().clone()).collect(),

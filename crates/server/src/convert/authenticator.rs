@@ -42,8 +42,7 @@ pub(crate) const fn channel_name(channel: Channel) -> v1::OobChannel {
         Channel::Sms => v1::OobChannel::Sms,
         Channel::Voice => v1::OobChannel::Voice,
         Channel::Email => v1::OobChannel::Email,
-        // No authenticator is reached that way yet.
-        Channel::Push => v1::OobChannel::Unspecified,
+        Channel::Push => v1::OobChannel::Push,
     }
 }
 
@@ -54,6 +53,7 @@ pub(crate) const fn channel(name: v1::OobChannel) -> Option<Channel> {
         v1::OobChannel::Sms => Some(Channel::Sms),
         v1::OobChannel::Voice => Some(Channel::Voice),
         v1::OobChannel::Email => Some(Channel::Email),
+        v1::OobChannel::Push => Some(Channel::Push),
     }
 }
 

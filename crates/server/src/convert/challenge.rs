@@ -4,11 +4,19 @@ use countersign_domain::{
     app::Origin,
     error::Error,
     id::AuthenticatorId,
-    usecase::open_challenge::{Challenge, Command, RequiredProof},
+    secret::Secret,
+    usecase::{
+        answer_challenge,
+        open_challenge::{Challenge, Command, RequiredProof},
+        watch_challenge::{self, ChallengeState},
+    },
 };
 use countersign_proto::v1::{self, create_challenge_response};
 
 use super::{Violations, authenticator::channel_name, client, given, token::mfa_token};
+
+/// The longest `oob_code` that is looked at.
+const MAX_OOB_CODE: usize = 8192;
 
 /// A command, or everything that is wrong with the request.
 pub(crate) fn parse(request: v1::CreateChallengeRequest, origin: Origin) -> Result<Command, Error> {
@@ -47,6 +55,43 @@ pub(crate) fn render(challenge: Challenge) -> v1::CreateChallengeResponse {
                 lifetime: prost_types::Duration::try_from(lifetime).ok(),
             })
         }
+        RequiredProof::Push { oob_code, number, lifetime, interval } => {
+            create_challenge_response::Challenge::Push(v1::PushChallenge {
+                oob_code: oob_code.expose().clone(),
+                number: number.map(|number| number.expose().clone()).unwrap_or_default(),
+                lifetime: prost_types::Duration::try_from(lifetime).ok(),
+                interval: prost_types::Duration::try_from(interval).ok(),
+            })
+        }
     };
     v1::CreateChallengeResponse { authenticator_id: authenticator.as_str().to_owned(), challenge: Some(challenge) }
+}
+
+/// A command, or everything that is wrong with the request.
+pub(crate) fn parse_watch(request: v1::WatchChallengeRequest) -> Result<watch_challenge::Command, Error> {
+    let mut violations = Violations::default();
+    let client = client(request.client, &mut violations);
+    let mfa_token = mfa_token(request.mfa_token, &mut violations);
+    let oob_code = violations.required("oob_code", request.oob_code);
+    violations.at_most("oob_code", &oob_code, MAX_OOB_CODE);
+    violations.none(watch_challenge::Command { client, mfa_token, oob_code: Secret::new(oob_code) })
+}
+
+/// A command. What is wrong with it, its signature tells.
+pub(crate) fn parse_answer(request: v1::AnswerChallengeRequest) -> answer_challenge::Command {
+    answer_challenge::Command {
+        transaction_token: Secret::new(request.transaction_token),
+        response: Secret::new(request.challenge_response),
+    }
+}
+
+/// A state as a message.
+pub(crate) fn render_state(state: ChallengeState) -> v1::WatchChallengeResponse {
+    let state = match state {
+        ChallengeState::Pending => v1::ChallengeState::Pending,
+        ChallengeState::Approved => v1::ChallengeState::Approved,
+        ChallengeState::Rejected => v1::ChallengeState::Rejected,
+        ChallengeState::Expired => v1::ChallengeState::Expired,
+    };
+    v1::WatchChallengeResponse { state: state.into() }
 }

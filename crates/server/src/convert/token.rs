@@ -5,6 +5,7 @@ use countersign_domain::{
     error::Error,
     id::{RealmName, Scope},
     login_name::{LoginName, MAX_CHARS},
+    opaque::{self, TokenKind},
     port::signer::{KeyMaterial, PublicKey},
     secret::Secret,
     usecase::{
@@ -42,9 +43,15 @@ pub(crate) fn parse(request: v1::IssueTokenRequest, origin: Origin) -> Result<Co
             let mfa_token = mfa_token(grant.mfa_token, &mut violations);
             let oob_code = violations.required("oob_code", grant.oob_code);
             violations.at_most("oob_code", &oob_code, MAX_TOKEN);
-            let code = violations.required("binding_code", grant.binding_code);
-            violations.at_most("binding_code", &code, 64);
-            Grant::Oob { mfa_token, oob_code: Secret::new(oob_code), binding_code: Secret::new(code) }
+            let asks_device = opaque::is_well_formed(TokenKind::Approval, &oob_code);
+            let code = if asks_device {
+                None
+            } else {
+                let code = violations.required("binding_code", grant.binding_code);
+                violations.at_most("binding_code", &code, 64);
+                Some(Secret::new(code))
+            };
+            Grant::Oob { mfa_token, oob_code: Secret::new(oob_code), binding_code: code }
         }
         Some(issue_token_request::Grant::RecoveryCode(grant)) => {
             let mfa_token = mfa_token(grant.mfa_token, &mut violations);
@@ -135,6 +142,7 @@ const fn factor_type(kind: FactorType) -> v1::FactorType {
         FactorType::Otp => v1::FactorType::Otp,
         FactorType::Phone => v1::FactorType::Phone,
         FactorType::Email => v1::FactorType::Email,
+        FactorType::Push => v1::FactorType::Push,
         FactorType::RecoveryCode => v1::FactorType::RecoveryCode,
     }
 }

@@ -17,6 +17,7 @@ use crate::rig::Rig;
 const SERVICES: [&str; 4] = [
     "countersign.v1.AssociateService",
     "countersign.v1.ChallengeService",
+    "countersign.v1.DeviceService",
     "countersign.v1.NoticeService",
     "countersign.v1.TokenService",
 ];

@@ -8,13 +8,14 @@ use std::{
 use countersign_domain::{
     account::Account,
     audit::AuditEvent,
-    challenge::ChallengeRecord,
+    challenge::{ChallengeRecord, Decision},
     id::{AuthenticatorId, MessageId, RealmName, UserId},
     login_name::LoginName,
     message::{Channel, Message, OutboxRow},
     port::{
         PortError,
-        authenticator_store::{AuthenticatorChange, AuthenticatorStore, EnrollmentBegun, NewEnrollment},
+        authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
+        device_verifier::{DeviceKey, DeviceVerifier},
         login_store::{CommitOutcome, Failure, LoginCommit, LoginStore},
         outbox_store::{Bell, OutboxStore},
         password_hasher::{PasswordHasher, PasswordVerdict},
@@ -166,6 +167,12 @@ impl SessionStore for Ports {
     async fn insert_challenge(&self, _: ChallengeRecord) -> Result<(), PortError> {
         unscripted()
     }
+    async fn find_challenge(&self, _: &Digest) -> Result<Option<ChallengeRecord>, PortError> {
+        Ok(None)
+    }
+    async fn decide(&self, _: &Digest, _: Decision) -> Result<Option<Decision>, PortError> {
+        unscripted()
+    }
     async fn take_try(&self, _: &Digest) -> Result<Option<ChallengeRecord>, PortError> {
         unscripted()
     }
@@ -192,6 +199,9 @@ impl SessionStore for Ports {
 
 #[async_trait]
 impl AuthenticatorStore for Ports {
+    async fn keep_device(&self, _: DeviceRecord, _: Timestamp) -> Result<bool, PortError> {
+        unscripted()
+    }
     async fn begin_enrollment(&self, _: NewEnrollment, _: Timestamp) -> Result<EnrollmentBegun, PortError> {
         unscripted()
     }
@@ -315,5 +325,14 @@ impl Signer for Ports {
     }
     fn public_keys(&self) -> Vec<PublicKey> {
         Vec::new()
+    }
+}
+
+impl DeviceVerifier for Ports {
+    fn accepts(&self, _: &DeviceKey) -> bool {
+        false
+    }
+    fn verify(&self, _: &DeviceKey, _: &str) -> Option<Vec<u8>> {
+        None
     }
 }

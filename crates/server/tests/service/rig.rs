@@ -39,6 +39,7 @@ impl Rig {
         let ports = Arc::new(Ports::new());
         let client = Client {
             id: ClientId::new(CLIENT),
+            name: "Web".into(),
             authentication: ClientAuthMethod::None,
             grants: GrantType::ALL.into_iter().collect(),
             default_realm: None,
@@ -60,6 +61,8 @@ impl Rig {
             hasher: ports.clone(),
             sealer: ports.clone(),
             signer: ports.clone(),
+            devices: ports.clone(),
+            wakes: Arc::default(),
             outbox: ports.clone(),
             sender: ports.clone(),
             bell: ports.clone(),

@@ -6,7 +6,7 @@ use countersign_domain::{
     account::Account,
     audit::{AuditEvent, Event},
     authenticator::{Authenticator, FactorKind, RecoveryCode, RecoveryStatus, Status},
-    challenge::{ChallengeRecord, TRIES},
+    challenge::{ChallengeRecord, Decision, TRIES},
     id::{AuthenticatorId, ClientId, MessageId, PairId, RealmName, UserId},
     login_name::LoginName,
     message::{Channel, OutboxRow, Urgency},
@@ -161,6 +161,15 @@ pub fn pair_enrollment(user: &UserId, n: usize) -> NewEnrollment {
     NewEnrollment { authenticator: member(n, FactorKind::Sms), companion: Some(companion), ..enrollment(user, n) }
 }
 
+/// The enrolment of the `n`th authenticator for a device and the one after it for its app, as a pair.
+pub fn device_enrollment(user: &UserId, n: usize) -> NewEnrollment {
+    let member =
+        |n, kind| Authenticator { kind, pair: Some(PairId::new(format!("dev_{n:016}"))), ..authenticator(user, n) };
+    let mut companion = member(n, FactorKind::Otp);
+    companion.id = authenticator_id(n + 1);
+    NewEnrollment { authenticator: member(n, FactorKind::Push), companion: Some(companion), ..enrollment(user, n) }
+}
+
 /// A login of `user` that burns `burn`, at the first epoch.
 pub fn login(user: &UserId, burn: Burn) -> LoginCommit {
     let (messages, audit) = (Vec::new(), audit(user));
@@ -249,6 +258,7 @@ pub fn challenge(n: usize, slot: usize) -> ChallengeRecord {
         slot: digest(7000 + slot),
         sealed: Sealed::new((0..=255).collect()),
         tries: TRIES,
+        decision: Decision::Pending,
         expires_at: later(600),
     }
 }

@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 use countersign_domain::{
     audit::AuditEvent,
-    authenticator::{Authenticator, Status},
+    authenticator::{Authenticator, FactorKind, Status},
     id::{AuthenticatorId, UserId},
     message::OutboxRow,
     port::{
         PortError,
-        authenticator_store::{AuthenticatorChange, AuthenticatorStore, EnrollmentBegun, NewEnrollment},
+        authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
     },
     time::Timestamp,
 };
@@ -75,6 +75,27 @@ impl AuthenticatorStore for MemoryStore {
             }
         }
         state.audit.push(audit);
+        Ok(true)
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.authenticator.keep_device")]
+    async fn keep_device(&self, device: DeviceRecord, now: Timestamp) -> Result<bool, PortError> {
+        let mut state = self.lock();
+        let Some(entry) = state.users.get_mut(&device.user) else { return Ok(false) };
+        let Some(a) = entry.authenticators.get_mut(&device.authenticator) else { return Ok(false) };
+        let fits = if device.registers {
+            a.is_pending(now) && a.address.is_none_or(|key| key == device.key)
+        } else {
+            a.is_active() && a.address == Some(device.key)
+        };
+        if a.kind != FactorKind::Push || !fits {
+            return Ok(false);
+        }
+        (a.state, a.address) = (device.state, Some(device.key));
+        if device.name.is_some() {
+            a.name = device.name;
+        }
+        state.audit.push(device.audit);
         Ok(true)
     }
 

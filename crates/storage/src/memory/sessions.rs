@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use countersign_domain::{
-    challenge::ChallengeRecord,
+    challenge::{ChallengeRecord, Decision},
     port::{
         PortError,
         session_store::{AttemptId, Bucket, Reservation, SessionStore, Settlement},
@@ -53,6 +53,21 @@ impl SessionStore for MemoryStore {
         let before = record.clone();
         record.tries = record.tries.saturating_sub(1);
         Ok(Some(before))
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.session.find_challenge")]
+    async fn find_challenge(&self, digest: &Digest) -> Result<Option<ChallengeRecord>, PortError> {
+        Ok(self.lock().challenges.get(digest).cloned())
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.session.decide")]
+    async fn decide(&self, digest: &Digest, decision: Decision) -> Result<Option<Decision>, PortError> {
+        let mut state = self.lock();
+        let Some(record) = state.challenges.get_mut(digest) else { return Ok(None) };
+        if record.decision == Decision::Pending {
+            record.decision = decision;
+        }
+        Ok(Some(record.decision))
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.reserve")]

@@ -1,10 +1,10 @@
 //! How transactions and challenges are written as strings.
 //!
 //! A transaction: whether it is exhausted, one byte; when it ends, eight; the sealed rest. A challenge: the tries that are left, four
-//! bytes; when it ends, eight; its slot, 32; the sealed rest.
+//! bytes; what was decided, one; when it ends, eight; its slot, 32; the sealed rest.
 
 use countersign_domain::{
-    challenge::ChallengeRecord,
+    challenge::{ChallengeRecord, Decision},
     port::PortError,
     secret::{Digest, Sealed},
     time::Timestamp,
@@ -31,8 +31,9 @@ pub(super) fn decode_transaction(digest: Digest, value: &[u8]) -> Result<Transac
 }
 
 pub(super) fn encode_challenge(record: &ChallengeRecord) -> Vec<u8> {
-    let mut value = Vec::with_capacity(44 + record.sealed.as_bytes().len());
+    let mut value = Vec::with_capacity(45 + record.sealed.as_bytes().len());
     value.extend_from_slice(&record.tries.to_be_bytes());
+    value.push(decision_byte(record.decision));
     value.extend_from_slice(&record.expires_at.as_millis().to_be_bytes());
     value.extend_from_slice(record.slot.as_bytes());
     value.extend_from_slice(record.sealed.as_bytes());
@@ -41,6 +42,7 @@ pub(super) fn encode_challenge(record: &ChallengeRecord) -> Vec<u8> {
 
 pub(super) fn decode_challenge(digest: Digest, value: &[u8]) -> Result<ChallengeRecord, PortError> {
     let (tries, rest) = value.split_first_chunk::<4>().ok_or_else(short)?;
+    let (decision, rest) = rest.split_first().ok_or_else(short)?;
     let (expires_at, rest) = rest.split_first_chunk::<8>().ok_or_else(short)?;
     let (slot, sealed) = rest.split_first_chunk::<32>().ok_or_else(short)?;
     Ok(ChallengeRecord {
@@ -48,8 +50,26 @@ pub(super) fn decode_challenge(digest: Digest, value: &[u8]) -> Result<Challenge
         slot: Digest::new(*slot),
         sealed: Sealed::new(sealed.to_vec()),
         tries: u32::from_be_bytes(*tries),
+        decision: decode_decision(*decision)?,
         expires_at: Timestamp::from_millis(i64::from_be_bytes(*expires_at)),
     })
+}
+
+pub(super) const fn decision_byte(decision: Decision) -> u8 {
+    match decision {
+        Decision::Pending => 0,
+        Decision::Approved => 1,
+        Decision::Rejected => 2,
+    }
+}
+
+pub(super) fn decode_decision(byte: u8) -> Result<Decision, PortError> {
+    match byte {
+        0 => Ok(Decision::Pending),
+        1 => Ok(Decision::Approved),
+        2 => Ok(Decision::Rejected),
+        _ => Err(PortError::Corrupt(Box::from("a challenge was decided in no known way"))),
+    }
 }
 
 fn short() -> PortError {
@@ -83,11 +103,12 @@ mod tests {
             slot: Digest::new([8; 32]),
             sealed: Sealed::new(vec![0, 255, 13, 10]),
             tries: 261,
+            decision: Decision::Rejected,
             expires_at: Timestamp::from_millis(1_795_000_000_123),
         };
         let read = decode_challenge(record.digest, &encode_challenge(&record)).unwrap();
         assert_eq!((read.slot, read.sealed), (record.slot, record.sealed));
-        assert_eq!((read.tries, read.expires_at), (record.tries, record.expires_at));
+        assert_eq!((read.tries, read.decision, read.expires_at), (record.tries, record.decision, record.expires_at));
     }
 
     #[test]
@@ -96,7 +117,7 @@ mod tests {
         for length in 0..9 {
             assert!(matches!(decode_transaction(digest, &vec![0; length]), Err(PortError::Corrupt(_))), "{length}");
         }
-        for length in 0..44 {
+        for length in 0..45 {
             assert!(matches!(decode_challenge(digest, &vec![0; length]), Err(PortError::Corrupt(_))), "{length}");
         }
     }

@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use countersign_domain::{
-    challenge::ChallengeRecord,
+    challenge::{ChallengeRecord, Decision},
     port::session_store::{AttemptId, Bucket},
     secret::Digest,
     time::Timestamp,
 };
 use redis::{Script, ScriptInvocation};
 
-use super::{TimeSource, keys, records::encode_challenge};
+use super::{
+    TimeSource, keys,
+    records::{decision_byte, encode_challenge},
+};
 use crate::bucket::refill_millis;
 
 /// How long a bucket is kept after it is full again.
@@ -23,6 +26,7 @@ pub(super) struct Scripts {
     exhaust: Script,
     challenge: Script,
     take_try: Script,
+    decide: Script,
 }
 
 impl Scripts {
@@ -34,6 +38,7 @@ impl Scripts {
             exhaust: Script::new(include_str!("exhaust.lua")),
             challenge: Script::new(include_str!("challenge.lua")),
             take_try: Script::new(include_str!("take_try.lua")),
+            decide: Script::new(include_str!("decide.lua")),
         }
     }
 
@@ -82,6 +87,12 @@ impl Scripts {
 
     pub(super) fn take_try(&self, digest: &Digest) -> ScriptInvocation<'_> {
         self.take_try.key(keys::challenge(digest))
+    }
+
+    pub(super) fn decide(&self, digest: &Digest, decision: Decision) -> ScriptInvocation<'_> {
+        let mut call = self.decide.key(keys::challenge(digest));
+        call.arg(decision_byte(decision));
+        call
     }
 }
 

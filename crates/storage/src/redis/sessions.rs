@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use countersign_domain::{
-    challenge::ChallengeRecord,
+    challenge::{ChallengeRecord, Decision},
     port::{
         PortError,
         session_store::{AttemptId, Bucket, Reservation, SessionStore, Settlement},
@@ -20,7 +20,7 @@ use redis::RedisError;
 
 use super::{
     RedisSessionStore, SESSION_STORE, TimeSource, connection, keys,
-    records::{decode_challenge, decode_transaction, encode_transaction},
+    records::{decode_challenge, decode_decision, decode_transaction, encode_transaction},
 };
 use crate::KEPT_AFTER_EXPIRY;
 
@@ -64,6 +64,23 @@ impl SessionStore for RedisSessionStore {
         let mut connection = self.inner.connection();
         let kept: Option<Vec<u8>> = self.inner.within(call.invoke_async(&mut connection)).await?;
         kept.map(|kept| decode_challenge(*digest, &kept)).transpose()
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.session.find_challenge")]
+    async fn find_challenge(&self, digest: &Digest) -> Result<Option<ChallengeRecord>, PortError> {
+        let mut command = redis::cmd("GET");
+        command.arg(keys::challenge(digest));
+        let mut connection = self.inner.connection();
+        let kept: Option<Vec<u8>> = self.inner.within(command.query_async(&mut connection)).await?;
+        kept.map(|kept| decode_challenge(*digest, &kept)).transpose()
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.session.decide")]
+    async fn decide(&self, digest: &Digest, decision: Decision) -> Result<Option<Decision>, PortError> {
+        let call = self.inner.scripts.decide(digest, decision);
+        let mut connection = self.inner.connection();
+        let stands: i64 = self.inner.within(call.invoke_async(&mut connection)).await?;
+        u8::try_from(stands).ok().map(decode_decision).transpose()
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.reserve")]

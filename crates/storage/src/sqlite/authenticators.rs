@@ -7,7 +7,7 @@ use countersign_domain::{
     message::OutboxRow,
     port::{
         PortError,
-        authenticator_store::{AuthenticatorChange, AuthenticatorStore, EnrollmentBegun, NewEnrollment},
+        authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
     },
     secret::Digest,
     time::Timestamp,
@@ -62,6 +62,35 @@ impl AuthenticatorStore for SqliteStore {
                     return Ok(Step::Undo(false));
                 }
                 rows::insert_audit(connection, &audit)?;
+                Ok(Step::Keep(true))
+            })
+            .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.authenticator.keep_device")]
+    async fn keep_device(&self, device: DeviceRecord, now: Timestamp) -> Result<bool, PortError> {
+        self.writer
+            .submit(Durability::Full, move |connection| {
+                let kept = connection
+                    .prepare_cached(
+                        "UPDATE authenticator SET state = ?3, address = ?4, name = coalesce(?5, name) \
+                         WHERE user_id = ?1 AND id = ?2 AND kind = 'push' AND CASE WHEN ?6 \
+                         THEN status = 'pending' AND pending_until > ?7 AND (address IS NULL OR address = ?4) \
+                         ELSE status = 'active' AND address = ?4 END",
+                    )?
+                    .execute(params![
+                        device.user.as_str(),
+                        device.authenticator.as_str(),
+                        device.state.as_bytes(),
+                        device.key.as_bytes(),
+                        device.name,
+                        device.registers,
+                        now.as_millis(),
+                    ])?;
+                if kept == 0 {
+                    return Ok(Step::Undo(false));
+                }
+                rows::insert_audit(connection, &device.audit)?;
                 Ok(Step::Keep(true))
             })
             .await

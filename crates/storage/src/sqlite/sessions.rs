@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use countersign_domain::{
-    challenge::ChallengeRecord,
+    challenge::{ChallengeRecord, Decision},
     port::{
         PortError,
         session_store::{AttemptId, Bucket, BucketKey, Reservation, SessionStore, Settlement},
@@ -92,6 +92,27 @@ impl SessionStore for SqliteStore {
         }
         self.writer
             .submit(Durability::Session, move |connection| challenges::take_try(connection, digest).map(Step::Keep))
+            .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.session.find_challenge")]
+    async fn find_challenge(&self, digest: &Digest) -> Result<Option<ChallengeRecord>, PortError> {
+        if self.unwritten.has_forgotten(Forgotten::Challenge(*digest)) {
+            return Ok(None);
+        }
+        self.readers.read(|connection| challenges::find(connection, *digest))
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.session.decide")]
+    async fn decide(&self, digest: &Digest, decision: Decision) -> Result<Option<Decision>, PortError> {
+        let digest = *digest;
+        if self.unwritten.has_forgotten(Forgotten::Challenge(digest)) {
+            return Ok(None);
+        }
+        self.writer
+            .submit(Durability::Session, move |connection| {
+                challenges::decide(connection, &digest, decision).map(Step::Keep)
+            })
             .await
     }
 

@@ -77,6 +77,8 @@ label! {
         Otp = "otp",
         /// A code that was sent.
         Oob = "oob",
+        /// What a device signed.
+        Push = "push",
         /// The recovery code.
         RecoveryCode = "recovery_code",
     }
@@ -91,6 +93,8 @@ label! {
         Otp = "otp",
         /// Wrong codes that were sent.
         Oob = "oob",
+        /// Wrong numbers on a device.
+        Push = "push",
         /// Wrong recovery codes.
         RecoveryCode = "recovery_code",
         /// Messages.

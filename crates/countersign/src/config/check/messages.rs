@@ -11,8 +11,11 @@ use anyhow::Context as _;
 use countersign_delivery::{
     provider::{
         Provider,
+        apns::{Apns, ApnsSettings},
+        fcm::{Fcm, FcmSettings},
         http::HttpSettings,
         outbox::OutboxFile,
+        push::PushServices,
         smtp::{Smtp, SmtpCredentials, SmtpEncryption, SmtpSettings},
         twilio::{Twilio, TwilioSender, TwilioSettings},
         webhook::{Webhook, WebhookSettings},
@@ -25,7 +28,7 @@ use super::{one_secret, read_secret, within};
 use crate::config::{
     Config,
     limits::FactorName,
-    messages::{MessagesConfig, SmtpConfig, SmtpEncryptionName, TwilioConfig, WebhookConfig},
+    messages::{MessagesConfig, PushServicesConfig, SmtpConfig, SmtpEncryptionName, TwilioConfig, WebhookConfig},
     mistake::Mistakes,
     secret::SecretText,
 };
@@ -40,6 +43,8 @@ pub enum ProviderSettings {
     Smtp(SmtpSettings),
     /// Twilio.
     Twilio(TwilioSettings),
+    /// Firebase and Apple.
+    PushServices(Box<PushServicesSettings>),
     /// A webhook.
     Webhook(WebhookSettings),
 }
@@ -58,6 +63,10 @@ impl ProviderSettings {
             }
             Self::Smtp(smtp) => Arc::new(Smtp::new(smtp)?),
             Self::Twilio(twilio) => Arc::new(Twilio::new(twilio, clock)?),
+            Self::PushServices(push) => Arc::new(PushServices {
+                fcm: push.fcm.as_ref().map(|fcm| Fcm::new(fcm, Arc::clone(&clock))).transpose()?,
+                apns: push.apns.as_ref().map(|apns| Apns::new(apns, Arc::clone(&clock))).transpose()?,
+            }),
             Self::Webhook(webhook) => Arc::new(Webhook::new(webhook, clock)?),
         })
     }
@@ -67,6 +76,7 @@ impl ProviderSettings {
         match self {
             Self::Outbox(_) | Self::Webhook(_) => true,
             Self::Smtp(_) => channel == Channel::Email,
+            Self::PushServices(_) => channel == Channel::Push,
             Self::Twilio(twilio) => match channel {
                 Channel::Sms => true,
                 Channel::Voice => twilio.caller.is_some(),
@@ -74,6 +84,13 @@ impl ProviderSettings {
             },
         }
     }
+}
+
+/// What Firebase and Apple are reached with.
+#[derive(Clone)]
+pub struct PushServicesSettings {
+    fcm: Option<FcmSettings>,
+    apns: Option<ApnsSettings>,
 }
 
 /// How messages leave.
@@ -105,6 +122,7 @@ impl Config {
             (Channel::Sms, &messages.sms, FactorName::Sms),
             (Channel::Voice, &messages.voice, FactorName::Voice),
             (Channel::Email, &messages.email, FactorName::Email),
+            (Channel::Push, &messages.push, FactorName::Push),
         ] {
             let path = format!("messages.{}", channel.as_str());
             let enabled = self.mfa.factors.contains(&factor);
@@ -114,7 +132,7 @@ impl Config {
                 format!("needs a provider, since mfa.factors has {}", channel.as_str()),
             );
             mistakes.add_if(
-                enabled && channel != Channel::Email && messages.countries.is_empty(),
+                enabled && matches!(channel, Channel::Sms | Channel::Voice) && messages.countries.is_empty(),
                 "messages.countries",
                 "needs a country, since mfa.factors has sms or voice",
             );
@@ -191,6 +209,11 @@ impl Config {
             let settings = read_twilio(&path, twilio, mistakes);
             add(path, &twilio.name, ProviderSettings::Twilio(settings), mistakes);
         }
+        for (index, push) in messages.push_services.iter().enumerate() {
+            let path = format!("messages.push_services[{index}]");
+            let settings = read_push_services(&path, push, mistakes);
+            add(path, &push.name, ProviderSettings::PushServices(Box::new(settings)), mistakes);
+        }
         for (index, webhook) in messages.webhook.iter().enumerate() {
             let path = format!("messages.webhook[{index}]");
             let settings = read_webhook(&path, webhook, mistakes);
@@ -220,6 +243,49 @@ impl Config {
             from_address: smtp.from.clone(),
             timeout: timeout(path, smtp.timeout, mistakes),
         }
+    }
+}
+
+fn read_push_services(path: &str, push: &PushServicesConfig, mistakes: &mut Mistakes) -> PushServicesSettings {
+    let http = http(path, &push.ca_file, push.timeout, mistakes);
+    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let mut key = |name: &str, file: &Path| {
+        let read = (!file.as_os_str().is_empty()).then(|| read_secret(file));
+        match read.transpose() {
+            Ok(key) => key,
+            Err(error) => {
+                mistakes.add(format!("{path}.{name}"), error);
+                None
+            }
+        }
+    };
+    let service_account = key("fcm_service_account_file", &push.fcm_service_account_file);
+    let signing_key = key("apns_key_file", &push.apns_key_file);
+    if push.fcm_service_account_file.as_os_str().is_empty() && push.apns_key_file.as_os_str().is_empty() {
+        mistakes.add(path, "needs fcm_service_account_file or apns_key_file");
+    }
+    if signing_key.is_some() {
+        for (name, value) in
+            [("apns_key_id", &push.apns_key_id), ("apns_team_id", &push.apns_team_id), ("apns_topic", &push.apns_topic)]
+        {
+            mistakes.add_if(value.is_empty(), format!("{path}.{name}"), "is needed with apns_key_file");
+        }
+    }
+    PushServicesSettings {
+        fcm: service_account.map(|service_account| FcmSettings {
+            service_account,
+            base_url: text(&push.fcm_base_url),
+            token_uri: text(&push.fcm_token_uri),
+            http: http.clone(),
+        }),
+        apns: signing_key.map(|key| ApnsSettings {
+            key,
+            key_id: push.apns_key_id.clone(),
+            team_id: push.apns_team_id.clone(),
+            topic: push.apns_topic.clone(),
+            base_url: text(&push.apns_base_url),
+            http,
+        }),
     }
 }
 

@@ -23,7 +23,30 @@ fn requests() -> Vec<(Method, &'static str, &'static str, Value)> {
         "oob_code": "o", "binding_code": "012345"});
     let challenge = json!({"client_id": "web", "mfa_token": "m", "challenge_type": "oob", "oob_channel": "sms"});
     let phone = json!({"authenticator_types": ["oob"], "oob_channels": ["sms"], "phone_number": "+1 202 555 0123"});
+    let waiting = json!({"client_id": "web", "grant_type": "http://auth0.com/oauth/grant-type/mfa-oob", "mfa_token": "m",
+        "oob_code": "o"});
+    let device = json!({"client_id": "web", "mfa_token": "m", "oob_channel": "auth0"});
+    let enroll = json!({"identifier": "i", "name": "n", "push_credentials": {"service": "GCM", "token": "t"},
+        "public_key": {"kty": "RSA", "alg": "RS256", "use": "sig", "n": "AQ", "e": "AQAB"}, "number_matching": true});
+    let account = "/appliance-mfa/api/device-accounts/{device_id}";
     vec![
+        (Method::POST, "/oauth/token", "/oauth/token", waiting),
+        (Method::POST, "/mfa/challenge", "/mfa/challenge", device),
+        (
+            Method::POST,
+            "/mfa/associate",
+            "/mfa/associate",
+            json!({"authenticator_types": ["oob"], "oob_channels": ["auth0"]}),
+        ),
+        (Method::POST, "/appliance-mfa/api/enroll", "/appliance-mfa/api/enroll", enroll),
+        (
+            Method::POST,
+            "/appliance-mfa/api/resolve-transaction",
+            "/appliance-mfa/api/resolve-transaction",
+            json!({"challenge_response": "a.b.c"}),
+        ),
+        (Method::PATCH, account, "/appliance-mfa/api/device-accounts/dev_1", json!({"name": "n"})),
+        (Method::DELETE, account, "/appliance-mfa/api/device-accounts/dev_1", Value::Null),
         (Method::POST, "/oauth/token", "/oauth/token", grant),
         (Method::POST, "/oauth/token", "/oauth/token", sent),
         (Method::POST, "/mfa/challenge", "/mfa/challenge", json!({"client_id": "web", "mfa_token": "m"})),
@@ -79,7 +102,8 @@ fn validate(document: &Value, schema: &Value, instance: &Value, what: &str) {
 }
 
 async fn send(rig: &Rig, method: &Method, uri: &str, body: &Value) -> Reply {
-    let request = Request::builder().method(method).uri(uri).header("authorization", "Bearer t");
+    let credential = if uri.ends_with("/enroll") { "Ticket id=\"t\"" } else { "Bearer t" };
+    let request = Request::builder().method(method).uri(uri).header("authorization", credential);
     let body = if body.is_null() { String::new() } else { body.to_string() };
     rig.send(request, body).await
 }
@@ -109,7 +133,7 @@ async fn routes_and_document_name_the_same_operations() {
         .collect();
     let mut served = BTreeSet::new();
     for (path, _) in routes::<tonic::service::Routes>() {
-        let uri = path.replace("{authenticator_id}", "a").replace("{token}", "a");
+        let uri = path.replace("{authenticator_id}", "a").replace("{token}", "a").replace("{device_id}", "a");
         assert_eq!(route_name(&uri), Some(path));
         let reply = Rig::default().send(Request::builder().method("TRACE").uri(uri), "").await;
         assert_eq!(reply.status, 405);
@@ -128,7 +152,7 @@ async fn good_answers_are_as_documented() {
         tokens(),
         Outcome::MfaRequired(MfaRequired {
             mfa_token: "m".into(),
-            challenge: vec![1, 2, 3, 4],
+            challenge: vec![1, 2, 3, 4, 5],
             requirements_published: true,
             ..MfaRequired::default()
         }),
@@ -141,6 +165,7 @@ async fn good_answers_are_as_documented() {
                 oob("sms|dev_2", OobChannel::Sms),
                 oob("voice|dev_2", OobChannel::Voice),
                 oob("email|dev_3", OobChannel::Email),
+                oob("push|dev_4", OobChannel::Push),
                 recovery_code("recovery-code|dev_1"),
             ]];
             script.user.subject = "auth0|1".into();
@@ -173,7 +198,7 @@ async fn every_refusal_is_as_documented_wherever_it_can_come_from() {
         "REQUEST_MALFORMED CLIENT_UNAUTHENTICATED GRANT_NOT_ALLOWED AUDIENCE_UNKNOWN NO_DEFAULT_REALM \
          CREDENTIALS_REJECTED ACCOUNT_LOCKED RATE_LIMITED USER_BLOCKED MFA_TOKEN_INVALID MFA_TOKEN_EXPIRED \
          MFA_TOKEN_OF_OTHER_CLIENT PROOF_REJECTED TOO_MANY_ATTEMPTS OOB_CODE_INVALID OOB_CODE_EXPIRED \
-         OOB_CODE_MISMATCHED STORE_UNAVAILABLE OVERLOADED INTERNAL",
+         OOB_CODE_MISMATCHED AUTHORIZATION_PENDING AUTHORIZATION_REJECTED POLLING_TOO_FAST STORE_UNAVAILABLE OVERLOADED INTERNAL",
         "REQUEST_MALFORMED CLIENT_UNAUTHENTICATED GRANT_NOT_ALLOWED MFA_TOKEN_INVALID MFA_TOKEN_EXPIRED \
          MFA_TOKEN_OF_OTHER_CLIENT USER_BLOCKED NOT_ENROLLED CHALLENGE_TYPE_UNSUPPORTED AUTHENTICATOR_NOT_FOUND \
          TOO_MANY_ATTEMPTS MESSAGE_LIMIT_REACHED DELIVERY_UNAVAILABLE STORE_UNAVAILABLE OVERLOADED INTERNAL",
@@ -187,6 +212,10 @@ async fn every_refusal_is_as_documented_wherever_it_can_come_from() {
         "REQUEST_MALFORMED ACCESS_TOKEN_INVALID SCOPE_MISSING USER_BLOCKED RATE_LIMITED STORE_UNAVAILABLE INTERNAL",
         "RATE_LIMITED STORE_UNAVAILABLE OVERLOADED INTERNAL",
         "AUTHENTICATOR_NOT_FOUND STORE_UNAVAILABLE OVERLOADED INTERNAL",
+        "REQUEST_MALFORMED ENROLLMENT_TICKET_INVALID DEVICE_CONFLICT STORE_UNAVAILABLE OVERLOADED INTERNAL",
+        "PUSH_TRANSACTION_UNKNOWN DEVICE_ANSWER_REJECTED PROOF_REJECTED TOO_MANY_ATTEMPTS STORE_UNAVAILABLE OVERLOADED \
+         INTERNAL",
+        "REQUEST_MALFORMED DEVICE_UNAUTHENTICATED DEVICE_NOT_FOUND STORE_UNAVAILABLE OVERLOADED INTERNAL",
     ];
     for (method, path, uri, body) in requests() {
         let reasons = match (path, &method) {
@@ -201,6 +230,9 @@ async fn every_refusal_is_as_documented_wherever_it_can_come_from() {
             ("/mfa/authenticators/{authenticator_id}", _) => format!("{} STEP_UP_REQUIRED", services[4]),
             ("/userinfo", _) => services[5].to_owned(),
             ("/notices/{token}", _) => services[7].to_owned(),
+            ("/appliance-mfa/api/enroll", _) => services[8].to_owned(),
+            ("/appliance-mfa/api/resolve-transaction", _) => services[9].to_owned(),
+            ("/appliance-mfa/api/device-accounts/{device_id}", _) => services[10].to_owned(),
             ("/openapi.json", _) => continue,
             _ => services[6].to_owned(),
         };
@@ -218,7 +250,8 @@ async fn refusals_of_the_gateway_are_as_documented() {
         if body.is_null() {
             continue;
         }
-        let builder = || Request::builder().method(&method).uri(uri).header("authorization", "Bearer t");
+        let credential = if uri.ends_with("/enroll") { "Ticket id=\"t\"" } else { "Bearer t" };
+        let builder = || Request::builder().method(&method).uri(uri).header("authorization", credential);
         let rig = Rig::default();
         for body in ["", "{", "a=%ff", &"x".repeat(17_000)] {
             check(&document, &method, path, &rig.send(builder(), body.to_owned()).await);

@@ -11,6 +11,7 @@ use axum::{Router, body::Body, extract::ConnectInfo};
 use countersign_proto::v1::{
     associate_service_server::{AssociateService, AssociateServiceServer},
     challenge_service_server::{ChallengeService, ChallengeServiceServer},
+    device_service_server::{DeviceService, DeviceServiceServer},
     notice_service_server::{NoticeService, NoticeServiceServer},
     token_service_server::{TokenService, TokenServiceServer},
     *,
@@ -44,6 +45,8 @@ pub(super) struct Asked {
     pub(super) associate: Option<AssociateAuthenticatorRequest>,
     pub(super) update: Option<UpdateAuthenticatorRequest>,
     pub(super) repudiation: Option<EndUserContext>,
+    pub(super) answer: Option<AnswerChallengeRequest>,
+    pub(super) device: Option<EnrollDeviceRequest>,
     pub(super) id: String,
     pub(super) calls: usize,
 }
@@ -109,7 +112,18 @@ impl ChallengeService for Services {
     ) -> Answer<CreateChallengeResponse> {
         self.answer(request, |script, message| {
             let sent = message.challenge_types == ["oob"];
+            let asked = message.oob_channel == "auth0";
             script.asked.challenge = Some(message);
+            if asked {
+                let challenge = PushChallenge {
+                    oob_code: "o".into(),
+                    number: "012345".into(),
+                    lifetime: Some(prost_types::Duration { seconds: 300, nanos: 0 }),
+                    interval: Some(prost_types::Duration { seconds: 5, nanos: 0 }),
+                };
+                let challenge = create_challenge_response::Challenge::Push(challenge);
+                return CreateChallengeResponse { authenticator_id: "push|dev_3".into(), challenge: Some(challenge) };
+            }
             if sent {
                 let challenge = OobChallenge {
                     oob_code: "o".into(),
@@ -123,6 +137,56 @@ impl ChallengeService for Services {
             CreateChallengeResponse { authenticator_id: "totp|dev_1".into(), challenge: Some(challenge) }
         })
     }
+
+    type WatchChallengeStream = tonic::codegen::tokio_stream::Empty<Result<WatchChallengeResponse, Status>>;
+
+    async fn watch_challenge(
+        &self,
+        _request: tonic::Request<WatchChallengeRequest>,
+    ) -> Answer<Self::WatchChallengeStream> {
+        Err(Status::unimplemented("nobody watches over HTTP"))
+    }
+
+    async fn answer_challenge(
+        &self,
+        request: tonic::Request<AnswerChallengeRequest>,
+    ) -> Answer<AnswerChallengeResponse> {
+        self.answer(request, |script, message| {
+            script.asked.answer = Some(message);
+            AnswerChallengeResponse {}
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl DeviceService for Services {
+    async fn enroll_device(&self, request: tonic::Request<EnrollDeviceRequest>) -> Answer<EnrollDeviceResponse> {
+        self.answer(request, |script, message| {
+            script.asked.device = Some(message);
+            EnrollDeviceResponse {
+                device_id: "dev_1".into(),
+                url: "https://id.example/appliance-mfa".into(),
+                issuer: "My App".into(),
+                user_id: "auth0|1".into(),
+                token: "csdev_1".into(),
+                totp: Some(DeviceTotp { secret: "ABC".into(), algorithm: "SHA1".into(), digits: 6, period: 30 }),
+            }
+        })
+    }
+
+    async fn update_device(&self, request: tonic::Request<UpdateDeviceRequest>) -> Answer<UpdateDeviceResponse> {
+        self.answer(request, |script, message| {
+            script.asked.id = message.device_id;
+            UpdateDeviceResponse {}
+        })
+    }
+
+    async fn delete_device(&self, request: tonic::Request<DeleteDeviceRequest>) -> Answer<DeleteDeviceResponse> {
+        self.answer(request, |script, message| {
+            script.asked.id = message.device_id;
+            DeleteDeviceResponse {}
+        })
+    }
 }
 
 #[tonic::async_trait]
@@ -132,8 +196,24 @@ impl AssociateService for Services {
         request: tonic::Request<AssociateAuthenticatorRequest>,
     ) -> Answer<AssociateAuthenticatorResponse> {
         self.answer(request, |script, message| {
-            let sent = matches!(message.enrollment, Some(associate_authenticator_request::Enrollment::Oob(_)));
+            let channel = match &message.enrollment {
+                Some(associate_authenticator_request::Enrollment::Oob(oob)) => oob.channels().next(),
+                _ => None,
+            };
+            let sent = channel.is_some();
             script.asked.associate = Some(message);
+            if channel == Some(OobChannel::Push) {
+                let details = PushEnrollmentDetails {
+                    oob_code: "o".into(),
+                    barcode_uri: "otpauth://totp/A:b?enrollment_tx_id=t&base_url=u".into(),
+                    barcode_svg: "<svg/>".into(),
+                };
+                return AssociateAuthenticatorResponse {
+                    authenticator: Some(oob("push|dev_3", OobChannel::Push)),
+                    enrollment: Some(associate_authenticator_response::Enrollment::Push(details)),
+                    recovery_codes: vec!["MZCRK3YX5V3AKNNYY6JEBQCL".into()],
+                };
+            }
             if sent {
                 let details = OobEnrollmentDetails { oob_code: "o".into(), channel: OobChannel::Sms.into() };
                 return AssociateAuthenticatorResponse {
@@ -332,6 +412,7 @@ impl Rig {
         let routes = tonic::service::Routes::new(TokenServiceServer::new(self.services.clone()))
             .add_service(ChallengeServiceServer::new(self.services.clone()))
             .add_service(AssociateServiceServer::new(self.services.clone()))
+            .add_service(DeviceServiceServer::new(self.services.clone()))
             .add_service(NoticeServiceServer::new(self.services.clone()));
         router(routes, config())
     }

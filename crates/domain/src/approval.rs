@@ -1,0 +1,299 @@
+//! Asking a device: the challenge that waits for its answer, and the notification that tells it.
+//!
+//! There is one record. The client that waits holds the `oob_code`; the device holds another secret, the ticket it enrols with or the
+//! token it answers with, which follows from the `oob_code` by a key that only we have. The record's key follows from the latter, so
+//! either of them finds it and neither can be made from the other outside.
+
+use data_encoding::HEXLOWER;
+use zeroize::Zeroizing;
+
+use crate::{
+    account::Account,
+    app::{App, Origin},
+    authenticator::Authenticator,
+    challenge::{Approval, Asks, ChallengeRecord, Decision, NUMBER_TRIES},
+    error::{Error, Reason, Throttle},
+    factor::{oob, push},
+    id::UserId,
+    message::{Channel, Content, Message, NoticeEvent, OutboxRow, Push, PushContext},
+    opaque::{self, TokenKind},
+    port::{
+        PortError,
+        sealer::{DigestPurpose, Place},
+        session_store::{Bucket, BucketKey, Reservation},
+    },
+    registry::{Client, Limit},
+    secret::{Digest, Secret},
+    time::Timestamp,
+};
+
+/// Whom a device's answer is for.
+pub(crate) struct Asking<'a> {
+    /// The authenticator.
+    pub authenticator: &'a Authenticator,
+    /// The client that waits.
+    pub client: &'a Client,
+    /// Digest of the bearer it waits with.
+    pub bearer: Digest,
+}
+
+/// A device that is told as soon as the row is in the outbox.
+pub(crate) struct Asked {
+    /// The handle of the challenge.
+    pub oob_code: Secret<String>,
+    /// The number to show, if the device asks for one.
+    pub number: Option<Secret<String>>,
+    /// The row; `None` if the device looks for itself.
+    pub row: Option<OutboxRow>,
+}
+
+/// A challenge as it was found.
+pub(crate) struct Found {
+    /// Its key.
+    pub digest: Digest,
+    /// What it asks.
+    pub approval: Approval,
+    /// What became of it.
+    pub decision: Decision,
+}
+
+/// How often people are told that nobody is asked any more.
+const TOLD: Limit = Limit { capacity: 1, refill: std::time::Duration::from_secs(86_400) };
+
+impl App {
+    /// The base URL of the device API; `aud` and `sh` are made of it.
+    pub(crate) fn device_base_url(&self) -> String {
+        format!("{}appliance-mfa", self.registry.issuer)
+    }
+
+    /// Whether `authenticator` can be asked now: its device has registered, and asks for the number if the policy demands that.
+    ///
+    /// # Errors
+    ///
+    /// Its sealed state does not open.
+    pub(crate) fn device_to_ask(&self, authenticator: &Authenticator) -> Result<Option<push::Device>, Error> {
+        let device = push::open(authenticator, self.sealer.as_ref())?;
+        Ok(device.filter(|device| device.number_matching || !self.registry.policy.number_matching_required))
+    }
+
+    /// Asks a device about a login. Charges the budget, and asks whether notifications leave; nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::DeliveryUnavailable`], [`Reason::MessageLimitReached`] with the wait; a store failed.
+    pub(crate) async fn ask_device(
+        &self,
+        asking: Asking<'_>,
+        device: &push::Device,
+        account: &Account,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<Asked, Error> {
+        if device.push.is_some() {
+            self.require_channel(Channel::Push, now).await?;
+        }
+        self.charge_pushes(account, origin, now).await?;
+        let oob_code = opaque::mint(TokenKind::Approval, self.entropy.as_ref())?;
+        let transaction_token = self.transaction_token(&oob_code);
+        let digest = self.transaction_digest(&transaction_token);
+        let nonce = self.nonce()?;
+        let number = match device.number_matching {
+            true => Some(oob::generate(self.entropy.as_ref())?),
+            false => None,
+        };
+        let kept = |number: &Secret<String>| {
+            let digest = oob::code_digest(&digest, number, self.sealer.as_ref());
+            Zeroizing::new(HEXLOWER.encode(digest.as_bytes()))
+        };
+        let asks = Asks::Login { nonce: Zeroizing::new(nonce.expose().clone()), number: number.as_ref().map(kept) };
+        let expires_at = self.keep_approval(digest, &asking, asks, now).await?;
+        let row = match &device.push {
+            Some(push) => {
+                let context = PushContext {
+                    service: push.service,
+                    base_url: self.device_base_url(),
+                    device: push::device_id(&asking.authenticator.id).to_owned(),
+                    requested_at: now,
+                    client_name: asking.client.name.clone(),
+                    user_agent: origin.user_agent.clone(),
+                    address: asking.client.address_of(origin).map(|address| address.to_string()),
+                    number_matching: number.is_some(),
+                };
+                let message = Message {
+                    id: Message::new_id(self.entropy.as_ref())?,
+                    channel: Channel::Push,
+                    to: push.token.clone(),
+                    content: Content::Push(Push { challenge: nonce, transaction_token, context }),
+                    languages: origin.languages.clone(),
+                    created_at: now,
+                    expires_at,
+                };
+                Some(message.seal(self.sealer.as_ref())?)
+            }
+            None => None,
+        };
+        Ok(Asked { oob_code, number, row })
+    }
+
+    /// The challenge of an enrolment, which the device's registration answers: its `oob_code`, and the ticket the device scans.
+    ///
+    /// # Errors
+    ///
+    /// A store failed.
+    pub(crate) async fn await_registration(
+        &self,
+        asking: Asking<'_>,
+        now: Timestamp,
+    ) -> Result<(Secret<String>, Secret<String>), Error> {
+        let oob_code = opaque::mint(TokenKind::Approval, self.entropy.as_ref())?;
+        let ticket = self.ticket(&oob_code);
+        self.keep_approval(self.ticket_digest(&ticket), &asking, Asks::Registration, now).await?;
+        Ok((oob_code, ticket))
+    }
+
+    async fn keep_approval(
+        &self,
+        digest: Digest,
+        asking: &Asking<'_>,
+        asks: Asks,
+        now: Timestamp,
+    ) -> Result<Timestamp, Error> {
+        let authenticator = asking.authenticator;
+        let expires_at = now.plus(self.registry.policy.oob_code_lifetime);
+        let approval = Approval {
+            user: authenticator.user.clone(),
+            authenticator: authenticator.id.clone(),
+            client: asking.client.id.clone(),
+            bearer: HEXLOWER.encode(asking.bearer.as_bytes()),
+            asks,
+            expires_at,
+        };
+        let plain = Zeroizing::new(serde_json::to_vec(&approval).map_err(|error| PortError::Corrupt(Box::new(error)))?);
+        let sealed = self.sealer.seal(place(&HEXLOWER.encode(digest.as_bytes())), &plain)?;
+        let slot = self.slot(&authenticator.user, authenticator);
+        let (tries, decision) = (NUMBER_TRIES, Decision::Pending);
+        self.sessions.insert_challenge(ChallengeRecord { digest, slot, sealed, tries, decision, expires_at }).await?;
+        Ok(expires_at)
+    }
+
+    /// The challenge that an `oob_code` names.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::OobCodeInvalid`]: none of ours, superseded, used or swept; the store failed.
+    pub(crate) async fn approval_of(&self, oob_code: &Secret<String>) -> Result<Found, Error> {
+        let invalid = |why| Error::new(Reason::OobCodeInvalid).because(why);
+        if !opaque::is_well_formed(TokenKind::Approval, oob_code.expose()) {
+            return Err(invalid("malformed"));
+        }
+        let login = self.transaction_digest(&self.transaction_token(oob_code));
+        if let Some(found) = self.find_approval(login).await? {
+            return Ok(found);
+        }
+        let registration = self.ticket_digest(&self.ticket(oob_code));
+        self.find_approval(registration).await?.ok_or_else(|| invalid("unknown, superseded or used"))
+    }
+
+    /// The challenge with this key.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub(crate) async fn find_approval(&self, digest: Digest) -> Result<Option<Found>, Error> {
+        let Some(record) = self.sessions.find_challenge(&digest).await? else { return Ok(None) };
+        let plain = self.sealer.open(place(&HEXLOWER.encode(digest.as_bytes())), &record.sealed)?;
+        let approval = serde_json::from_slice(plain.expose()).map_err(|error| PortError::Corrupt(Box::new(error)))?;
+        Ok(Some(Found { digest, approval, decision: record.decision }))
+    }
+
+    /// Decides a challenge and wakes who waits for it. The answer is what stands.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub(crate) async fn decide(&self, digest: &Digest, decision: Decision) -> Result<Option<Decision>, Error> {
+        let stands = self.sessions.decide(digest, decision).await?;
+        self.wakes.wake(digest);
+        Ok(stands)
+    }
+
+    /// What a device is found by that brings `token`.
+    pub(crate) fn transaction_digest(&self, token: &Secret<String>) -> Digest {
+        self.sealer.token_digest(TokenKind::PushTransaction.digest_domain(), token.expose().as_bytes())
+    }
+
+    /// What an enrolment is found by whose device brings `ticket`.
+    pub(crate) fn ticket_digest(&self, ticket: &Secret<String>) -> Digest {
+        self.sealer.token_digest("enrollment_ticket", ticket.expose().as_bytes())
+    }
+
+    fn transaction_token(&self, oob_code: &Secret<String>) -> Secret<String> {
+        let parts = [b"push-transaction".as_slice(), oob_code.expose().as_bytes()];
+        let digest = self.sealer.keyed_digest(DigestPurpose::Integrity, &parts);
+        opaque::of_bytes(TokenKind::PushTransaction, digest.as_bytes())
+    }
+
+    /// 160 bits in the 32 characters that devices expect.
+    fn ticket(&self, oob_code: &Secret<String>) -> Secret<String> {
+        let parts = [b"enrollment-ticket".as_slice(), oob_code.expose().as_bytes()];
+        let digest = self.sealer.keyed_digest(DigestPurpose::Integrity, &parts);
+        Secret::new(opaque::base32(digest.as_bytes().get(..20).unwrap_or_default()))
+    }
+
+    fn nonce(&self) -> Result<Secret<String>, Error> {
+        let mut nonce = Zeroizing::new([0; 32]);
+        self.entropy.fill(nonce.as_mut())?;
+        Ok(Secret::new(opaque::base32(nonce.as_ref())))
+    }
+
+    /// Charges one notification: against the rate, and against those that nobody answered. People who agree to anything to have
+    /// peace are not asked until they prove something else (security, R-027).
+    async fn charge_pushes(&self, account: &Account, origin: &Origin, now: Timestamp) -> Result<(), Error> {
+        let user = &account.user;
+        let limits = &self.registry.policy.sends;
+        let bucket = |counter, limit: Limit| Bucket {
+            key: self.push_bucket(&user.id, counter),
+            capacity: limit.capacity,
+            refill: limit.refill,
+        };
+        let buckets = [bucket("push-sent", limits.push), bucket("push-unanswered", limits.push_unanswered)];
+        let Reservation::Denied { bucket, retry_after } =
+            self.sessions.reserve(&buckets, self.attempt_id()?, now).await?
+        else {
+            return Ok(());
+        };
+        tracing::warn!(
+            channel = "push",
+            unanswered = bucket == 1,
+            "a device was not asked: its owner's budget is spent"
+        );
+        if bucket == 1 && self.charge_rate(&user.id, "push-suspended", TOLD, now).await.is_ok() {
+            let languages = origin.languages.as_deref();
+            let messages = self.notices(user, NoticeEvent::SecondFactorFailed, None, languages, now)?;
+            if !messages.is_empty() {
+                self.outbox.insert(messages).await?;
+                self.bell.ring();
+            }
+        }
+        let limit = buckets.get(bucket).map_or(0, |bucket| bucket.capacity);
+        Err(Error::new(Reason::MessageLimitReached)
+            .with("channel", Channel::Push.as_str())
+            .with("messages", "notifications")
+            .throttled(Throttle { limit, retry_after }))
+    }
+
+    /// The count of notifications that nobody answered, to be forgotten after any success.
+    pub(crate) fn answered(&self, user: &UserId) -> Option<BucketKey> {
+        let enabled = self.registry.factors.contains(&crate::authenticator::FactorKind::Push);
+        enabled.then(|| self.push_bucket(user, "push-unanswered"))
+    }
+
+    fn push_bucket(&self, user: &UserId, counter: &'static str) -> BucketKey {
+        let parts = [b"pushes".as_slice(), user.as_str().as_bytes()];
+        BucketKey { subject: self.sealer.keyed_digest(DigestPurpose::Throttle, &parts), counter: counter.into() }
+    }
+}
+
+fn place(id: &str) -> Place<'_> {
+    Place { record: "approval", id, owner: "" }
+}

@@ -1,0 +1,215 @@
+//! The mfa-oob grant while a device is asked: the client comes again until its owner has answered.
+
+use crate::{
+    account::Account,
+    app::{App, Origin},
+    approval::Found,
+    audit::Event,
+    authenticator::Authenticator,
+    challenge::Decision,
+    claims::Authentication,
+    error::{Error, Reason, Throttle},
+    factor::push::{CLASS, METHOD},
+    grant::{Confirming, Granted, audit, oob::digest_of, password::sweep_at},
+    opaque::{self, TokenKind},
+    port::{
+        login_store::{Burn, ConsumedChallenge, ConsumedTransaction, LoginCommit, Spent},
+        sealer::DigestPurpose,
+        session_store::{Bucket, BucketKey, Reservation, Settlement},
+    },
+    registry::{Client, GrantType},
+    secret::{Digest, Secret},
+    time::Timestamp,
+    usecase::issue_token::TokenSet,
+};
+
+/// A device that agreed.
+struct Approved<'a> {
+    found: Found,
+    authenticator: &'a Authenticator,
+}
+
+impl App {
+    /// Tells what became of a challenge, or turns it into tokens.
+    pub(crate) async fn push_grant(
+        &self,
+        client: &Client,
+        token: &Secret<String>,
+        oob_code: &Secret<String>,
+        origin: &Origin,
+    ) -> Result<TokenSet, Error> {
+        client.may_use(GrantType::MfaOob)?;
+        let now = self.clock.now();
+        if opaque::is_well_formed(TokenKind::Mfa, token.expose()) {
+            self.complete_login_with_push(client, token, oob_code, origin, now).await
+        } else {
+            self.confirm_enrollment_with_push(client, token, oob_code, origin, now).await
+        }
+    }
+
+    async fn complete_login_with_push(
+        &self,
+        client: &Client,
+        token: &Secret<String>,
+        oob_code: &Secret<String>,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<TokenSet, Error> {
+        let login = self.pending_login(token.expose(), Some(client), now).await?;
+        let account = &login.account;
+        let approved = self.poll(client, account, token, oob_code, now).await?;
+        let consumed = ConsumedTransaction { digest: login.digest, sweep_at: sweep_at(login.transaction.expires_at) };
+        let commit = approved.commit(true, Some(consumed), account, client, origin, now);
+        self.commit_login(self.telling(commit, account, origin)?, CLASS).await?;
+        self.settle_approved(Some(login.digest), &approved, now).await;
+        let authentication = Self::first_factor(&login.transaction).and(METHOD);
+        let transaction = login.transaction;
+        self.answer(Granted {
+            user: &account.user,
+            client,
+            audience: &transaction.audience,
+            scopes: transaction.scopes,
+            scopes_changed: transaction.scopes_changed,
+            authentication,
+            now,
+        })
+        .await
+    }
+
+    /// An access token of the MFA API: the registration of the device confirms its authenticator, and nothing else.
+    async fn confirm_enrollment_with_push(
+        &self,
+        client: &Client,
+        token: &Secret<String>,
+        oob_code: &Secret<String>,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<TokenSet, Error> {
+        let Confirming { access, account } = self.confirming(client, token, now).await?;
+        let approved = self.poll(client, &account, token, oob_code, now).await?;
+        if !approved.authenticator.is_pending(now) {
+            return Err(Error::new(Reason::OobCodeInvalid).because("not of an enrolment"));
+        }
+        let only_if_unenrolled = !access.has_mfa() && !account.is_enrolled();
+        let commit = approved.commit(only_if_unenrolled, None, &account, client, origin, now);
+        self.commit_login(self.telling(commit, &account, origin)?, CLASS).await?;
+        self.settle_approved(None, &approved, now).await;
+        let first = Authentication::password(access.authenticated_at.unwrap_or(access.issued_at));
+        let audience = self.registry.mfa_audience();
+        self.answer(Granted {
+            user: &account.user,
+            client,
+            audience: &audience,
+            scopes: access.scopes.into_iter().collect(),
+            scopes_changed: true,
+            authentication: first.and(METHOD),
+            now,
+        })
+        .await
+    }
+
+    /// What became of the challenge, if it is this client's, this person's and of this token. It may be asked for at a limited rate
+    /// (contract, section 4.7).
+    async fn poll<'a>(
+        &self,
+        client: &Client,
+        account: &'a Account,
+        token: &Secret<String>,
+        oob_code: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<Approved<'a>, Error> {
+        let found = self.bound_approval(client, account, token, oob_code, now).await?;
+        self.charge_poll(&found.digest, now).await?;
+        match found.decision {
+            Decision::Pending => return Err(Error::new(Reason::AuthorizationPending)),
+            Decision::Rejected => return Err(Error::new(Reason::AuthorizationRejected)),
+            Decision::Approved => {}
+        }
+        let gone = || Error::new(Reason::OobCodeInvalid).because("the authenticator is gone");
+        let authenticator = account.authenticator(&found.approval.authenticator).ok_or_else(gone)?;
+        let begun_here =
+            authenticator.is_pending(now) && authenticator.bearer() == Some(digest_of(&found.approval.bearer)?);
+        if authenticator.is_active() || begun_here { Ok(Approved { found, authenticator }) } else { Err(gone()) }
+    }
+
+    /// The challenge behind `oob_code`, if it was opened for this client, person and token, and goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::OobCodeInvalid`], [`Reason::OobCodeMismatched`], [`Reason::OobCodeExpired`]; the store failed.
+    pub(crate) async fn bound_approval(
+        &self,
+        client: &Client,
+        account: &Account,
+        token: &Secret<String>,
+        oob_code: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<Found, Error> {
+        let found = self.approval_of(oob_code).await?;
+        let approval = &found.approval;
+        if approval.user != account.user.id
+            || approval.client != client.id
+            || digest_of(&approval.bearer)? != self.bearer_digest(token)
+        {
+            return Err(Error::new(Reason::OobCodeMismatched));
+        }
+        if now >= approval.expires_at { Err(Error::new(Reason::OobCodeExpired)) } else { Ok(found) }
+    }
+
+    async fn charge_poll(&self, challenge: &Digest, now: Timestamp) -> Result<(), Error> {
+        let limit = self.registry.policy.poll_rate;
+        let subject = self.sealer.keyed_digest(DigestPurpose::Throttle, &[b"poll", challenge.as_bytes()]);
+        let key = BucketKey { subject, counter: "poll".into() };
+        let bucket = Bucket { key, capacity: limit.capacity, refill: limit.refill };
+        match self.sessions.reserve(&[bucket], self.attempt_id()?, now).await? {
+            Reservation::Granted => Ok(()),
+            Reservation::Denied { retry_after, .. } => {
+                Err(Error::new(Reason::PollingTooFast).throttled(Throttle { limit: limit.capacity, retry_after }))
+            }
+        }
+    }
+
+    /// Best effort, after the commit: forget the login, the challenge, and the notifications that nobody answered.
+    async fn settle_approved(&self, login: Option<Digest>, approved: &Approved<'_>, now: Timestamp) {
+        let settlement = Settlement {
+            transaction: login,
+            challenge: Some(approved.found.digest),
+            reset: self.answered(&approved.authenticator.user),
+            ..Settlement::default()
+        };
+        self.sessions.settle(settlement, now).await;
+    }
+}
+
+impl Approved<'_> {
+    /// `only_if_unenrolled`: for pending authenticators.
+    fn commit(
+        &self,
+        only_if_unenrolled: bool,
+        transaction: Option<ConsumedTransaction>,
+        account: &Account,
+        client: &Client,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> LoginCommit {
+        let challenge =
+            ConsumedChallenge { digest: self.found.digest, sweep_at: sweep_at(self.found.approval.expires_at) };
+        let (authenticator, spent) = (self.authenticator.id.clone(), Spent::Challenge(challenge));
+        let (burn, event) = if self.authenticator.is_active() {
+            (Burn::Use { authenticator, spent }, Event::PushLogin)
+        } else {
+            (Burn::Confirm { authenticator, spent, only_if_unenrolled }, Event::EnrollmentCompleted)
+        };
+        let id = Some(self.authenticator.id.clone());
+        LoginCommit {
+            user: account.user.id.clone(),
+            epoch: account.user.epoch,
+            transaction,
+            burn,
+            now,
+            messages: Vec::new(),
+            repudiation: None,
+            audit: audit(event, &account.user, client, id, client.address_of(origin), now),
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Devices: they register with what they scanned, and keep what they are reached by up to date (contract, sections 11.1 and 11.2).
+
+use data_encoding::BASE64URL_NOPAD;
+use serde::Deserialize;
+
+use crate::{
+    account::Account,
+    app::App,
+    audit::{AuditEvent, Event},
+    authenticator::{Authenticator, FactorKind},
+    challenge::{Asks, Decision},
+    error::{Error, Reason},
+    factor::{
+        otp::{OtpAlgorithm, OtpSecret},
+        push::{self, Device, PushAddress},
+    },
+    id::{AuthenticatorId, UserId},
+    port::{authenticator_store::DeviceRecord, device_verifier::DeviceKey, sealer::DigestPurpose},
+    secret::{Digest, Secret},
+    time::Timestamp,
+};
+
+/// A device that registers.
+#[derive(Clone, Debug)]
+pub struct EnrollCommand {
+    /// What it scanned: the `enrollment_tx_id`.
+    pub ticket: Secret<String>,
+    /// The name its app goes by.
+    pub identifier: String,
+    /// What its owner calls it.
+    pub name: String,
+    /// Where it is reached; `None` if it looks for itself.
+    pub push: Option<PushAddress>,
+    /// Its public key.
+    pub key: DeviceKey,
+    /// Whether it asks its owner for the number that the login shows.
+    pub number_matching: bool,
+}
+
+/// A device that is registered.
+#[derive(Debug)]
+pub struct Registration {
+    /// `dev_{16 alphanumerics}`.
+    pub device_id: String,
+    /// The base URL of the device API.
+    pub url: String,
+    /// The name of the deployment, for the app to show.
+    pub issuer: String,
+    /// Whose it is.
+    pub user: UserId,
+    /// The bearer of its own maintenance.
+    pub token: Secret<String>,
+    /// The authenticator app that was enrolled with it.
+    pub totp: Option<Companion>,
+}
+
+/// The authenticator app on a device.
+#[derive(Debug)]
+pub struct Companion {
+    /// Base32 without padding.
+    pub secret: Secret<String>,
+    /// Hash of the HMAC.
+    pub algorithm: OtpAlgorithm,
+    /// Digits of a code.
+    pub digits: u8,
+}
+
+/// A device that changes.
+#[derive(Clone, Debug)]
+pub struct UpdateCommand {
+    /// Which.
+    pub device_id: String,
+    /// Its token, or a JWT it signed.
+    pub bearer: Secret<String>,
+    /// The new identifier.
+    pub identifier: Option<String>,
+    /// The new name.
+    pub name: Option<String>,
+    /// Where it is reached now.
+    pub push: Option<PushAddress>,
+}
+
+/// A device that proved itself.
+struct Known {
+    account: Account,
+    id: AuthenticatorId,
+    device: Device,
+    key: Digest,
+}
+
+/// What a device signs to show who it is (contract, section 11.2).
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    sub: String,
+    aud: String,
+    iat: i64,
+    exp: i64,
+}
+
+/// How far a device's clock may be from ours, in seconds.
+const SKEW: i64 = 300;
+
+/// The longest a device's own token may be good for, in seconds; Guardian's are good for two hours.
+const LONGEST: i64 = 2 * 3600;
+
+/// The front of device tokens, what scanners look for.
+const TOKEN_PREFIX: &str = "csdev_";
+
+impl App {
+    /// Registers a device, which confirms nothing yet: who waits with the `oob_code` does that. The same key with the same ticket is
+    /// the same registration, however often it comes.
+    ///
+    /// # Errors
+    ///
+    /// Any reason `EnrollDevice` lists in the protobuf contract.
+    pub async fn enroll_device(&self, command: EnrollCommand) -> Result<Registration, Error> {
+        let now = self.clock.now();
+        let invalid = |why| Error::new(Reason::EnrollmentTicketInvalid).because(why);
+        let digest = self.ticket_digest(&command.ticket);
+        let found = self.find_approval(digest).await?.ok_or_else(|| invalid("unknown, superseded or used"))?;
+        if !matches!(found.approval.asks, Asks::Registration) || now >= found.approval.expires_at {
+            return Err(invalid("expired"));
+        }
+        if !self.devices.accepts(&command.key) {
+            return Err(Error::malformed(
+                "public_key",
+                "public_key is no RSA key of 2048 bits or more and no P-256 key",
+            ));
+        }
+        if self.registry.policy.number_matching_required && !command.number_matching {
+            return Err(Error::malformed("number_matching", "Devices must ask for the number that the login shows."));
+        }
+        let account = self.account(&found.approval.user).await?.ok_or_else(|| invalid("user is gone"))?;
+        if account.user.blocked {
+            return Err(invalid("user is blocked"));
+        }
+        let authenticator =
+            account.authenticator(&found.approval.authenticator).ok_or_else(|| invalid("the authenticator is gone"))?;
+        let key = push::key_digest(&command.key, self.sealer.as_ref())?;
+        match authenticator.address {
+            Some(other) if other != key => return Err(Error::new(Reason::DeviceConflict)),
+            Some(_) if !authenticator.is_pending(now) => {}
+            _ => {
+                let device = Device {
+                    identifier: command.identifier,
+                    push: command.push,
+                    key: command.key,
+                    number_matching: command.number_matching,
+                };
+                let sealer = self.sealer.as_ref();
+                let record = DeviceRecord {
+                    user: account.user.id.clone(),
+                    authenticator: authenticator.id.clone(),
+                    state: push::seal(Some(&device), &authenticator.id, &account.user.id, sealer)?,
+                    key,
+                    name: Some(command.name).filter(|name| !name.is_empty()),
+                    registers: true,
+                    audit: row(Event::DeviceRegistered, &account.user.id, &authenticator.id, now),
+                };
+                if !self.authenticators.keep_device(record, now).await? {
+                    return Err(Error::new(Reason::DeviceConflict));
+                }
+            }
+        }
+        // Afterwards: who is told to go on must find the device.
+        if self.decide(&digest, Decision::Approved).await? != Some(Decision::Approved) {
+            return Err(invalid("superseded meanwhile"));
+        }
+        let companion = account
+            .authenticators
+            .iter()
+            .find(|other| other.kind == FactorKind::Otp && other.pair.is_some() && other.pair == authenticator.pair);
+        Ok(Registration {
+            device_id: push::device_id(&authenticator.id).to_owned(),
+            url: self.device_base_url(),
+            issuer: self.registry.app_name.clone(),
+            token: self.device_token(&account.user.id, &authenticator.id, &key),
+            totp: companion.map(|app| self.companion(app)).transpose()?,
+            user: account.user.id,
+        })
+    }
+
+    /// Changes what a device is reached by. The answer is its name.
+    ///
+    /// # Errors
+    ///
+    /// Any reason `UpdateDevice` lists in the protobuf contract.
+    pub async fn update_device(&self, command: UpdateCommand) -> Result<(), Error> {
+        let now = self.clock.now();
+        let known = self.known_device(&command.device_id, &command.bearer, now).await?;
+        let mut device = known.device;
+        if let Some(identifier) = command.identifier {
+            device.identifier = identifier;
+        }
+        if command.push.is_some() {
+            device.push = command.push;
+        }
+        let user = known.account.user.id;
+        let record = DeviceRecord {
+            state: push::seal(Some(&device), &known.id, &user, self.sealer.as_ref())?,
+            key: known.key,
+            name: command.name.filter(|name| !name.is_empty()),
+            registers: false,
+            audit: row(Event::DeviceUpdated, &user, &known.id, now),
+            authenticator: known.id,
+            user,
+        };
+        if self.authenticators.keep_device(record, now).await? {
+            Ok(())
+        } else {
+            Err(Error::new(Reason::DeviceNotFound))
+        }
+    }
+
+    /// Removes a device's authenticator, and what was enrolled with it.
+    ///
+    /// # Errors
+    ///
+    /// Any reason `DeleteDevice` lists in the protobuf contract.
+    pub async fn delete_device(&self, device_id: &str, bearer: &Secret<String>) -> Result<(), Error> {
+        let now = self.clock.now();
+        let known = self.known_device(device_id, bearer, now).await?;
+        let user = &known.account.user;
+        let messages = self.notices_of_removal(user, known.account.authenticator(&known.id), None, now)?;
+        let sends = !messages.is_empty();
+        let audit = row(Event::DeviceRemoved, &user.id, &known.id, now);
+        if !self.authenticators.delete(&user.id, &known.id, messages, audit).await? {
+            return Err(Error::new(Reason::DeviceNotFound));
+        }
+        if sends {
+            self.bell.ring();
+        }
+        Ok(())
+    }
+
+    fn companion(&self, app: &Authenticator) -> Result<Companion, Error> {
+        let secret = OtpSecret::open(app, self.sealer.as_ref())?;
+        Ok(Companion {
+            secret: Secret::new(secret.base32().to_string()),
+            algorithm: secret.algorithm(),
+            digits: secret.digits(),
+        })
+    }
+
+    /// The device that `bearer` proves. A device that proves itself and names another finds nothing.
+    async fn known_device(&self, device_id: &str, bearer: &Secret<String>, now: Timestamp) -> Result<Known, Error> {
+        let refused = |why| Error::new(Reason::DeviceUnauthenticated).because(why);
+        let user = claimed_user(bearer.expose()).ok_or_else(|| refused("malformed"))?;
+        let account = self.account(&user).await?.ok_or_else(|| refused("user is gone"))?;
+        let id = AuthenticatorId::new(format!("{}|{device_id}", FactorKind::Push.id_prefix()));
+        let authenticator =
+            account.authenticator(&id).filter(|a| usable(a)).ok_or_else(|| refused("no such device"))?;
+        let device = push::open(authenticator, self.sealer.as_ref())?.ok_or_else(|| refused("not registered"))?;
+        let key = push::key_digest(&device.key, self.sealer.as_ref())?;
+        let proven = if bearer.expose().starts_with(TOKEN_PREFIX) {
+            let expected = self.device_token(&user, &id, &key);
+            digest_equal(self, &expected, bearer)
+        } else {
+            self.signed_by(&device, bearer, &user, now)
+        };
+        if proven && !account.user.blocked { Ok(Known { account, id, device, key }) } else { Err(refused("bearer")) }
+    }
+
+    fn signed_by(&self, device: &Device, bearer: &Secret<String>, user: &UserId, now: Timestamp) -> bool {
+        let Some(claims) = self.devices.verify(&device.key, bearer.expose()) else { return false };
+        let Ok(claims) = serde_json::from_slice::<Claims>(&claims) else { return false };
+        let second = now.as_secs();
+        claims.iss == device.identifier
+            && claims.sub == user.as_str()
+            && claims.aud == format!("{}/api/device-accounts", self.device_base_url())
+            && claims.iat <= second + SKEW
+            && claims.exp > second
+            && claims.exp <= claims.iat + LONGEST
+    }
+
+    /// What a device proves itself with that cannot sign: it follows from whose it is and its key, so nobody has to keep it.
+    fn device_token(&self, user: &UserId, id: &AuthenticatorId, key: &Digest) -> Secret<String> {
+        let parts = [b"device-token".as_slice(), user.as_str().as_bytes(), id.as_str().as_bytes(), key.as_bytes()];
+        let proof = self.sealer.keyed_digest(DigestPurpose::Integrity, &parts);
+        let (user, proof) = (user.as_str().as_bytes(), BASE64URL_NOPAD.encode(proof.as_bytes()));
+        Secret::new(format!("{TOKEN_PREFIX}{}.{proof}", BASE64URL_NOPAD.encode(user)))
+    }
+}
+
+/// Whom a bearer claims to be of. It proves nothing yet.
+fn claimed_user(bearer: &str) -> Option<UserId> {
+    if bearer.len() > 8 * 1024 {
+        return None;
+    }
+    let decoded = |part: &str| String::from_utf8(BASE64URL_NOPAD.decode(part.as_bytes()).ok()?).ok();
+    if let Some(token) = bearer.strip_prefix(TOKEN_PREFIX) {
+        return decoded(token.split_once('.')?.0).map(UserId::new);
+    }
+    let claims: Claims = serde_json::from_str(&decoded(bearer.split('.').nth(1)?)?).ok()?;
+    Some(UserId::new(claims.sub))
+}
+
+/// Compares in constant time.
+fn digest_equal(app: &App, one: &Secret<String>, other: &Secret<String>) -> bool {
+    let digest = |secret: &Secret<String>| app.sealer.token_digest("device_token", secret.expose().as_bytes());
+    digest(one) == digest(other)
+}
+
+/// Whether a device may speak for it.
+fn usable(authenticator: &Authenticator) -> bool {
+    authenticator.kind == FactorKind::Push && authenticator.is_active()
+}
+
+fn row(event: Event, user: &UserId, id: &AuthenticatorId, at: Timestamp) -> AuditEvent {
+    AuditEvent { event, user: user.clone(), client: None, authenticator: Some(id.clone()), address: None, at }
+}

@@ -1,0 +1,89 @@
+//! Wait for a device's answer without asking for it again and again.
+
+use std::sync::Arc;
+
+use crate::{
+    app::{App, Bearer, ClientCredentials},
+    challenge::Decision,
+    error::Error,
+    opaque::{self, TokenKind},
+    registry::GrantType,
+    secret::{Digest, Secret},
+    time::Timestamp,
+    wakes::Waiting,
+};
+
+/// A wish to watch.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// The calling client.
+    pub client: ClientCredentials,
+    /// The pending login, or the token an enrolment was begun with.
+    pub mfa_token: Bearer,
+    /// The challenge.
+    pub oob_code: Secret<String>,
+}
+
+/// A challenge that is being watched. It holds no account and no secret, so that many can wait.
+#[derive(Debug)]
+pub struct Watched {
+    /// What the next look must find.
+    pub waiting: Waiting,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    digest: Digest,
+}
+
+/// What became of a challenge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChallengeState {
+    /// Nothing yet.
+    Pending,
+    /// The device agreed: the grant will yield tokens.
+    Approved,
+    /// The device refused; it is final.
+    Rejected,
+    /// It is over: expired, superseded, or used.
+    Expired,
+}
+
+impl App {
+    /// A place at a challenge that a device answers.
+    ///
+    /// # Errors
+    ///
+    /// Any reason `WatchChallenge` lists in the protobuf contract.
+    pub async fn watch_challenge(&self, command: Command) -> Result<Watched, Error> {
+        let client = self.authenticate_client(&command.client)?;
+        client.may_use(GrantType::MfaOob)?;
+        let now = self.clock.now();
+        let token = &command.mfa_token;
+        let account = if opaque::is_well_formed(TokenKind::Mfa, token.expose()) {
+            self.pending_login(token.expose(), Some(client), now).await?.account
+        } else {
+            self.confirming(client, token, now).await?.account
+        };
+        if opaque::is_well_formed(TokenKind::Oob, command.oob_code.expose()) {
+            return Err(Error::malformed("oob_code", "oob_code names a code to be typed in, not a device"));
+        }
+        let found = self.bound_approval(client, &account, token, &command.oob_code, now).await?;
+        let (digest, expires_at) = (found.digest, found.approval.expires_at);
+        Ok(Watched { waiting: Arc::clone(&self.wakes).wait_for(digest), expires_at, digest })
+    }
+
+    /// What became of `watched` so far.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn challenge_state(&self, watched: &Watched) -> Result<ChallengeState, Error> {
+        let record = self.sessions.find_challenge(&watched.digest).await?;
+        Ok(match record.map(|record| record.decision) {
+            None => ChallengeState::Expired,
+            Some(Decision::Rejected) => ChallengeState::Rejected,
+            _ if self.clock.now() >= watched.expires_at => ChallengeState::Expired,
+            Some(Decision::Approved) => ChallengeState::Approved,
+            Some(Decision::Pending) => ChallengeState::Pending,
+        })
+    }
+}
