@@ -6,4 +6,7 @@
 
 pub mod barcode;
 pub mod base_url;
+pub mod code;
+pub mod key;
+pub mod phone;
 pub mod picture;
