@@ -4,9 +4,13 @@
 //! the outbox of a demo instead of being notified, and answers them with a token that its key signs. What it has to remember is in
 //! one file, which only its owner may read.
 
+pub mod answer;
 pub mod barcode;
 pub mod base_url;
 pub mod code;
+pub mod enrol;
+pub mod guardian;
 pub mod key;
+pub mod outbox;
 pub mod phone;
 pub mod picture;
