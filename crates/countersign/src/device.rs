@@ -14,3 +14,6 @@ pub mod key;
 pub mod outbox;
 pub mod phone;
 pub mod picture;
+
+#[cfg(test)]
+mod tests;
