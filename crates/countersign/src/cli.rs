@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod device;
 pub mod exit;
 pub mod health;
 pub mod run;
@@ -33,6 +34,8 @@ pub enum Command {
     Migrate(ConfigFile),
     /// Add, change and list users in the durable store, also beside a running server.
     User(user::UserCommand),
+    /// Be a phone: enrol with a barcode, and approve or deny logins, to try a demo out.
+    Device(device::DeviceCommand),
     /// Print the version.
     Version,
     /// Print docs/config.md.

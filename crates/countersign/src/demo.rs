@@ -113,7 +113,7 @@ fn keep_key(dir: &Path) -> anyhow::Result<()> {
 }
 
 /// Writes a file that its owner alone may read, whole or not at all.
-fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let staged = path.with_extension("new");
     let write = || {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&staged)?;

@@ -1,10 +1,11 @@
-//! The countersign binary: serve, demo, check-config, user.
+//! The countersign binary: serve, demo, check-config, user, device.
 //!
 //! It is a library too, so that tests and benchmarks start a whole server in their process: [`serve::start`].
 
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod device;
 pub mod listener;
 pub mod ops;
 pub mod serve;

@@ -5,7 +5,7 @@ use std::{io::Write as _, path::Path};
 use countersign_telemetry::{LogFormat, LogWriter, Metrics, Telemetry, TelemetryConfig};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Cli, Command, ConfigFile, Demo, exit::Failure, health, user};
+use super::{Cli, Command, ConfigFile, Demo, device, exit::Failure, health, user};
 use crate::{
     config::{check::Checked, layers, reference, telemetry::LogFormatName},
     demo::{self, DemoOptions, welcome},
@@ -50,6 +50,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
             Ok(())
         }
         Command::User(command) => user::run(command).await,
+        Command::Device(command) => device::run(command).await,
         Command::Version => {
             print(concat!("countersign ", env!("CARGO_PKG_VERSION")));
             Ok(())

@@ -61,6 +61,14 @@ fn every_verb_parses() {
         "user notify ada --add a@b --remove c@d",
         "user block ada",
         "user unblock ada",
+        "device enrol otpauth://totp/a --name n --phone p --cacert c --no-number-matching",
+        "device enrol -",
+        "device list --phone p --outbox o",
+        "device approve",
+        "device approve a1 --number 012345 --phone p --outbox o --cacert c",
+        "device deny a1 --reason r",
+        "device code",
+        "device remove dev_1",
     ] {
         assert!(parsed(line).is_ok(), "{line}");
     }
