@@ -14,7 +14,7 @@ use tonic_reflection::pb::{
 
 use crate::rig::Rig;
 
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "countersign.v1.AssociateService",
     "countersign.v1.ChallengeService",
     "countersign.v1.DeviceService",
