@@ -126,6 +126,26 @@ everywhere! {
             world.sends_nothing(api.associate_oob(&token, To::Email(Some(spelling))), &TOO_MANY_EMAILS).await;
         }
     }
+
+    async fn strangers_who_enrol_a_number_or_mailbox_take_no_code_from_its_owner(world: World, api: Api) {
+        let ann = world.with_telephone(&api, "ann", NUMBER).await;
+        let people = world.people(&["bob", "cat", "dan"]).await;
+        for person in &people[..2] {
+            begin(&world, &api, person, To::Phone("sms", NUMBER)).await;
+        }
+        refused(&world, &api, &people[2], NUMBER).await;
+        for person in &people {
+            begin(&world, &api, person, To::Email(Some(&ann.email))).await;
+        }
+        for _ in 0..3 {
+            ann.log_in_over(&world, &api, "sms").await;
+            ann.log_in_over(&world, &api, "email").await;
+        }
+        // Logins have a budget too.
+        let token = ann.mfa_token(&api).await;
+        world.sends_nothing(api.send_code(BACKEND, &token, None, Some("sms")), &TOO_MANY_SMS).await;
+        world.sends_nothing(api.send_code(BACKEND, &token, None, Some("email")), &TOO_MANY_EMAILS).await;
+    }
 }
 
 everywhere! {

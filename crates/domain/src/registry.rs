@@ -170,7 +170,7 @@ pub struct SendLimits {
     pub push: Limit,
     /// Notifications per person that nobody has answered, since their last success with any factor.
     pub push_unanswered: Limit,
-    /// Text messages and calls to one number, and e-mails to one address, whoever asks.
+    /// Text messages and calls to one number, and e-mails to one address, whoever asks; enrolments and logins apart.
     pub destination: Limit,
     /// Text messages and calls to numbers that differ in their last four digits only.
     pub prefix: Limit,
