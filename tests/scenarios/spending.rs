@@ -177,6 +177,23 @@ everywhere! {
         refused(&world, &api, &people[6], &neighbour(7)).await;
         begin(&world, &api, &people[6], To::Phone("sms", GERMAN_NUMBER)).await;
     }
+
+    async fn a_number_that_was_typed_in_from_is_not_blocked_with_its_neighbours(world: World, api: Api) {
+        let ann = world.with_telephone(&api, "ann", &neighbour(1)).await;
+        let people = world.people(&["bob", "cat", "dan", "eve"]).await;
+        // Codes of logins, typed in or not, take nothing from who enrols next door.
+        for _ in 0..3 {
+            ann.challenged(&world, &api, "sms").await;
+        }
+        for (person, last) in people[..3].iter().zip(2..) {
+            begin(&world, &api, person, To::Phone("sms", &neighbour(last))).await;
+        }
+        refused(&world, &api, &people[3], &neighbour(5)).await;
+        ann.log_in_over(&world, &api, "sms").await;
+        ann.log_in_over(&world, &api, "voice").await;
+        // Nor does a login give them one back.
+        refused(&world, &api, &people[3], &neighbour(5)).await;
+    }
 }
 
 everywhere! {

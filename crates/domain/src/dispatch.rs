@@ -176,14 +176,17 @@ impl App {
                     .with("channel", channel.as_str())
                     .because("the number's country is not listed any more"));
             }
-            let by_prefix = counter("unproven", phone.prefix());
             buckets.extend([
                 self.send_bucket(counter("prefix", phone.prefix()), limits.prefix),
-                self.send_bucket(by_prefix.clone(), limits.unproven),
                 self.send_bucket(format!("phone-country:{}", phone.country()), limits.country),
                 self.send_bucket("phone-deployment".into(), limits.deployment),
             ]);
-            unproven = Some(by_prefix);
+            // A number that logs in was typed in from once: what others do next door is not held against it.
+            if sending.purpose == Purpose::Enroll {
+                let by_prefix = counter("unproven", phone.prefix());
+                buckets.push(self.send_bucket(by_prefix.clone(), limits.unproven));
+                unproven = Some(by_prefix);
+            }
             country = Some(phone.country().to_owned());
         }
         match self.sessions.reserve(&buckets, self.attempt_id()?, now).await? {

@@ -178,8 +178,8 @@ pub struct SendLimits {
     pub country: Limit,
     /// Text messages and calls of the deployment.
     pub deployment: Limit,
-    /// Text messages and calls to numbers that differ in their last four digits only, whose codes nobody has typed in: numbers that
-    /// take messages and never log in are what pumping looks like.
+    /// Enrolments by text messages and calls of numbers that differ in their last four digits only, whose codes nobody has typed in:
+    /// numbers that take messages and never log in are what pumping looks like.
     pub unproven: Limit,
 }
 
