@@ -169,12 +169,11 @@ impl App {
         ];
         let (mut unproven, mut country) = (None, None);
         if channel != Channel::Email {
-            let phone = Phone::parse(to.expose())
-                .ok_or_else(|| Error::new(Reason::Internal).because("a stored number cannot be dialled"))?;
+            let unsent = |why| Error::new(Reason::DeliveryUnavailable).with("channel", channel.as_str()).because(why);
+            // Enrolled when numbers of its kind, or of its country, were still sent to.
+            let phone = Phone::parse(to.expose()).ok_or_else(|| unsent("the number's kind is not sent to any more"))?;
             if !self.registry.countries.contains(phone.country()) {
-                return Err(Error::new(Reason::DeliveryUnavailable)
-                    .with("channel", channel.as_str())
-                    .because("the number's country is not listed any more"));
+                return Err(unsent("the number's country is not listed any more"));
             }
             buckets.extend([
                 self.send_bucket(counter("prefix", phone.prefix()), limits.prefix),
