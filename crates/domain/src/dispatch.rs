@@ -109,12 +109,9 @@ impl App {
     ///
     /// [`Reason::OobCodeInvalid`]: none of ours, superseded, used or swept; a store failed.
     pub(crate) async fn take_try(&self, oob_code: &Secret<String>) -> Result<(Challenge, Digest, u32), Error> {
-        let invalid = |why| Error::new(Reason::OobCodeInvalid).because(why);
-        if !opaque::is_well_formed(TokenKind::Oob, oob_code.expose()) {
-            return Err(invalid("malformed"));
-        }
+        let invalid = || Error::new(Reason::OobCodeInvalid).because("unknown, superseded or used");
         let digest = self.oob_code_digest(oob_code);
-        let record = self.sessions.take_try(&digest).await?.ok_or_else(|| invalid("unknown, superseded or used"))?;
+        let record = self.sessions.take_try(&digest).await?.ok_or_else(invalid)?;
         let plain = self.sealer.open(place(&HEXLOWER.encode(digest.as_bytes())), &record.sealed)?;
         let challenge = serde_json::from_slice(plain.expose()).map_err(|error| PortError::Corrupt(Box::new(error)))?;
         Ok((challenge, digest, record.tries))
