@@ -122,7 +122,13 @@ everywhere! {
             begin(&world, &api, person, To::Email(Some("victim@work.example"))).await;
         }
         let token = people[3].mfa_token(&api).await;
-        for spelling in ["victim@work.example", "Victim@Work.Example"] {
+        for spelling in [
+            "victim@work.example",
+            "Victim@Work.Example",
+            "victim+1@work.example",
+            "\"victim\"@work.example",
+            "\"vic\\tim+a\"@work.example",
+        ] {
             world.sends_nothing(api.associate_oob(&token, To::Email(Some(spelling))), &TOO_MANY_EMAILS).await;
         }
     }

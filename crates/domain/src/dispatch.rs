@@ -162,7 +162,7 @@ impl App {
         };
         let mut buckets = vec![
             self.send_bucket(counter("person", user.as_str()), limits.of_person(channel)),
-            self.send_bucket(counter(destination, &oob::one_spelling(to.expose())), limits.destination),
+            self.send_bucket(counter(destination, &oob::one_destination(to.expose())), limits.destination),
         ];
         let (mut unproven, mut country) = (None, None);
         if channel != Channel::Email {
