@@ -116,8 +116,9 @@ impl Courier {
         let result = line.provider.send(message, words).await;
         let outcome = result.as_ref().map_or_else(Outcome::of, |()| Outcome::Sent);
         let change = match outcome {
-            // To refuse a message is a provider's work too.
-            Outcome::Sent | Outcome::Refused => permit.succeeded(),
+            Outcome::Sent => permit.succeeded(),
+            // Said of one message. Who sends many to a bad number neither opens the breaker nor closes it.
+            Outcome::Refused | Outcome::Deferred => permit.found_nothing(),
             Outcome::Unavailable | Outcome::Unknown => permit.failed(self.clock.now()),
         };
         match change {
@@ -160,21 +161,29 @@ impl Sender for Courier {
                     return Ok(Arc::clone(&line.name));
                 }
                 Err(Failure::PassedOver) => waits.push(None),
-                Err(Failure::Asked(SendError::Unavailable { retry_after, source })) => {
-                    waits.push(retry_after);
+                Err(Failure::Asked(error)) => {
+                    let (SendError::Unavailable { retry_after, source } | SendError::Deferred { retry_after, source }) =
+                        &error
+                    else {
+                        return Err(error);
+                    };
+                    if matches!(error, SendError::Deferred { .. }) {
+                        // The way is open; it is this message's end of it that is not.
+                        self.departures().insert(message.channel, self.clock.now());
+                    }
+                    waits.push(*retry_after);
                     tracing::info!(
                         message.id = %message.id,
                         channel = message.channel.as_str(),
                         provider = &*line.name,
-                        error = chain(&*source),
+                        error = chain(&**source),
                         "the provider did not take a message"
                     );
-                    last = SendError::Unavailable { retry_after, source };
+                    last = error;
                 }
-                Err(Failure::Asked(error)) => return Err(error),
             }
         }
-        if let SendError::Unavailable { retry_after, .. } = &mut last {
+        if let SendError::Unavailable { retry_after, .. } | SendError::Deferred { retry_after, .. } = &mut last {
             *retry_after = soonest(&waits);
         }
         Err(last)
@@ -197,6 +206,7 @@ impl At for SendError {
         match self {
             Self::Refused(source) => Self::Refused(wrap(source)),
             Self::Unavailable { retry_after, source } => Self::Unavailable { retry_after, source: wrap(source) },
+            Self::Deferred { retry_after, source } => Self::Deferred { retry_after, source: wrap(source) },
             Self::Unknown(source) => Self::Unknown(wrap(source)),
         }
     }

@@ -187,7 +187,7 @@ impl Work {
         let retry_after = match result {
             Ok(_) => return Next::Remove(Ending::Sent),
             Err(SendError::Refused(_)) => return Next::Remove(Ending::Refused),
-            Err(SendError::Unavailable { retry_after, .. }) => *retry_after,
+            Err(SendError::Unavailable { retry_after, .. } | SendError::Deferred { retry_after, .. }) => *retry_after,
             Err(SendError::Unknown(_)) => None,
         };
         // Without randomness tries are merely not spread.
@@ -260,7 +260,12 @@ fn report_delay(row: &OutboxRow, result: &Result<ProviderName, SendError>, delay
 fn provider_of(result: &Result<ProviderName, SendError>) -> Option<&str> {
     let source = match result {
         Ok(name) => return Some(name),
-        Err(SendError::Refused(source) | SendError::Unavailable { source, .. } | SendError::Unknown(source)) => source,
+        Err(
+            SendError::Refused(source)
+            | SendError::Unavailable { source, .. }
+            | SendError::Deferred { source, .. }
+            | SendError::Unknown(source),
+        ) => source,
     };
     source.downcast_ref::<ProviderError>().map(|error| &*error.provider)
 }

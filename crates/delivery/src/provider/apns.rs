@@ -186,6 +186,8 @@ fn judge(answer: &Answer) -> Result<(), SendError> {
         (410 | 413, _) | (400, Some("BadDeviceToken" | "DeviceTokenNotForTopic" | "Unregistered")) => {
             Err(SendError::Refused(answer.error(reason).into()))
         }
+        // So many to one device.
+        (429, Some("TooManyRequests")) => Err(answer.deferred(answer.error(reason))),
         _ => Err(answer.unavailable(answer.error(reason))),
     }
 }
