@@ -10,7 +10,7 @@ use std::{
 use countersign_domain::{
     error::Error,
     id::MessageId,
-    message::{Message, OutboxRow, Urgency},
+    message::{Channel, Message, OutboxRow, Urgency},
     port::{
         clock::Clock,
         entropy::Entropy,
@@ -22,7 +22,7 @@ use countersign_domain::{
 };
 use futures_util::FutureExt as _;
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, Semaphore, watch},
     task::JoinSet,
     time::MissedTickBehavior,
 };
@@ -40,8 +40,9 @@ const LEASE: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(25);
 /// How often the outbox is looked at when nobody rings.
 const POLL: Duration = Duration::from_secs(1);
-/// Messages in flight at once. Above the limit of one provider, so that a slow channel leaves room for the others.
-const IN_FLIGHT: usize = 64;
+/// Messages of one channel in flight at once. Each channel has its own, so that one whose providers are slow holds up no other; and
+/// above the limit of one provider, so that a slow provider leaves room for the next.
+const IN_FLIGHT: usize = 32;
 /// Tries before a message that somebody waits for is given up. Others are tried until they expire: no outage of some hours loses them.
 const ATTEMPTS: u32 = 8;
 
@@ -94,6 +95,14 @@ struct Work {
     done: Mutex<HashMap<MessageId, Timestamp>>,
 }
 
+/// One channel of a worker.
+struct Lane {
+    channel: Channel,
+    room: Arc<Semaphore>,
+    /// Whether rows may be due that were not claimed yet.
+    more: bool,
+}
+
 /// What becomes of a row after a try.
 enum Next {
     Remove(Ending),
@@ -111,22 +120,31 @@ impl Worker {
         let mut ticks = tokio::time::interval(POLL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut tasks = JoinSet::new();
-        // Whether rows may be due that were not claimed yet.
-        let mut more = true;
+        let mut lanes =
+            Channel::ALL.map(|channel| Lane { channel, room: Arc::new(Semaphore::new(IN_FLIGHT)), more: true });
         loop {
-            tokio::select! {
+            let looks = tokio::select! {
                 biased;
                 () = told(&mut stop) => break,
-                Some(_) = tasks.join_next() => {}
-                () = self.bell.0.notified() => more = true,
-                _ = ticks.tick() => more = true,
-            }
-            let room = IN_FLIGHT.saturating_sub(tasks.len());
-            if more && room > 0 {
-                let rows = self.work.claim(room).await;
-                more = rows.len() == room;
-                for row in rows {
-                    tasks.spawn(Arc::clone(&self.work).deliver(row));
+                Some(_) = tasks.join_next() => false,
+                () = self.bell.0.notified() => true,
+                _ = ticks.tick() => true,
+            };
+            for lane in &mut lanes {
+                lane.more |= looks;
+                let room = lane.room.available_permits();
+                if lane.more && room > 0 {
+                    let rows = self.work.claim(lane.channel, room).await;
+                    lane.more = rows.len() == room;
+                    for row in rows {
+                        // There is one for each: nobody else takes any.
+                        let place = Arc::clone(&lane.room).try_acquire_owned();
+                        let delivery = Arc::clone(&self.work).deliver(row);
+                        tasks.spawn(async move {
+                            delivery.await;
+                            drop(place);
+                        });
+                    }
                 }
             }
         }
@@ -140,12 +158,12 @@ async fn told(stop: &mut watch::Receiver<bool>) {
 }
 
 impl Work {
-    async fn claim(&self, room: usize) -> Vec<OutboxRow> {
+    async fn claim(&self, channel: Channel, room: usize) -> Vec<OutboxRow> {
         let now = self.ports.clock.now();
-        match self.ports.outbox.claim(now, now.plus(LEASE), room).await {
+        match self.ports.outbox.claim(channel, now, now.plus(LEASE), room).await {
             Ok(rows) => rows,
             Err(error) => {
-                tracing::warn!(error = chain(&error), "the outbox cannot be read");
+                tracing::warn!(channel = channel.as_str(), error = chain(&error), "the outbox cannot be read");
                 Vec::new()
             }
         }

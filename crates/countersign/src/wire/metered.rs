@@ -326,8 +326,14 @@ impl OutboxStore for Metered<dyn OutboxStore> {
         self.watch(Store::Durable, self.port.insert(rows).await)
     }
 
-    async fn claim(&self, now: Timestamp, lease: Timestamp, limit: usize) -> Result<Vec<OutboxRow>, PortError> {
-        self.watch(Store::Durable, self.port.claim(now, lease, limit).await)
+    async fn claim(
+        &self,
+        channel: Channel,
+        now: Timestamp,
+        lease: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<OutboxRow>, PortError> {
+        self.watch(Store::Durable, self.port.claim(channel, now, lease, limit).await)
     }
 
     async fn postpone(&self, id: &MessageId, due_at: Timestamp) -> Result<(), PortError> {

@@ -78,12 +78,21 @@ impl OutboxStore for Outbox {
         Ok(())
     }
 
-    async fn claim(&self, now: Timestamp, lease_until: Timestamp, limit: usize) -> Result<Vec<OutboxRow>, PortError> {
+    async fn claim(
+        &self,
+        channel: Channel,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<OutboxRow>, PortError> {
         let claimed = if self.unreadable.load(Ordering::SeqCst) {
             Err(failure())
         } else {
             let mut rows = self.rows.lock().unwrap();
-            let due = rows.values_mut().filter(|row| row.due_at <= now && row.expires_at > now).take(limit);
+            let due = rows
+                .values_mut()
+                .filter(|row| row.channel == channel && row.due_at <= now && row.expires_at > now)
+                .take(limit);
             Ok(due
                 .map(|row| {
                     row.due_at = lease_until;

@@ -314,6 +314,25 @@ async fn forty_messages_are_sent_with_never_more_than_twenty_at_the_provider() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_channel_whose_provider_is_slow_holds_up_no_other() {
+    let mut messages: Vec<_> = (0..200).map(|n| sms(&format!("a_{n:03}"))).collect();
+    messages.extend((0..100).map(|n| code(Channel::Email, &format!("b_{n:03}"))));
+    let (slow, fast) = (Scripted::always(Do::Wait), Scripted::always(Do::Send));
+    let mut rig = Rig::new(&messages, Arc::clone(&slow));
+    let courier = Courier::new(Arc::new(English), Arc::clone(&rig.clock) as Arc<_>, Arc::new(()))
+        .route(Channel::Sms, vec![Line::new("slow", Arc::clone(&slow) as Arc<_>)])
+        .route(Channel::Email, vec![Line::new("fast", Arc::clone(&fast) as Arc<_>)]);
+    rig.ports.sender = Arc::new(courier);
+    let _running = rig.start();
+    rig.outbox.until(|outbox| outbox.len() == 200).await;
+    assert_eq!((fast.calls(), slow.most_inside()), (100, 20));
+    // A new one finds room too, while the others still wait.
+    rig.outbox.insert(vec![code(Channel::Email, "c").seal(&ToySealer).unwrap()]).await.unwrap();
+    rig.outbox.until(|outbox| outbox.len() == 200).await;
+    assert_eq!(fast.calls(), 101);
+}
+
+#[tokio::test(start_paused = true)]
 async fn more_messages_than_one_worker_carries_are_all_sent_without_another_ring() {
     let messages: Vec<_> = (0..200).map(|n| sms(&format!("msg_{n}"))).collect();
     let rig = Rig::new(&messages, Scripted::always(Do::Send));

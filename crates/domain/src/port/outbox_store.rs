@@ -20,9 +20,15 @@ pub trait OutboxStore: Send + Sync {
     /// Adds rows whose cause is no durable step of its own. All of them or none.
     async fn insert(&self, rows: Vec<OutboxRow>) -> Result<(), PortError>;
 
-    /// Takes at most `limit` rows that are due at `now` and have not expired, those due first first. Each is due again at
+    /// Takes at most `limit` rows of `channel` that are due at `now` and have not expired, those due first first. Each is due again at
     /// `lease_until` and has one attempt more. Of any number of parallel callers exactly one MUST get a row.
-    async fn claim(&self, now: Timestamp, lease_until: Timestamp, limit: usize) -> Result<Vec<OutboxRow>, PortError>;
+    async fn claim(
+        &self,
+        channel: Channel,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<OutboxRow>, PortError>;
 
     /// Makes a row due at `due_at`, if it is there.
     async fn postpone(&self, id: &MessageId, due_at: Timestamp) -> Result<(), PortError>;

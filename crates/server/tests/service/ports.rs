@@ -253,7 +253,7 @@ impl OutboxStore for Ports {
     async fn insert(&self, _: Vec<OutboxRow>) -> Result<(), PortError> {
         unscripted()
     }
-    async fn claim(&self, _: Timestamp, _: Timestamp, _: usize) -> Result<Vec<OutboxRow>, PortError> {
+    async fn claim(&self, _: Channel, _: Timestamp, _: Timestamp, _: usize) -> Result<Vec<OutboxRow>, PortError> {
         unscripted()
     }
     async fn postpone(&self, _: &MessageId, _: Timestamp) -> Result<(), PortError> {

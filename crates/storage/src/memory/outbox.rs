@@ -19,9 +19,15 @@ impl OutboxStore for MemoryStore {
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.claim")]
-    async fn claim(&self, now: Timestamp, lease_until: Timestamp, limit: usize) -> Result<Vec<OutboxRow>, PortError> {
+    async fn claim(
+        &self,
+        channel: Channel,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<OutboxRow>, PortError> {
         let mut state = self.lock();
-        let due = |row: &&mut OutboxRow| row.due_at <= now && row.expires_at >= now;
+        let due = |row: &&mut OutboxRow| row.channel == channel && row.due_at <= now && row.expires_at >= now;
         let mut rows: Vec<_> = state.outbox.values_mut().filter(due).collect();
         rows.sort_by_key(|row| row.due_at);
         rows.truncate(limit);

@@ -18,10 +18,10 @@ use super::{
 /// Rows that one job sweeps: sweeping must not keep logins waiting.
 const SWEEP: usize = 1000;
 
-const DUE: &str = "SELECT 1 FROM outbox WHERE due_at <= ?1 AND expires_at >= ?1 LIMIT 1";
+const DUE: &str = "SELECT 1 FROM outbox WHERE channel = ?1 AND due_at <= ?2 AND expires_at >= ?2 LIMIT 1";
 
-const CLAIM: &str = "UPDATE outbox SET due_at = ?2, attempts = attempts + 1 WHERE id IN \
-                     (SELECT id FROM outbox WHERE due_at <= ?1 AND expires_at >= ?1 ORDER BY due_at LIMIT ?3) \
+const CLAIM: &str = "UPDATE outbox SET due_at = ?3, attempts = attempts + 1 WHERE id IN \
+                     (SELECT id FROM outbox WHERE channel = ?1 AND due_at <= ?2 AND expires_at >= ?2 ORDER BY due_at LIMIT ?4) \
                      RETURNING id, channel, sealed, attempts, created_at, due_at, expires_at, awaited";
 
 const OLDEST: &str =
@@ -35,16 +35,27 @@ impl OutboxStore for SqliteStore {
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.claim")]
-    async fn claim(&self, now: Timestamp, lease_until: Timestamp, limit: usize) -> Result<Vec<OutboxRow>, PortError> {
+    async fn claim(
+        &self,
+        channel: Channel,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<OutboxRow>, PortError> {
         // Mostly nothing is due; who only looks does not trouble the writer.
-        if !self.readers.read(|connection| connection.prepare_cached(DUE)?.exists([now.as_millis()]))? {
+        let due = self
+            .readers
+            .read(|connection| connection.prepare_cached(DUE)?.exists(params![channel.as_str(), now.as_millis()]))?;
+        if !due {
             return Ok(Vec::new());
         }
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         // A claim that a loss of power undoes is of no use to anyone: its worker is gone too. The row is tried again, sooner and with
         // one attempt less on it, under the same idempotency key.
         self.writer
-            .submit(Durability::Session, move |connection| claim(connection, now, lease_until, limit).map(Step::Keep))
+            .submit(Durability::Session, move |connection| {
+                claim(connection, channel, now, lease_until, limit).map(Step::Keep)
+            })
             .await
     }
 
@@ -134,13 +145,14 @@ pub(super) fn insert_messages(connection: &Connection, rows: &[OutboxRow]) -> ru
 
 fn claim(
     connection: &Connection,
+    channel: Channel,
     now: Timestamp,
     lease_until: Timestamp,
     limit: i64,
 ) -> rusqlite::Result<Vec<OutboxRow>> {
     let mut rows = connection
         .prepare_cached(CLAIM)?
-        .query_map(params![now.as_millis(), lease_until.as_millis(), limit], message)?
+        .query_map(params![channel.as_str(), now.as_millis(), lease_until.as_millis(), limit], message)?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     // Statements return rows in whatever order they changed them.
     rows.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
