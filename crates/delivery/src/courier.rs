@@ -61,6 +61,8 @@ pub struct Courier {
 pub struct ProviderError {
     /// The provider.
     pub provider: ProviderName,
+    /// Whether it knows a message again by its id.
+    pub knows_ids: bool,
     source: Box<dyn std::error::Error + Send + Sync>,
 }
 
@@ -127,7 +129,7 @@ impl Courier {
             Change::Closed => tracing::info!(provider = &*line.name, "the provider is back"),
         }
         self.observer.tried(message.channel, &line.name, outcome);
-        result.map_err(|error| Failure::Asked(error.at(&line.name)))
+        result.map_err(|error| Failure::Asked(error.at(line)))
     }
 }
 
@@ -197,12 +199,13 @@ fn soonest(waits: &[Option<Duration>]) -> Option<Duration> {
 
 /// Adds the provider to an error.
 trait At {
-    fn at(self, provider: &ProviderName) -> Self;
+    fn at(self, line: &Line) -> Self;
 }
 
 impl At for SendError {
-    fn at(self, provider: &ProviderName) -> Self {
-        let wrap = |source| Box::new(ProviderError { provider: Arc::clone(provider), source });
+    fn at(self, line: &Line) -> Self {
+        let (provider, knows_ids) = (Arc::clone(&line.name), line.provider.knows_ids());
+        let wrap = |source| Box::new(ProviderError { provider, knows_ids, source });
         match self {
             Self::Refused(source) => Self::Refused(wrap(source)),
             Self::Unavailable { retry_after, source } => Self::Unavailable { retry_after, source: wrap(source) },

@@ -41,4 +41,9 @@ pub trait Provider: Send + Sync {
     /// [`SendError::Unknown`], and a connection that was never made is [`SendError::Unavailable`]. What is said of one recipient is
     /// [`SendError::Refused`] or [`SendError::Deferred`]: other messages are not kept from the provider by it.
     async fn send(&self, message: &Message, words: &Rendered) -> Result<(), SendError>;
+
+    /// Whether a message that is handed over twice under one id arrives once.
+    fn knows_ids(&self) -> bool {
+        false
+    }
 }

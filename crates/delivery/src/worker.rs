@@ -14,7 +14,7 @@ use countersign_domain::{
     port::{
         clock::Clock,
         entropy::Entropy,
-        outbox_store::OutboxStore,
+        outbox_store::{Ended, OutboxStore},
         sealer::Sealer,
         sender::{ProviderName, SendError, Sender},
     },
@@ -45,6 +45,9 @@ const POLL: Duration = Duration::from_secs(1);
 const IN_FLIGHT: usize = 32;
 /// Tries before a message that somebody waits for is given up. Others are tried until they expire: no outage of some hours loses them.
 const ATTEMPTS: u32 = 8;
+
+/// Duplicates that tries of unknown outcome may cost one person. Providers that know ids make none.
+const DUPLICATES: u32 = 1;
 
 /// Wakes a [`Worker`]: rung after a commit that put a message into the outbox. Clones ring the same worker.
 #[derive(Clone, Debug, Default)]
@@ -82,7 +85,8 @@ pub struct WorkerPorts {
 /// Sends what waits in the outbox. Any number of workers may share one.
 ///
 /// A row is claimed for 30 seconds. If the process dies in between, the row is due again after that, and the message is sent
-/// with the same id and the same code: at most twice, and once by providers that know idempotency keys.
+/// with the same id and the same code: at most twice, and once by providers that know idempotency keys. After a try whose outcome is
+/// unknown it is tried once more, and as often as any other by those providers.
 pub struct Worker {
     bell: Bell,
     work: Arc<Work>,
@@ -106,7 +110,7 @@ struct Lane {
 /// What becomes of a row after a try.
 enum Next {
     Remove(Ending),
-    Postpone(Timestamp),
+    Postpone(Timestamp, Ended),
 }
 
 impl Worker {
@@ -181,9 +185,9 @@ impl Work {
                 self.ports.observer.ended(row.channel, ending, now.since(row.created_at));
                 self.remove(&row).await;
             }
-            Next::Postpone(due_at) => {
+            Next::Postpone(due_at, ended) => {
                 report_delay(&row, &result, due_at.since(now));
-                if let Err(error) = self.ports.outbox.postpone(&row.id, due_at).await {
+                if let Err(error) = self.ports.outbox.postpone(&row.id, due_at, ended).await {
                     tracing::warn!(message.id = %row.id, error = chain(&error), "a message stays until its lease ends");
                 }
             }
@@ -202,12 +206,16 @@ impl Work {
     }
 
     fn judge(&self, row: &OutboxRow, result: &Result<ProviderName, SendError>, now: Timestamp) -> Next {
-        let retry_after = match result {
+        let (retry_after, ended) = match result {
             Ok(_) => return Next::Remove(Ending::Sent),
             Err(SendError::Refused(_)) => return Next::Remove(Ending::Refused),
-            Err(SendError::Unavailable { retry_after, .. } | SendError::Deferred { retry_after, .. }) => *retry_after,
-            Err(SendError::Unknown(_)) => None,
+            Err(SendError::Unavailable { retry_after, .. } | SendError::Deferred { retry_after, .. }) => {
+                (*retry_after, Ended::Unsent)
+            }
+            Err(SendError::Unknown(source)) if at(source).is_some_and(|error| error.knows_ids) => (None, Ended::Unsent),
+            Err(SendError::Unknown(_)) => (None, Ended::InDoubt),
         };
+        let in_doubt = ended == Ended::InDoubt;
         // Without randomness tries are merely not spread.
         let mut random = [0];
         if self.ports.entropy.fill(&mut random).is_err() {
@@ -218,12 +226,14 @@ impl Work {
             Urgency::Awaited => (backoff::URGENT, ATTEMPTS),
             Urgency::Patient => (backoff::PATIENT, u32::MAX),
         };
-        let delay = backoff::delay(row.attempts, longest, random);
+        // The one further try of what can wait comes late: by then the provider may answer.
+        let steps = if in_doubt && row.urgency == Urgency::Patient { u32::MAX } else { row.attempts };
+        let delay = backoff::delay(steps, longest, random);
         let due_at = now.plus(delay.max(retry_after.unwrap_or_default()));
-        if row.attempts >= attempts || due_at >= row.expires_at {
+        if row.attempts >= attempts || (in_doubt && row.doubts >= DUPLICATES) || due_at >= row.expires_at {
             Next::Remove(Ending::GivenUp)
         } else {
-            Next::Postpone(due_at)
+            Next::Postpone(due_at, ended)
         }
     }
 
@@ -285,5 +295,11 @@ fn provider_of(result: &Result<ProviderName, SendError>) -> Option<&str> {
             | SendError::Unknown(source),
         ) => source,
     };
-    source.downcast_ref::<ProviderError>().map(|error| &*error.provider)
+    at(source).map(|error| &*error.provider)
+}
+
+/// Where a try ended, if a provider was asked.
+#[expect(clippy::borrowed_box, reason = "the box is what errors are made of")]
+fn at(source: &Box<dyn std::error::Error + Send + Sync>) -> Option<&ProviderError> {
+    source.downcast_ref()
 }

@@ -15,7 +15,7 @@ use countersign_domain::{
         PortError,
         authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
         login_store::{Burn, CommitOutcome, Failure, FailureTarget, LoginCommit, LoginStore, Spent},
-        outbox_store::OutboxStore,
+        outbox_store::{Ended, OutboxStore},
         password_hasher::{PasswordHasher, PasswordVerdict},
         repudiation_store::{Redemption, Repudiation, RepudiationStore},
         session_store::{AttemptId, Bucket, Reservation, SessionStore, Settlement},
@@ -336,8 +336,8 @@ impl OutboxStore for Metered<dyn OutboxStore> {
         self.watch(Store::Durable, self.port.claim(channel, now, lease, limit).await)
     }
 
-    async fn postpone(&self, id: &MessageId, due_at: Timestamp) -> Result<(), PortError> {
-        self.watch(Store::Durable, self.port.postpone(id, due_at).await)
+    async fn postpone(&self, id: &MessageId, due_at: Timestamp, ended: Ended) -> Result<(), PortError> {
+        self.watch(Store::Durable, self.port.postpone(id, due_at, ended).await)
     }
 
     async fn remove(&self, id: &MessageId) -> Result<(), PortError> {

@@ -143,6 +143,11 @@ impl Provider for Apns {
         };
         judge(&answer)
     }
+
+    /// A second copy takes the place of the first.
+    fn knows_ids(&self) -> bool {
+        true
+    }
 }
 
 /// Why nothing was posted.

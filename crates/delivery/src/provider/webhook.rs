@@ -153,6 +153,11 @@ impl Provider for Webhook {
             .body(body.expose().clone());
         judge(&self.http.ask(request).await?)
     }
+
+    /// Receivers must remember them.
+    fn knows_ids(&self) -> bool {
+        true
+    }
 }
 
 /// Whether a request is from us and of this time: `timestamp` and `header` as they came in [`TIMESTAMP_HEADER`] and

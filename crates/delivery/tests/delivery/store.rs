@@ -14,7 +14,7 @@ use countersign_domain::{
     message::{Channel, Message, OutboxRow},
     port::{
         PortError,
-        outbox_store::OutboxStore,
+        outbox_store::{Ended, OutboxStore},
         sealer::{DigestPurpose, Place, Sealer},
     },
     secret::{Digest, Sealed, Secret},
@@ -105,10 +105,11 @@ impl OutboxStore for Outbox {
         claimed
     }
 
-    async fn postpone(&self, id: &MessageId, due_at: Timestamp) -> Result<(), PortError> {
+    async fn postpone(&self, id: &MessageId, due_at: Timestamp, ended: Ended) -> Result<(), PortError> {
         let failed = self.unwritable.load(Ordering::SeqCst);
         if let Some(row) = self.rows.lock().unwrap().get_mut(id.as_str()).filter(|_| !failed) {
             row.due_at = due_at;
+            row.doubts += u32::from(ended == Ended::InDoubt);
         }
         self.changed();
         if failed { Err(failure()) } else { Ok(()) }

@@ -14,6 +14,15 @@ use crate::{
     time::Timestamp,
 };
 
+/// How the try ended after which a row waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was not sent, or its provider will know it again.
+    Unsent,
+    /// It may have been sent, and would be sent once more.
+    InDoubt,
+}
+
 /// Keeps what waits to be sent.
 #[async_trait]
 pub trait OutboxStore: Send + Sync {
@@ -30,8 +39,8 @@ pub trait OutboxStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<OutboxRow>, PortError>;
 
-    /// Makes a row due at `due_at`, if it is there.
-    async fn postpone(&self, id: &MessageId, due_at: Timestamp) -> Result<(), PortError>;
+    /// Makes a row due at `due_at`, if it is there. It has one doubt more if its try `ended` in one.
+    async fn postpone(&self, id: &MessageId, due_at: Timestamp, ended: Ended) -> Result<(), PortError>;
 
     /// Removes a row that was sent or given up, if it is there.
     async fn remove(&self, id: &MessageId) -> Result<(), PortError>;

@@ -46,8 +46,8 @@ pub enum SendError {
         /// For the log.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// It may have been sent: the answer did not come. It is tried again with the same id, so that a provider that knows the id
-    /// sends it once.
+    /// It may have been sent: the answer did not come. It is tried again with the same id, once; and more often if the provider knows
+    /// the id and sends it once.
     #[error("it is not known whether the message was sent")]
     Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

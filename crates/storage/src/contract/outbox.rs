@@ -4,6 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use countersign_domain::{
     message::{Channel, OutboxRow, Urgency},
+    port::outbox_store::Ended,
     secret::Sealed,
     time::Timestamp,
 };
@@ -38,6 +39,7 @@ pub async fn a_row_reads_back_with_one_attempt_more(stores: &Stores) {
             channel,
             sealed: Sealed::new(vec![0, 255, u8::try_from(n).unwrap()]),
             attempts: 3,
+            doubts: 1,
             created_at: later(n as u64),
             ..message(n)
         })
@@ -51,7 +53,7 @@ pub async fn a_row_reads_back_with_one_attempt_more(stores: &Stores) {
     for (read, written) in read.iter().zip(&written) {
         assert_eq!((&read.id, read.channel, &read.sealed), (&written.id, written.channel, &written.sealed));
         assert_eq!((read.created_at, read.expires_at), (written.created_at, written.expires_at));
-        assert_eq!((read.attempts, read.due_at), (4, later(60)));
+        assert_eq!((read.attempts, read.doubts, read.due_at), (4, 1, later(60)));
     }
 }
 
@@ -133,13 +135,14 @@ pub async fn a_claimed_row_returns_after_its_lease(stores: &Stores) {
 pub async fn a_postponed_row_waits(stores: &Stores) {
     insert(stores, vec![message(1)]).await;
     claim(stores, NOW, 10).await;
-    stores.outbox.postpone(&message(1).id, later(300)).await.unwrap();
-    stores.outbox.postpone(&message(9).id, later(1)).await.unwrap();
+    stores.outbox.postpone(&message(1).id, later(300), Ended::Unsent).await.unwrap();
+    stores.outbox.postpone(&message(9).id, later(1), Ended::InDoubt).await.unwrap();
     assert!(claim(stores, later(299), 10).await.is_empty());
     assert_eq!(claim(stores, later(300), 10).await, ids(&[1]));
-    stores.outbox.postpone(&message(1).id, later(301)).await.unwrap();
+    stores.outbox.postpone(&message(1).id, later(301), Ended::InDoubt).await.unwrap();
     let claimed = stores.outbox.claim(Channel::Sms, later(301), later(360), 10).await.unwrap();
     assert_eq!(claimed[0].attempts, 3, "each claim counts, and nothing else does");
+    assert_eq!(claimed[0].doubts, 1);
 }
 
 /// The last moment is in time; after it nobody needs the message.
@@ -148,7 +151,7 @@ pub async fn an_expired_row_is_not_claimed_and_is_swept(stores: &Stores) {
     assert_eq!(stores.outbox.purge(later(600)).await.unwrap(), 0);
     assert_eq!(claim(stores, later(600), 10).await, ids(&[1, 2]));
     for n in 1..=2 {
-        stores.outbox.postpone(&message(n).id, NOW).await.unwrap();
+        stores.outbox.postpone(&message(n).id, NOW, Ended::Unsent).await.unwrap();
     }
     let after = later(600).plus(std::time::Duration::from_millis(1));
     assert_eq!(claim(stores, after, 10).await, ids(&[2]));

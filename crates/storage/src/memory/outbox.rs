@@ -4,7 +4,10 @@ use async_trait::async_trait;
 use countersign_domain::{
     id::MessageId,
     message::{Channel, OutboxRow, Urgency},
-    port::{PortError, outbox_store::OutboxStore},
+    port::{
+        PortError,
+        outbox_store::{Ended, OutboxStore},
+    },
     time::Timestamp,
 };
 
@@ -44,9 +47,10 @@ impl OutboxStore for MemoryStore {
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.postpone")]
-    async fn postpone(&self, id: &MessageId, due_at: Timestamp) -> Result<(), PortError> {
+    async fn postpone(&self, id: &MessageId, due_at: Timestamp, ended: Ended) -> Result<(), PortError> {
         if let Some(row) = self.lock().outbox.get_mut(id) {
             row.due_at = due_at;
+            row.doubts += u32::from(ended == Ended::InDoubt);
         }
         Ok(())
     }

@@ -4,7 +4,10 @@ use async_trait::async_trait;
 use countersign_domain::{
     id::MessageId,
     message::{Channel, OutboxRow, Urgency},
-    port::{PortError, outbox_store::OutboxStore},
+    port::{
+        PortError,
+        outbox_store::{Ended, OutboxStore},
+    },
     secret::Sealed,
     time::Timestamp,
 };
@@ -22,7 +25,7 @@ const DUE: &str = "SELECT 1 FROM outbox WHERE channel = ?1 AND due_at <= ?2 AND 
 
 const CLAIM: &str = "UPDATE outbox SET due_at = ?3, attempts = attempts + 1 WHERE id IN \
                      (SELECT id FROM outbox WHERE channel = ?1 AND due_at <= ?2 AND expires_at >= ?2 ORDER BY due_at LIMIT ?4) \
-                     RETURNING id, channel, sealed, attempts, created_at, due_at, expires_at, awaited";
+                     RETURNING id, channel, sealed, attempts, created_at, due_at, expires_at, awaited, doubts";
 
 const OLDEST: &str =
     "SELECT created_at FROM outbox WHERE channel = ?1 AND awaited = 1 AND expires_at >= ?2 ORDER BY created_at LIMIT 1";
@@ -60,14 +63,14 @@ impl OutboxStore for SqliteStore {
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.postpone")]
-    async fn postpone(&self, id: &MessageId, due_at: Timestamp) -> Result<(), PortError> {
+    async fn postpone(&self, id: &MessageId, due_at: Timestamp, ended: Ended) -> Result<(), PortError> {
         let id = id.clone();
-        // If it is lost, the row is tried when its lease ends.
+        // If it is lost, the row is tried when its lease ends, and the doubt is that of a crash.
         self.writer
             .submit(Durability::Session, move |connection| {
                 connection
-                    .prepare_cached("UPDATE outbox SET due_at = ?2 WHERE id = ?1")?
-                    .execute(params![id.as_str(), due_at.as_millis()])?;
+                    .prepare_cached("UPDATE outbox SET due_at = ?2, doubts = doubts + ?3 WHERE id = ?1")?
+                    .execute(params![id.as_str(), due_at.as_millis(), ended == Ended::InDoubt])?;
                 Ok(Step::Keep(()))
             })
             .await
@@ -125,8 +128,8 @@ pub(super) fn insert_messages(connection: &Connection, rows: &[OutboxRow]) -> ru
         return Ok(());
     }
     let mut insert = connection.prepare_cached(
-        "INSERT INTO outbox (id, channel, sealed, attempts, created_at, due_at, expires_at, awaited) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+        "INSERT INTO outbox (id, channel, sealed, attempts, created_at, due_at, expires_at, awaited, doubts) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
     )?;
     for row in rows {
         insert.execute(params![
@@ -138,6 +141,7 @@ pub(super) fn insert_messages(connection: &Connection, rows: &[OutboxRow]) -> ru
             row.due_at.as_millis(),
             row.expires_at.as_millis(),
             row.urgency == Urgency::Awaited,
+            row.doubts,
         ])?;
     }
     Ok(())
@@ -170,6 +174,7 @@ fn message(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
         urgency: if row.get(7)? { Urgency::Awaited } else { Urgency::Patient },
         sealed: Sealed::new(row.get(2)?),
         attempts: row.get(3)?,
+        doubts: row.get(8)?,
         created_at: rows::time(row, 4)?,
         due_at: rows::time(row, 5)?,
         expires_at: rows::time(row, 6)?,
