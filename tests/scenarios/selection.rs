@@ -4,9 +4,9 @@ use countersign_tests::{
     api::{Api, To},
     everywhere,
     person::Person,
-    refusal::{NO_OOB, NO_OTP, NO_SUCH_CHALLENGE},
+    refusal::{NO_OOB, NO_OTP, NO_SUCH_CHALLENGE, OOB_GRANT_OFF},
     sent::{GERMAN_NUMBER, NUMBER},
-    tenant::{BACKEND, Tenant},
+    tenant::{APP_ONLY, BACKEND, Tenant},
     world::World,
 };
 
@@ -47,6 +47,29 @@ everywhere! {
             assert_eq!(message.channel, channel);
         }
         assert_eq!(chosen(&world, &api, &ann).await.0, "sms", "the strongest of those that are sent");
+    }
+
+    async fn a_client_that_cannot_bring_codes_back_has_none_sent(world: World, api: Api) {
+        let (ann, phone) = world.enrolled(&api, "ann").await;
+        let manager = ann.manager(&world, &api, &phone).await;
+        let (sent, message) = world.sent(api.associate_oob(&manager, To::Phone("sms", NUMBER))).await;
+        api.oob(BACKEND, &manager, &sent.oob_code, &message.code).await.unwrap();
+        let token = ann.password_at(&api, APP_ONLY).await.unwrap().mfa_token();
+        let listed = api.list(&token).await.unwrap();
+        let sms = listed.iter().find(|entry| entry.channel.as_deref() == Some("sms")).unwrap();
+        world.sends_nothing(api.send_code(APP_ONLY, &token, None, None), &NO_OOB).await;
+        world.sends_nothing(api.send_code(APP_ONLY, &token, None, Some("email")), &NO_OOB).await;
+        world.sends_nothing(api.send_code(APP_ONLY, &token, Some(&sms.id), None), &NO_OOB).await;
+        assert!(api.challenge(APP_ONLY, &token, "otp oob", None).await.unwrap().starts_with("totp|"));
+        api.otp(APP_ONLY, &token, &phone.code(&world)).await.unwrap();
+
+        // Nor does it enrol what it could not confirm.
+        let bob = world.person("bob").await;
+        let token = bob.password_at(&api, APP_ONLY).await.unwrap().mfa_token();
+        for to in [To::Phone("sms", NUMBER), To::Phone("voice", NUMBER), To::Email(None)] {
+            world.sends_nothing(api.associate_oob(&token, to), &OOB_GRANT_OFF).await;
+        }
+        api.associate(&token).await.expect("an app is another matter");
     }
 
     async fn a_type_that_does_not_fit_the_one_that_is_named_is_refused(world: World, api: Api) {

@@ -152,6 +152,22 @@ everywhere! {
         api.oob(BACKEND, &token, code, &message.code).await.unwrap();
     }
 
+    async fn what_is_no_oob_code_is_not_even_counted(world: World, api: Api) {
+        let ann = world.with_telephone(&api, "ann", NUMBER).await;
+        let waiting = ann.mfa_token(&api).await;
+        for channel in ["sms", "voice"] {
+            let (token, sent, message) = ann.challenged(&world, &api, channel).await;
+            for _ in 0..5 {
+                api.oob(BACKEND, &token, &sent.oob_code, message.wrong()).await.refused(&WRONG_BINDING_CODE);
+            }
+        }
+        // No attempt is left, and none is asked for; the login lives on.
+        for _ in 0..2 {
+            api.oob(BACKEND, &waiting, "csoob_nonsense", "123456").await.refused(&BAD_OOB_CODE);
+        }
+        api.list(&waiting).await.expect("the login was not ended");
+    }
+
     async fn an_access_token_in_the_place_of_the_mfa_token_confirms_an_enrolment_and_nothing_else(world: World, api: Api) {
         let ann = world.with_telephone(&api, "ann", NUMBER).await;
         let manager = ann.manager_over(&world, &api, "sms").await;

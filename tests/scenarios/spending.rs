@@ -122,9 +122,35 @@ everywhere! {
             begin(&world, &api, person, To::Email(Some("victim@work.example"))).await;
         }
         let token = people[3].mfa_token(&api).await;
-        for spelling in ["victim@work.example", "Victim@Work.Example"] {
+        for spelling in [
+            "victim@work.example",
+            "Victim@Work.Example",
+            "victim+1@work.example",
+            "\"victim\"@work.example",
+            "\"vic\\tim+a\"@work.example",
+        ] {
             world.sends_nothing(api.associate_oob(&token, To::Email(Some(spelling))), &TOO_MANY_EMAILS).await;
         }
+    }
+
+    async fn strangers_who_enrol_a_number_or_mailbox_take_no_code_from_its_owner(world: World, api: Api) {
+        let ann = world.with_telephone(&api, "ann", NUMBER).await;
+        let people = world.people(&["bob", "cat", "dan"]).await;
+        for person in &people[..2] {
+            begin(&world, &api, person, To::Phone("sms", NUMBER)).await;
+        }
+        refused(&world, &api, &people[2], NUMBER).await;
+        for person in &people {
+            begin(&world, &api, person, To::Email(Some(&ann.email))).await;
+        }
+        for _ in 0..3 {
+            ann.log_in_over(&world, &api, "sms").await;
+            ann.log_in_over(&world, &api, "email").await;
+        }
+        // Logins have a budget too.
+        let token = ann.mfa_token(&api).await;
+        world.sends_nothing(api.send_code(BACKEND, &token, None, Some("sms")), &TOO_MANY_SMS).await;
+        world.sends_nothing(api.send_code(BACKEND, &token, None, Some("email")), &TOO_MANY_EMAILS).await;
     }
 }
 
@@ -156,6 +182,23 @@ everywhere! {
         }
         refused(&world, &api, &people[6], &neighbour(7)).await;
         begin(&world, &api, &people[6], To::Phone("sms", GERMAN_NUMBER)).await;
+    }
+
+    async fn a_number_that_was_typed_in_from_is_not_blocked_with_its_neighbours(world: World, api: Api) {
+        let ann = world.with_telephone(&api, "ann", &neighbour(1)).await;
+        let people = world.people(&["bob", "cat", "dan", "eve"]).await;
+        // Codes of logins, typed in or not, take nothing from who enrols next door.
+        for _ in 0..3 {
+            ann.challenged(&world, &api, "sms").await;
+        }
+        for (person, last) in people[..3].iter().zip(2..) {
+            begin(&world, &api, person, To::Phone("sms", &neighbour(last))).await;
+        }
+        refused(&world, &api, &people[3], &neighbour(5)).await;
+        ann.log_in_over(&world, &api, "sms").await;
+        ann.log_in_over(&world, &api, "voice").await;
+        // Nor does a login give them one back.
+        refused(&world, &api, &people[3], &neighbour(5)).await;
     }
 }
 

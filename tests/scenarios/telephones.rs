@@ -164,6 +164,9 @@ everywhere! {
             ("+1202555012\u{ff13}", &BAD_PHONE),
             ("+999123456789", &BAD_PHONE),
             ("+120255501231202555012312025550123", &BAD_PHONE),
+            ("+19002345678", &BAD_PHONE),
+            ("+18002345678", &BAD_PHONE),
+            ("+449012345678", &BAD_PHONE),
             ("+33612345678", &FOREIGN_PHONE),
         ] {
             for channel in ["sms", "voice"] {

@@ -106,6 +106,8 @@ refusals! {
     WRONG_CLIENT = ClientUnauthenticated, 401 "access_denied" "Unauthorized";
     /// The client may not use the one-time-password grant.
     OTP_GRANT_OFF = GrantNotAllowed, 403 "unauthorized_client" "Grant type 'http://auth0.com/oauth/grant-type/mfa-otp' not allowed for the client.";
+    /// The client may not use the grant of codes that are sent.
+    OOB_GRANT_OFF = GrantNotAllowed, 403 "unauthorized_client" "Grant type 'http://auth0.com/oauth/grant-type/mfa-oob' not allowed for the client.";
     /// An access token without the scope.
     NO_SCOPE = ScopeMissing, 403 "insufficient_scope" "";
     /// An access token of the first factor alone.

@@ -40,6 +40,8 @@ pub const BROWSER: Client = Client { id: "browser", secret: None };
 pub const LENIENT: Client = Client { id: "lenient", secret: None };
 /// A client with the password grant alone.
 pub const NARROW: Client = Client { id: "narrow", secret: None };
+/// A client that cannot bring back codes that were sent.
+pub const APP_ONLY: Client = Client { id: "app-only", secret: None };
 /// A client that is told the factors and whose tokens do not say how the person authenticated.
 pub const TOLD: Client = Client { id: "told", secret: None };
 /// A confidential client whose `auth0-forwarded-for` is believed.
@@ -127,6 +129,7 @@ impl Tenant {
             (BROWSER, all, "origins = ['https://spa.test']\n"),
             (LENIENT, all, "mfa_demand = 'if-enrolled'\n"),
             (NARROW, "['password']", ""),
+            (APP_ONLY, "['password', 'mfa-otp', 'mfa-recovery-code']", ""),
             (TOLD, all, "publish_mfa_requirements = true\nauthentication_claims = false\n"),
             (FORWARDER, all, "trust_forwarded_for = true\n"),
         ] {

@@ -105,6 +105,12 @@ impl Permit<'_> {
         Change::None
     }
 
+    /// What came of it says nothing of the provider. If this was to find out, the next call may.
+    pub(crate) fn found_nothing(self) -> Change {
+        drop(self);
+        Change::None
+    }
+
     /// The provider did not do its work.
     pub(crate) fn failed(mut self, now: Timestamp) -> Change {
         let mut state = self.breaker.state();
@@ -210,6 +216,22 @@ mod tests {
         let breaker = open();
         drop(breaker.admit(after(10)).unwrap());
         assert!(breaker.admit(after(10)).is_some());
+    }
+
+    #[test]
+    fn a_call_that_finds_nothing_counts_neither_way() {
+        let breaker = Breaker::new();
+        for _ in 0..9 {
+            breaker.admit(START).unwrap().failed(START);
+        }
+        for _ in 0..WINDOW {
+            assert_eq!(breaker.admit(START).unwrap().found_nothing(), Change::None);
+        }
+        assert_eq!(breaker.admit(START).unwrap().failed(START), Change::Opened);
+        assert_eq!(breaker.admit(after(10)).unwrap().found_nothing(), Change::None);
+        let probe = breaker.admit(after(10)).unwrap();
+        assert!(!breaker.admits(after(10)), "the question is still open");
+        assert_eq!(probe.succeeded(), Change::Closed);
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub struct Courier {
 pub struct ProviderError {
     /// The provider.
     pub provider: ProviderName,
+    /// Whether it knows a message again by its id.
+    pub knows_ids: bool,
     source: Box<dyn std::error::Error + Send + Sync>,
 }
 
@@ -116,8 +118,9 @@ impl Courier {
         let result = line.provider.send(message, words).await;
         let outcome = result.as_ref().map_or_else(Outcome::of, |()| Outcome::Sent);
         let change = match outcome {
-            // To refuse a message is a provider's work too.
-            Outcome::Sent | Outcome::Refused => permit.succeeded(),
+            Outcome::Sent => permit.succeeded(),
+            // Said of one message. Who sends many to a bad number neither opens the breaker nor closes it.
+            Outcome::Refused | Outcome::Deferred => permit.found_nothing(),
             Outcome::Unavailable | Outcome::Unknown => permit.failed(self.clock.now()),
         };
         match change {
@@ -126,7 +129,7 @@ impl Courier {
             Change::Closed => tracing::info!(provider = &*line.name, "the provider is back"),
         }
         self.observer.tried(message.channel, &line.name, outcome);
-        result.map_err(|error| Failure::Asked(error.at(&line.name)))
+        result.map_err(|error| Failure::Asked(error.at(line)))
     }
 }
 
@@ -160,21 +163,29 @@ impl Sender for Courier {
                     return Ok(Arc::clone(&line.name));
                 }
                 Err(Failure::PassedOver) => waits.push(None),
-                Err(Failure::Asked(SendError::Unavailable { retry_after, source })) => {
-                    waits.push(retry_after);
+                Err(Failure::Asked(error)) => {
+                    let (SendError::Unavailable { retry_after, source } | SendError::Deferred { retry_after, source }) =
+                        &error
+                    else {
+                        return Err(error);
+                    };
+                    if matches!(error, SendError::Deferred { .. }) {
+                        // The way is open; it is this message's end of it that is not.
+                        self.departures().insert(message.channel, self.clock.now());
+                    }
+                    waits.push(*retry_after);
                     tracing::info!(
                         message.id = %message.id,
                         channel = message.channel.as_str(),
                         provider = &*line.name,
-                        error = chain(&*source),
+                        error = chain(&**source),
                         "the provider did not take a message"
                     );
-                    last = SendError::Unavailable { retry_after, source };
+                    last = error;
                 }
-                Err(Failure::Asked(error)) => return Err(error),
             }
         }
-        if let SendError::Unavailable { retry_after, .. } = &mut last {
+        if let SendError::Unavailable { retry_after, .. } | SendError::Deferred { retry_after, .. } = &mut last {
             *retry_after = soonest(&waits);
         }
         Err(last)
@@ -188,15 +199,17 @@ fn soonest(waits: &[Option<Duration>]) -> Option<Duration> {
 
 /// Adds the provider to an error.
 trait At {
-    fn at(self, provider: &ProviderName) -> Self;
+    fn at(self, line: &Line) -> Self;
 }
 
 impl At for SendError {
-    fn at(self, provider: &ProviderName) -> Self {
-        let wrap = |source| Box::new(ProviderError { provider: Arc::clone(provider), source });
+    fn at(self, line: &Line) -> Self {
+        let (provider, knows_ids) = (Arc::clone(&line.name), line.provider.knows_ids());
+        let wrap = |source| Box::new(ProviderError { provider, knows_ids, source });
         match self {
             Self::Refused(source) => Self::Refused(wrap(source)),
             Self::Unavailable { retry_after, source } => Self::Unavailable { retry_after, source: wrap(source) },
+            Self::Deferred { retry_after, source } => Self::Deferred { retry_after, source: wrap(source) },
             Self::Unknown(source) => Self::Unknown(wrap(source)),
         }
     }

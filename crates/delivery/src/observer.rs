@@ -13,6 +13,8 @@ pub enum Outcome {
     Refused,
     /// The provider did not take it.
     Unavailable,
+    /// The provider did not take it because of its recipient.
+    Deferred,
     /// The answer did not come.
     Unknown,
 }
@@ -24,6 +26,7 @@ impl Outcome {
             Self::Sent => "sent",
             Self::Refused => "refused",
             Self::Unavailable => "unavailable",
+            Self::Deferred => "deferred",
             Self::Unknown => "unknown",
         }
     }
@@ -33,6 +36,7 @@ impl Outcome {
         match error {
             SendError::Refused(_) => Self::Refused,
             SendError::Unavailable { .. } => Self::Unavailable,
+            SendError::Deferred { .. } => Self::Deferred,
             SendError::Unknown(_) => Self::Unknown,
         }
     }

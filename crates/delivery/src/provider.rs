@@ -38,6 +38,12 @@ pub trait Provider: Send + Sync {
     /// # Errors
     ///
     /// See [`SendError`]: what is certain and what is not decides what happens next, so an answer that did not come is
-    /// [`SendError::Unknown`], and a connection that was never made is [`SendError::Unavailable`].
+    /// [`SendError::Unknown`], and a connection that was never made is [`SendError::Unavailable`]. What is said of one recipient is
+    /// [`SendError::Refused`] or [`SendError::Deferred`]: other messages are not kept from the provider by it.
     async fn send(&self, message: &Message, words: &Rendered) -> Result<(), SendError>;
+
+    /// Whether a message that is handed over twice under one id arrives once.
+    fn knows_ids(&self) -> bool {
+        false
+    }
 }

@@ -10,11 +10,11 @@ use std::{
 use countersign_domain::{
     error::Error,
     id::MessageId,
-    message::{Message, OutboxRow, Urgency},
+    message::{Channel, Message, OutboxRow, Urgency},
     port::{
         clock::Clock,
         entropy::Entropy,
-        outbox_store::OutboxStore,
+        outbox_store::{Ended, OutboxStore},
         sealer::Sealer,
         sender::{ProviderName, SendError, Sender},
     },
@@ -22,7 +22,7 @@ use countersign_domain::{
 };
 use futures_util::FutureExt as _;
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, Semaphore, watch},
     task::JoinSet,
     time::MissedTickBehavior,
 };
@@ -40,10 +40,14 @@ const LEASE: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(25);
 /// How often the outbox is looked at when nobody rings.
 const POLL: Duration = Duration::from_secs(1);
-/// Messages in flight at once. Above the limit of one provider, so that a slow channel leaves room for the others.
-const IN_FLIGHT: usize = 64;
+/// Messages of one channel in flight at once. Each channel has its own, so that one whose providers are slow holds up no other; and
+/// above the limit of one provider, so that a slow provider leaves room for the next.
+const IN_FLIGHT: usize = 32;
 /// Tries before a message that somebody waits for is given up. Others are tried until they expire: no outage of some hours loses them.
 const ATTEMPTS: u32 = 8;
+
+/// Duplicates that tries of unknown outcome may cost one person. Providers that know ids make none.
+const DUPLICATES: u32 = 1;
 
 /// Wakes a [`Worker`]: rung after a commit that put a message into the outbox. Clones ring the same worker.
 #[derive(Clone, Debug, Default)]
@@ -81,7 +85,8 @@ pub struct WorkerPorts {
 /// Sends what waits in the outbox. Any number of workers may share one.
 ///
 /// A row is claimed for 30 seconds. If the process dies in between, the row is due again after that, and the message is sent
-/// with the same id and the same code: at most twice, and once by providers that know idempotency keys.
+/// with the same id and the same code: at most twice, and once by providers that know idempotency keys. After a try whose outcome is
+/// unknown it is tried once more, and as often as any other by those providers.
 pub struct Worker {
     bell: Bell,
     work: Arc<Work>,
@@ -94,10 +99,18 @@ struct Work {
     done: Mutex<HashMap<MessageId, Timestamp>>,
 }
 
+/// One channel of a worker.
+struct Lane {
+    channel: Channel,
+    room: Arc<Semaphore>,
+    /// Whether rows may be due that were not claimed yet.
+    more: bool,
+}
+
 /// What becomes of a row after a try.
 enum Next {
     Remove(Ending),
-    Postpone(Timestamp),
+    Postpone(Timestamp, Ended),
 }
 
 impl Worker {
@@ -111,22 +124,31 @@ impl Worker {
         let mut ticks = tokio::time::interval(POLL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut tasks = JoinSet::new();
-        // Whether rows may be due that were not claimed yet.
-        let mut more = true;
+        let mut lanes =
+            Channel::ALL.map(|channel| Lane { channel, room: Arc::new(Semaphore::new(IN_FLIGHT)), more: true });
         loop {
-            tokio::select! {
+            let looks = tokio::select! {
                 biased;
                 () = told(&mut stop) => break,
-                Some(_) = tasks.join_next() => {}
-                () = self.bell.0.notified() => more = true,
-                _ = ticks.tick() => more = true,
-            }
-            let room = IN_FLIGHT.saturating_sub(tasks.len());
-            if more && room > 0 {
-                let rows = self.work.claim(room).await;
-                more = rows.len() == room;
-                for row in rows {
-                    tasks.spawn(Arc::clone(&self.work).deliver(row));
+                Some(_) = tasks.join_next() => false,
+                () = self.bell.0.notified() => true,
+                _ = ticks.tick() => true,
+            };
+            for lane in &mut lanes {
+                lane.more |= looks;
+                let room = lane.room.available_permits();
+                if lane.more && room > 0 {
+                    let rows = self.work.claim(lane.channel, room).await;
+                    lane.more = rows.len() == room;
+                    for row in rows {
+                        // There is one for each: nobody else takes any.
+                        let place = Arc::clone(&lane.room).try_acquire_owned();
+                        let delivery = Arc::clone(&self.work).deliver(row);
+                        tasks.spawn(async move {
+                            delivery.await;
+                            drop(place);
+                        });
+                    }
                 }
             }
         }
@@ -140,12 +162,12 @@ async fn told(stop: &mut watch::Receiver<bool>) {
 }
 
 impl Work {
-    async fn claim(&self, room: usize) -> Vec<OutboxRow> {
+    async fn claim(&self, channel: Channel, room: usize) -> Vec<OutboxRow> {
         let now = self.ports.clock.now();
-        match self.ports.outbox.claim(now, now.plus(LEASE), room).await {
+        match self.ports.outbox.claim(channel, now, now.plus(LEASE), room).await {
             Ok(rows) => rows,
             Err(error) => {
-                tracing::warn!(error = chain(&error), "the outbox cannot be read");
+                tracing::warn!(channel = channel.as_str(), error = chain(&error), "the outbox cannot be read");
                 Vec::new()
             }
         }
@@ -163,9 +185,9 @@ impl Work {
                 self.ports.observer.ended(row.channel, ending, now.since(row.created_at));
                 self.remove(&row).await;
             }
-            Next::Postpone(due_at) => {
+            Next::Postpone(due_at, ended) => {
                 report_delay(&row, &result, due_at.since(now));
-                if let Err(error) = self.ports.outbox.postpone(&row.id, due_at).await {
+                if let Err(error) = self.ports.outbox.postpone(&row.id, due_at, ended).await {
                     tracing::warn!(message.id = %row.id, error = chain(&error), "a message stays until its lease ends");
                 }
             }
@@ -184,12 +206,16 @@ impl Work {
     }
 
     fn judge(&self, row: &OutboxRow, result: &Result<ProviderName, SendError>, now: Timestamp) -> Next {
-        let retry_after = match result {
+        let (retry_after, ended) = match result {
             Ok(_) => return Next::Remove(Ending::Sent),
             Err(SendError::Refused(_)) => return Next::Remove(Ending::Refused),
-            Err(SendError::Unavailable { retry_after, .. }) => *retry_after,
-            Err(SendError::Unknown(_)) => None,
+            Err(SendError::Unavailable { retry_after, .. } | SendError::Deferred { retry_after, .. }) => {
+                (*retry_after, Ended::Unsent)
+            }
+            Err(SendError::Unknown(source)) if at(source).is_some_and(|error| error.knows_ids) => (None, Ended::Unsent),
+            Err(SendError::Unknown(_)) => (None, Ended::InDoubt),
         };
+        let in_doubt = ended == Ended::InDoubt;
         // Without randomness tries are merely not spread.
         let mut random = [0];
         if self.ports.entropy.fill(&mut random).is_err() {
@@ -200,12 +226,14 @@ impl Work {
             Urgency::Awaited => (backoff::URGENT, ATTEMPTS),
             Urgency::Patient => (backoff::PATIENT, u32::MAX),
         };
-        let delay = backoff::delay(row.attempts, longest, random);
+        // The one further try of what can wait comes late: by then the provider may answer.
+        let steps = if in_doubt && row.urgency == Urgency::Patient { u32::MAX } else { row.attempts };
+        let delay = backoff::delay(steps, longest, random);
         let due_at = now.plus(delay.max(retry_after.unwrap_or_default()));
-        if row.attempts >= attempts || due_at >= row.expires_at {
+        if row.attempts >= attempts || (in_doubt && row.doubts >= DUPLICATES) || due_at >= row.expires_at {
             Next::Remove(Ending::GivenUp)
         } else {
-            Next::Postpone(due_at)
+            Next::Postpone(due_at, ended)
         }
     }
 
@@ -260,7 +288,18 @@ fn report_delay(row: &OutboxRow, result: &Result<ProviderName, SendError>, delay
 fn provider_of(result: &Result<ProviderName, SendError>) -> Option<&str> {
     let source = match result {
         Ok(name) => return Some(name),
-        Err(SendError::Refused(source) | SendError::Unavailable { source, .. } | SendError::Unknown(source)) => source,
+        Err(
+            SendError::Refused(source)
+            | SendError::Unavailable { source, .. }
+            | SendError::Deferred { source, .. }
+            | SendError::Unknown(source),
+        ) => source,
     };
-    source.downcast_ref::<ProviderError>().map(|error| &*error.provider)
+    at(source).map(|error| &*error.provider)
+}
+
+/// Where a try ended, if a provider was asked.
+#[expect(clippy::borrowed_box, reason = "the box is what errors are made of")]
+fn at(source: &Box<dyn std::error::Error + Send + Sync>) -> Option<&ProviderError> {
+    source.downcast_ref()
 }

@@ -26,7 +26,7 @@ pub struct Challenge {
     pub bearer: String,
     /// Hexadecimal keyed digest of the code.
     pub code: Zeroizing<String>,
-    /// What the person is charged for until the code comes back: the destination's bucket of codes nobody typed in.
+    /// What an enrolment is charged for until the code comes back: the destination's bucket of codes nobody typed in.
     pub unproven: Option<String>,
     /// When it ends.
     pub expires_at: Timestamp,

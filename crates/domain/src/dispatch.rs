@@ -67,7 +67,7 @@ impl App {
         let authenticator = sending.authenticator;
         let channel = channel_of(authenticator.kind)?;
         self.require_channel(channel, now).await?;
-        let unproven = self.charge_budgets(&authenticator.user, channel, sending.to, now).await?;
+        let unproven = self.charge_budgets(&sending, channel, now).await?;
 
         let oob_code = opaque::mint(TokenKind::Oob, self.entropy.as_ref())?;
         let digest = self.oob_code_digest(&oob_code);
@@ -109,12 +109,9 @@ impl App {
     ///
     /// [`Reason::OobCodeInvalid`]: none of ours, superseded, used or swept; a store failed.
     pub(crate) async fn take_try(&self, oob_code: &Secret<String>) -> Result<(Challenge, Digest, u32), Error> {
-        let invalid = |why| Error::new(Reason::OobCodeInvalid).because(why);
-        if !opaque::is_well_formed(TokenKind::Oob, oob_code.expose()) {
-            return Err(invalid("malformed"));
-        }
+        let invalid = || Error::new(Reason::OobCodeInvalid).because("unknown, superseded or used");
         let digest = self.oob_code_digest(oob_code);
-        let record = self.sessions.take_try(&digest).await?.ok_or_else(|| invalid("unknown, superseded or used"))?;
+        let record = self.sessions.take_try(&digest).await?.ok_or_else(invalid)?;
         let plain = self.sealer.open(place(&HEXLOWER.encode(digest.as_bytes())), &record.sealed)?;
         let challenge = serde_json::from_slice(plain.expose()).map_err(|error| PortError::Corrupt(Box::new(error)))?;
         Ok((challenge, digest, record.tries))
@@ -146,11 +143,11 @@ impl App {
     /// typed in.
     async fn charge_budgets(
         &self,
-        user: &UserId,
+        sending: &Sending<'_>,
         channel: Channel,
-        to: &Secret<String>,
         now: Timestamp,
     ) -> Result<Option<String>, Error> {
+        let (user, to) = (&sending.authenticator.user, sending.to);
         let limits = &self.registry.policy.sends;
         // Text messages and calls share everything: each can be had instead of the other.
         let class = if channel == Channel::Email { "email" } else { "phone" };
@@ -158,27 +155,34 @@ impl App {
             let digest = self.sealer.keyed_digest(DigestPurpose::Throttle, &[what.as_bytes(), value.as_bytes()]);
             format!("{class}-{what}:{}", HEXLOWER.encode(digest.as_bytes().get(..16).unwrap_or_default()))
         };
+        // Anybody may wish to enrol a number; what that costs must not be taken from who logs in with it.
+        let destination = match sending.purpose {
+            Purpose::Enroll => "destination-enroll",
+            Purpose::Verify => "destination-verify",
+        };
         let mut buckets = vec![
             self.send_bucket(counter("person", user.as_str()), limits.of_person(channel)),
-            self.send_bucket(counter("destination", &oob::one_spelling(to.expose())), limits.destination),
+            self.send_bucket(counter(destination, &oob::one_destination(to.expose())), limits.destination),
         ];
         let (mut unproven, mut country) = (None, None);
         if channel != Channel::Email {
-            let phone = Phone::parse(to.expose())
-                .ok_or_else(|| Error::new(Reason::Internal).because("a stored number cannot be dialled"))?;
+            let unsent = |why| Error::new(Reason::DeliveryUnavailable).with("channel", channel.as_str()).because(why);
+            // Enrolled when numbers of its kind, or of its country, were still sent to.
+            let phone = Phone::parse(to.expose()).ok_or_else(|| unsent("the number's kind is not sent to any more"))?;
             if !self.registry.countries.contains(phone.country()) {
-                return Err(Error::new(Reason::DeliveryUnavailable)
-                    .with("channel", channel.as_str())
-                    .because("the number's country is not listed any more"));
+                return Err(unsent("the number's country is not listed any more"));
             }
-            let by_prefix = counter("unproven", phone.prefix());
             buckets.extend([
                 self.send_bucket(counter("prefix", phone.prefix()), limits.prefix),
-                self.send_bucket(by_prefix.clone(), limits.unproven),
                 self.send_bucket(format!("phone-country:{}", phone.country()), limits.country),
                 self.send_bucket("phone-deployment".into(), limits.deployment),
             ]);
-            unproven = Some(by_prefix);
+            // A number that logs in was typed in from once: what others do next door is not held against it.
+            if sending.purpose == Purpose::Enroll {
+                let by_prefix = counter("unproven", phone.prefix());
+                buckets.push(self.send_bucket(by_prefix.clone(), limits.unproven));
+                unproven = Some(by_prefix);
+            }
             country = Some(phone.country().to_owned());
         }
         match self.sessions.reserve(&buckets, self.attempt_id()?, now).await? {
@@ -190,11 +194,9 @@ impl App {
                 Ok(unproven)
             }
             Reservation::Denied { bucket, retry_after } => {
-                let (limit, which) = buckets.get(bucket).map_or((0, "unknown"), |bucket| {
-                    let name = ["person", "destination", "prefix", "unproven", "country", "deployment"];
-                    let which = name.into_iter().find(|name| bucket.key.counter.contains(name)).unwrap_or("unknown");
-                    (bucket.capacity, which)
-                });
+                let (limit, which) = buckets
+                    .get(bucket)
+                    .map_or((0, "unknown"), |bucket| (bucket.capacity, budget_of(&bucket.key.counter)));
                 tracing::warn!(
                     channel = channel.as_str(),
                     budget = which,
@@ -238,10 +240,38 @@ impl App {
     }
 }
 
+/// The budget that `counter` belongs to, as the log names it.
+fn budget_of(counter: &str) -> &'static str {
+    const NAMES: [&str; 7] =
+        ["person", "destination-enroll", "destination-verify", "prefix", "unproven", "country", "deployment"];
+    NAMES.into_iter().find(|name| counter.contains(name)).unwrap_or("unknown")
+}
+
 fn channel_of(kind: FactorKind) -> Result<Channel, Error> {
     kind.channel().ok_or_else(|| Error::new(Reason::Internal).because("nothing is sent to this kind of authenticator"))
 }
 
 fn place(id: &str) -> Place<'_> {
     Place { record: "challenge", id, owner: "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_of_one_budget() {
+        for (counter, budget) in [
+            ("phone-person:00ff", "person"),
+            ("email-destination-enroll:00ff", "destination-enroll"),
+            ("phone-destination-verify:00ff", "destination-verify"),
+            ("phone-prefix:00ff", "prefix"),
+            ("phone-unproven:00ff", "unproven"),
+            ("phone-country:DE", "country"),
+            ("phone-deployment", "deployment"),
+            ("otp", "unknown"),
+        ] {
+            assert_eq!(budget_of(counter), budget, "{counter}");
+        }
+    }
 }

@@ -222,6 +222,8 @@ pub struct OutboxRow {
     pub sealed: Sealed,
     /// Tries that were begun.
     pub attempts: u32,
+    /// Tries after which it may have been sent, by a provider that would send it once more.
+    pub doubts: u32,
     /// When it was caused.
     pub created_at: Timestamp,
     /// When it may be tried next.
@@ -303,6 +305,7 @@ impl Message {
             urgency: self.content.urgency(),
             sealed: sealer.seal(place(&self.id, self.channel), &bytes)?,
             attempts: 0,
+            doubts: 0,
             created_at: self.created_at,
             due_at: self.created_at,
             expires_at: self.expires_at,

@@ -1,6 +1,6 @@
 //! Telephone numbers.
 
-use phonenumber::{Mode, country};
+use phonenumber::{Mode, PhoneNumber, Type, country, metadata::DATABASE};
 
 use crate::secret::Secret;
 
@@ -16,7 +16,7 @@ const MAX_CHARS: usize = 40;
 
 impl Phone {
     /// Reads a number with its country code, `+1 555 123 4567`; blanks, dashes, dots and parentheses are left out. `None` if no such
-    /// number can exist.
+    /// number can exist, or it is none of a person: at premium rate, toll-free, a pager's, a company's.
     pub fn parse(typed: &str) -> Option<Self> {
         if typed.len() > MAX_CHARS {
             return None;
@@ -28,6 +28,9 @@ impl Phone {
         }
         let number = phonenumber::parse(None, &bare).ok().filter(phonenumber::is_valid)?;
         let country = number.country().id()?;
+        if !is_personal(&number) {
+            return None;
+        }
         Some(Self { e164: Secret::new(number.format().mode(Mode::E164).to_string()), country })
     }
 
@@ -51,6 +54,29 @@ impl Phone {
         let number = self.e164.expose();
         number.get(..number.len().saturating_sub(SHOWN)).unwrap_or_default()
     }
+}
+
+/// Whether a number is of a kind that a person has for themselves. Whoever has one of another kind earns by what is sent to it, or
+/// shares it.
+///
+/// Asked here and not of the library, which drops the zeros that numbers of some countries begin with, and then knows no kind.
+fn is_personal(number: &PhoneNumber) -> bool {
+    const KINDS: [(Type, bool); 10] = [
+        (Type::PremiumRate, false),
+        (Type::TollFree, false),
+        (Type::SharedCost, false),
+        (Type::Voip, true),
+        (Type::PersonalNumber, true),
+        (Type::Pager, false),
+        (Type::Uan, false),
+        (Type::Voicemail, false),
+        (Type::FixedLine, true),
+        (Type::Mobile, true),
+    ];
+    let Some(plan) = number.metadata(&DATABASE) else { return false };
+    let national = number.national().to_string();
+    let is = |kind| plan.descriptors().get(kind).is_some_and(|numbers| numbers.is_match(&national));
+    KINDS.into_iter().find(|(kind, _)| is(*kind)).is_some_and(|(_, personal)| personal)
 }
 
 /// Characters of a number that are shown, as Auth0 has it.
@@ -101,6 +127,40 @@ mod tests {
             assert!(Phone::parse(typed).is_none(), "{typed}");
         }
         assert!(Phone::parse(&"+1".repeat(10_000)).is_none());
+    }
+
+    #[test]
+    fn numbers_that_earn_or_that_nobody_has_alone_are_refused() {
+        for (kind, number) in [
+            ("premium rate", "+19002345678"),
+            ("premium rate", "+449012345678"),
+            ("premium rate", "+499001234567"),
+            ("toll-free", "+18002345678"),
+            ("toll-free", "+448081234567"),
+            ("toll-free", "+80012345678"),
+            ("shared cost", "+491801234567"),
+            ("shared cost", "+81570012345"),
+            ("pager", "+447640123456"),
+            ("company", "+445512345678"),
+        ] {
+            assert!(phonenumber::parse(None, number).is_ok_and(|number| number.is_valid()), "{number} exists");
+            assert!(Phone::parse(number).is_none(), "{kind}: {number}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_persons_are_accepted() {
+        for (kind, number) in [
+            ("fixed or mobile", "+12025550123"),
+            ("mobile", "+4915112345678"),
+            ("fixed", "+493012345678"),
+            ("mobile", "+447400123456"),
+            ("over the internet", "+445612345678"),
+            ("personal", "+447012345678"),
+            ("mobile, with a zero in front", "+2250712345678"),
+        ] {
+            assert!(Phone::parse(number).is_some(), "{kind}: {number}");
+        }
     }
 
     #[test]

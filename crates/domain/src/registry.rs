@@ -170,7 +170,7 @@ pub struct SendLimits {
     pub push: Limit,
     /// Notifications per person that nobody has answered, since their last success with any factor.
     pub push_unanswered: Limit,
-    /// Text messages and calls to one number, and e-mails to one address, whoever asks.
+    /// Text messages and calls to one number, and e-mails to one address, whoever asks; enrolments and logins apart.
     pub destination: Limit,
     /// Text messages and calls to numbers that differ in their last four digits only.
     pub prefix: Limit,
@@ -178,8 +178,8 @@ pub struct SendLimits {
     pub country: Limit,
     /// Text messages and calls of the deployment.
     pub deployment: Limit,
-    /// Text messages and calls to numbers that differ in their last four digits only, whose codes nobody has typed in: numbers that
-    /// take messages and never log in are what pumping looks like.
+    /// Enrolments by text messages and calls of numbers that differ in their last four digits only, whose codes nobody has typed in:
+    /// numbers that take messages and never log in are what pumping looks like.
     pub unproven: Limit,
 }
 

@@ -130,6 +130,7 @@ macro_rules! durable_contract {
             outbox::a_row_reads_back_with_one_attempt_more,
             outbox::a_message_is_there_once_however_often_it_is_inserted,
             outbox::what_is_due_first_is_claimed_first,
+            outbox::a_channel_is_claimed_by_itself,
             outbox::each_row_has_one_claimer,
             outbox::a_claimed_row_returns_after_its_lease,
             outbox::a_postponed_row_waits,

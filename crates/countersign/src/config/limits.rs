@@ -138,8 +138,7 @@ bucket! {
     DeploymentSends, sends.deployment
 }
 bucket! {
-    /// Text messages and calls to numbers that differ in their last four digits only, whose codes nobody typed in; capacity 1 to
-    /// 1000000.
+    /// Enrolments of numbers that differ in their last four digits only, whose codes nobody typed in; capacity 1 to 1000000.
     UnprovenSends, sends.unproven
 }
 
@@ -155,7 +154,7 @@ pub struct SendLimitsConfig {
     pub push: PushSends,
     /// Notifications to the devices of a person that nobody answered. A success with any factor begins a new count.
     pub push_unanswered: UnansweredPushes,
-    /// Messages to one number or address, whoever asks.
+    /// Messages to one number or address, whoever asks; enrolments and logins are counted apart.
     pub destination: DestinationSends,
     /// Text messages and calls to numbers that differ in their last four digits only.
     pub prefix: PrefixSends,
@@ -163,8 +162,8 @@ pub struct SendLimitsConfig {
     pub country: CountrySends,
     /// Text messages and calls of the deployment.
     pub deployment: DeploymentSends,
-    /// Text messages and calls whose codes nobody typed in, to numbers that differ in their last four digits only. Numbers that take
-    /// messages and never log in are what pumping looks like.
+    /// Text messages and calls of enrolments whose codes nobody typed in, to numbers that differ in their last four digits only. Numbers
+    /// that take messages and are never enrolled are what pumping looks like.
     pub unproven: UnprovenSends,
 }
 

@@ -87,6 +87,7 @@ impl Observer for Counted {
             Outcome::Sent => Try::Sent,
             Outcome::Refused => Try::Refused,
             Outcome::Unavailable => Try::Unavailable,
+            Outcome::Deferred => Try::Deferred,
             Outcome::Unknown => Try::Unknown,
         };
         self.0.message_tried(label(channel), outcome);

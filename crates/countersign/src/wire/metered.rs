@@ -15,7 +15,7 @@ use countersign_domain::{
         PortError,
         authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
         login_store::{Burn, CommitOutcome, Failure, FailureTarget, LoginCommit, LoginStore, Spent},
-        outbox_store::OutboxStore,
+        outbox_store::{Ended, OutboxStore},
         password_hasher::{PasswordHasher, PasswordVerdict},
         repudiation_store::{Redemption, Repudiation, RepudiationStore},
         session_store::{AttemptId, Bucket, Reservation, SessionStore, Settlement},
@@ -326,12 +326,18 @@ impl OutboxStore for Metered<dyn OutboxStore> {
         self.watch(Store::Durable, self.port.insert(rows).await)
     }
 
-    async fn claim(&self, now: Timestamp, lease: Timestamp, limit: usize) -> Result<Vec<OutboxRow>, PortError> {
-        self.watch(Store::Durable, self.port.claim(now, lease, limit).await)
+    async fn claim(
+        &self,
+        channel: Channel,
+        now: Timestamp,
+        lease: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<OutboxRow>, PortError> {
+        self.watch(Store::Durable, self.port.claim(channel, now, lease, limit).await)
     }
 
-    async fn postpone(&self, id: &MessageId, due_at: Timestamp) -> Result<(), PortError> {
-        self.watch(Store::Durable, self.port.postpone(id, due_at).await)
+    async fn postpone(&self, id: &MessageId, due_at: Timestamp, ended: Ended) -> Result<(), PortError> {
+        self.watch(Store::Durable, self.port.postpone(id, due_at, ended).await)
     }
 
     async fn remove(&self, id: &MessageId) -> Result<(), PortError> {

@@ -143,6 +143,11 @@ impl Provider for Apns {
         };
         judge(&answer)
     }
+
+    /// A second copy takes the place of the first.
+    fn knows_ids(&self) -> bool {
+        true
+    }
 }
 
 /// Why nothing was posted.
@@ -186,6 +191,8 @@ fn judge(answer: &Answer) -> Result<(), SendError> {
         (410 | 413, _) | (400, Some("BadDeviceToken" | "DeviceTokenNotForTopic" | "Unregistered")) => {
             Err(SendError::Refused(answer.error(reason).into()))
         }
+        // So many to one device.
+        (429, Some("TooManyRequests")) => Err(answer.deferred(answer.error(reason))),
         _ => Err(answer.unavailable(answer.error(reason))),
     }
 }

@@ -141,6 +141,8 @@ fn judge(answer: &Answer) -> Result<(), SendError> {
         (404, Some("UNREGISTERED")) | (400, Some("INVALID_ARGUMENT")) => {
             Err(SendError::Refused(answer.error(code).into()))
         }
+        // So many to one device, or a device that is another project's.
+        (429, Some("QUOTA_EXCEEDED")) | (403, Some("SENDER_ID_MISMATCH")) => Err(answer.deferred(answer.error(code))),
         _ => Err(answer.unavailable(answer.error(code))),
     }
 }

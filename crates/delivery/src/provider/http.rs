@@ -145,6 +145,11 @@ impl Answer {
         reason.map_or(HttpError::Status(self.status), |reason| HttpError::Reason(self.status, reason))
     }
 
+    /// It was certainly not sent, because of its recipient or of how many there were, and may be later.
+    pub(super) fn deferred(&self, error: HttpError) -> SendError {
+        SendError::Deferred { retry_after: self.retry_after, source: error.into() }
+    }
+
     /// It was certainly not sent, and may be later.
     pub(super) fn unavailable(&self, error: HttpError) -> SendError {
         SendError::Unavailable { retry_after: self.retry_after, source: error.into() }

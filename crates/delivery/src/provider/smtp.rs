@@ -255,12 +255,23 @@ async fn transact(
     opened.map_err(|error| unavailable(at("MAIL", error)))?;
     for to in envelope.to() {
         let accepted = connection.command(Rcpt::new(to.clone(), Vec::new())).await;
-        accepted.map_err(|error| before_content("RCPT", error))?;
+        accepted.map_err(to_recipient)?;
     }
     connection.command(Data).await.map_err(|error| before_content("DATA", error))?;
     handed.store(true, Ordering::Release);
     connection.message(&bytes).await.map_err(after_content)?;
     Ok(())
+}
+
+/// A code for now is about the mailbox (RFC 5321, section 4.2.3), unless the server closes or wants other credentials.
+fn to_recipient(error: lettre::transport::smtp::Error) -> SendError {
+    const SESSION: [u16; 3] = [421, 432, 454];
+    let ours = error.status().is_none_or(|code| SESSION.contains(&code.into()));
+    if error.is_transient() && !ours {
+        SendError::Deferred { retry_after: None, source: at("RCPT", error).into() }
+    } else {
+        before_content("RCPT", error)
+    }
 }
 
 /// The server's code says whether the recipient or the session is refused; no answer means that nothing was sent.

@@ -27,6 +27,9 @@ const OURS: [u32; 19] = [
     21_659, 21_660, 21_661, 21_701, 21_703,
 ];
 
+/// The code of too many requests of the account.
+const TOO_MANY: u32 = 20_429;
+
 /// Who text messages come from.
 #[derive(Clone, Debug)]
 pub enum TwilioSender {
@@ -180,6 +183,8 @@ fn judge(answer: &Answer) -> Result<(), SendError> {
         (200..=299, _) => Ok(()),
         // 21xxx is about a call or a message; what is not about our side is about its number or its text.
         (400, Some(code @ 21_000..=21_999)) if !OURS.contains(&code) => Err(SendError::Refused(error.into())),
+        // So many to one number. 20429, and no code, are about the account.
+        (429, Some(code)) if code != TOO_MANY => Err(answer.deferred(error)),
         // A gateway on the way gave up waiting for what stands behind it.
         (504, _) => Err(SendError::Unknown(error.into())),
         _ => Err(answer.unavailable(error)),
@@ -195,6 +200,7 @@ mod tests {
             Ok(()) => "sent",
             Err(SendError::Refused(_)) => "refused",
             Err(SendError::Unavailable { .. }) => "unavailable",
+            Err(SendError::Deferred { .. }) => "deferred",
             Err(SendError::Unknown(_)) => "unknown",
         }
     }
@@ -215,6 +221,8 @@ mod tests {
             assert_eq!(outcome(status, "<html>"), "unavailable", "{status}");
         }
         assert_eq!(outcome(403, "{\"code\":21211}"), "unavailable");
+        assert_eq!(outcome(429, "{\"code\":20429}"), "unavailable");
+        assert_eq!(outcome(429, "{\"code\":14107}"), "deferred");
         assert_eq!(outcome(504, ""), "unknown");
         assert_eq!(outcome(201, "{\"sid\":\"SM1\",\"code\":null}"), "sent");
     }

@@ -25,7 +25,9 @@
 //! does all but the remembering.
 //!
 //! Any status of 2xx says that the message was taken. 408, 409, 425, 429 and 5xx say that it should be tried again, after
-//! `Retry-After` if there is one; 504 that it may have been taken. Other statuses of 4xx refuse it for good.
+//! `Retry-After` if there is one; 504 that it may have been taken. 400, 410, 413 and 422 refuse it for good. 409, 425 and 429 are
+//! understood to be about this one message, everything else but a refusal about the endpoint: if it comes often, the endpoint is
+//! given a pause.
 
 use std::{sync::Arc, time::Duration};
 
@@ -151,6 +153,11 @@ impl Provider for Webhook {
             .body(body.expose().clone());
         judge(&self.http.ask(request).await?)
     }
+
+    /// Receivers must remember them.
+    fn knows_ids(&self) -> bool {
+        true
+    }
 }
 
 /// Whether a request is from us and of this time: `timestamp` and `header` as they came in [`TIMESTAMP_HEADER`] and
@@ -218,6 +225,8 @@ fn judge(answer: &Answer) -> Result<(), SendError> {
         200..=299 => Ok(()),
         // The receiver has read the message and does not want it.
         400 | 410 | 413 | 422 => Err(SendError::Refused(error.into())),
+        // Not this message, not now.
+        409 | 425 | 429 => Err(answer.deferred(error)),
         // Anything else is no word about the message: a wrong path or secret must not lose what could go another way.
         // A gateway on the way gave up waiting for what stands behind it.
         504 => Err(SendError::Unknown(error.into())),
@@ -288,9 +297,9 @@ mod tests {
             (400, "Refused"),
             (410, "Refused"),
             (408, "Unavailable"),
-            (409, "Unavailable"),
-            (425, "Unavailable"),
-            (429, "Unavailable"),
+            (409, "Deferred"),
+            (425, "Deferred"),
+            (429, "Deferred"),
             (500, "Unavailable"),
             (503, "Unavailable"),
             (504, "Unknown"),

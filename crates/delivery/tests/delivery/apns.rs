@@ -311,18 +311,18 @@ async fn a_wrong_topic_is_no_fault_of_the_message() {
 #[tokio::test]
 async fn waits_as_long_as_apns_asks() {
     let setup = Setup::new().await;
-    for status in [429, 503] {
-        setup.fake.script.push(Reply::Answer(
-            status,
-            vec![("retry-after", "30")],
-            json!({ "reason": "TooManyRequests" }),
-        ));
+    for (status, reason, about_the_device) in [
+        (429, "TooManyRequests", true),
+        (429, "TooManyProviderTokenUpdates", false),
+        (503, "ServiceUnavailable", false),
+    ] {
+        setup.fake.script.push(Reply::Answer(status, vec![("retry-after", "30")], json!({ "reason": reason })));
         let error = setup.send().await.unwrap_err();
-        assert!(
-            matches!(error, SendError::Unavailable { retry_after: Some(span), .. } if span == Duration::from_secs(30)),
-            "{}",
-            told(&error)
-        );
+        assert_eq!(matches!(error, SendError::Deferred { .. }), about_the_device, "{}", told(&error));
+        let (SendError::Unavailable { retry_after, .. } | SendError::Deferred { retry_after, .. }) = error else {
+            panic!("{}", told(&error))
+        };
+        assert_eq!(retry_after, Some(Duration::from_secs(30)));
     }
 }
 

@@ -128,17 +128,53 @@ async fn the_breaker_opens_after_ten_failures_and_half_opens_after_ten_seconds()
 }
 
 #[tokio::test]
-async fn unknown_outcomes_open_the_breaker_and_refusals_do_not() {
-    let (lost, refused) = (Scripted::always(Do::Lose), Scripted::always(Do::Refuse));
-    let (first, second) = (rig(&[&lost]), rig(&[&refused]));
-    for _ in 0..40 {
-        assert!(first.courier.send(&sms()).await.is_err());
-        assert!(second.courier.send(&sms()).await.is_err());
+async fn unknown_outcomes_open_the_breaker_and_what_is_about_one_recipient_does_not() {
+    for (what, calls, state) in
+        [(Do::Lose, 10, ChannelState::Down), (Do::Refuse, 40, ChannelState::Up), (Do::Defer, 40, ChannelState::Up)]
+    {
+        let provider = Scripted::always(what);
+        let rig = rig(&[&provider]);
+        for _ in 0..40 {
+            assert!(rig.courier.send(&sms()).await.is_err());
+        }
+        assert_eq!((provider.calls(), rig.courier.state(Channel::Sms)), (calls, state), "{what:?}");
     }
-    assert_eq!(lost.calls(), 10);
-    assert_eq!(refused.calls(), 40);
-    assert_eq!(first.courier.state(Channel::Sms), ChannelState::Down);
-    assert_eq!(second.courier.state(Channel::Sms), ChannelState::Up);
+}
+
+#[tokio::test]
+async fn a_recipient_that_cannot_be_reached_closes_no_breaker() {
+    for what in [Do::Refuse, Do::Defer] {
+        let provider = Scripted::always(Do::Fail);
+        let rig = rig(&[&provider]);
+        for _ in 0..10 {
+            rig.courier.send(&sms()).await.unwrap_err();
+        }
+        rig.clock.advance(Duration::from_secs(10));
+        provider.turn_to(what);
+        rig.courier.send(&sms()).await.unwrap_err();
+        provider.turn_to(Do::Fail);
+        for _ in 0..5 {
+            rig.courier.send(&sms()).await.unwrap_err();
+        }
+        assert_eq!(provider.calls(), 12, "{what:?}: the next call finds out, and no other is made");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_waits_for_its_recipient_holds_up_no_channel() {
+    for (what, is_open) in [(Do::Send, true), (Do::Defer, true), (Do::Fail, false), (Do::Lose, false)] {
+        let rig = rig(&[&Scripted::always(what)]);
+        let sent = rig.courier.send(&sms()).await;
+        assert_eq!(rig.courier.last_sent(Channel::Sms), is_open.then_some(START), "{what:?}: {sent:?}");
+    }
+}
+
+#[tokio::test]
+async fn turns_to_the_next_provider_if_the_first_cannot_reach_the_recipient_now() {
+    let (first, second) = (Scripted::always(Do::Defer), Scripted::always(Do::Send));
+    let rig = rig(&[&first, &second]);
+    assert_eq!(&*rig.courier.send(&sms()).await.unwrap(), "p1");
+    assert_eq!(*rig.tally.0.lock().unwrap(), [("p0".into(), Outcome::Deferred), ("p1".into(), Outcome::Sent)]);
 }
 
 #[tokio::test]

@@ -304,10 +304,17 @@ async fn a_message_that_fcm_cannot_read_is_refused() {
 }
 
 #[tokio::test]
-async fn a_missing_permission_is_no_fault_of_the_message() {
+async fn a_device_of_another_project_is_no_fault_of_the_provider() {
     let error = Setup::new().await.send_to("device-of-another-project").await.unwrap_err();
-    assert!(matches!(error, SendError::Unavailable { retry_after: None, .. }));
+    assert!(matches!(error, SendError::Deferred { retry_after: None, .. }));
     assert!(told(&error).ends_with("status 403 and its reason SENDER_ID_MISMATCH"));
+}
+
+#[tokio::test]
+async fn too_many_messages_to_one_device_are_no_fault_of_the_provider() {
+    let setup = Setup::new().await;
+    setup.fake.send.push(failure(429, "RESOURCE_EXHAUSTED", Some("QUOTA_EXCEEDED")));
+    assert!(matches!(setup.send().await, Err(SendError::Deferred { .. })));
 }
 
 #[tokio::test]

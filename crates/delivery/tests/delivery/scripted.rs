@@ -24,6 +24,7 @@ pub enum Do {
     Refuse,
     Fail,
     FailFor(Duration),
+    Defer,
     Lose,
     Panic,
     /// Sends when it is let.
@@ -105,6 +106,7 @@ impl Provider for Scripted {
             Do::Refuse => Err(SendError::Refused("no such number".into())),
             Do::Fail => Err(SendError::Unavailable { retry_after: None, source: "status 503".into() }),
             Do::FailFor(span) => Err(SendError::Unavailable { retry_after: Some(span), source: "status 429".into() }),
+            Do::Defer => Err(SendError::Deferred { retry_after: None, source: "mailbox full".into() }),
             Do::Lose => Err(SendError::Unknown("connection lost".into())),
             Do::Panic => panic!("a fault of the provider"),
             Do::Wait => {

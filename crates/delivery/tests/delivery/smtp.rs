@@ -119,8 +119,8 @@ async fn answers_of_the_server_decide_what_happens_next() {
     let smtp = Smtp::new(&server.settings()).unwrap();
     for (user, expected) in [
         ("nobody", "Refused"),
-        ("busy", "Unavailable"),
-        ("full", "Unavailable"),
+        ("busy", "Deferred"),
+        ("full", "Deferred"),
         ("spam", "Refused"),
         ("greylist", "Unavailable"),
         ("lost", "Unknown"),

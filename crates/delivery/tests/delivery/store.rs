@@ -14,7 +14,7 @@ use countersign_domain::{
     message::{Channel, Message, OutboxRow},
     port::{
         PortError,
-        outbox_store::OutboxStore,
+        outbox_store::{Ended, OutboxStore},
         sealer::{DigestPurpose, Place, Sealer},
     },
     secret::{Digest, Sealed, Secret},
@@ -78,12 +78,21 @@ impl OutboxStore for Outbox {
         Ok(())
     }
 
-    async fn claim(&self, now: Timestamp, lease_until: Timestamp, limit: usize) -> Result<Vec<OutboxRow>, PortError> {
+    async fn claim(
+        &self,
+        channel: Channel,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<OutboxRow>, PortError> {
         let claimed = if self.unreadable.load(Ordering::SeqCst) {
             Err(failure())
         } else {
             let mut rows = self.rows.lock().unwrap();
-            let due = rows.values_mut().filter(|row| row.due_at <= now && row.expires_at > now).take(limit);
+            let due = rows
+                .values_mut()
+                .filter(|row| row.channel == channel && row.due_at <= now && row.expires_at > now)
+                .take(limit);
             Ok(due
                 .map(|row| {
                     row.due_at = lease_until;
@@ -96,10 +105,11 @@ impl OutboxStore for Outbox {
         claimed
     }
 
-    async fn postpone(&self, id: &MessageId, due_at: Timestamp) -> Result<(), PortError> {
+    async fn postpone(&self, id: &MessageId, due_at: Timestamp, ended: Ended) -> Result<(), PortError> {
         let failed = self.unwritable.load(Ordering::SeqCst);
         if let Some(row) = self.rows.lock().unwrap().get_mut(id.as_str()).filter(|_| !failed) {
             row.due_at = due_at;
+            row.doubts += u32::from(ended == Ended::InDoubt);
         }
         self.changed();
         if failed { Err(failure()) } else { Ok(()) }

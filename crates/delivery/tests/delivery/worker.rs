@@ -3,14 +3,16 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use countersign_delivery::{
     courier::{Courier, Line},
     observer::{Ending, Observer},
+    provider::{Provider, Rendered},
     worker::{Bell, Worker, WorkerPorts},
 };
 use countersign_domain::{
     message::{Channel, Message},
-    port::outbox_store::OutboxStore as _,
+    port::{outbox_store::OutboxStore as _, sender::SendError},
     testing::{ManualClock, SeededEntropy},
 };
 use tokio::{sync::watch, task::JoinHandle};
@@ -196,6 +198,69 @@ async fn gives_up_after_eight_tries() {
     logs.assert_discreet();
 }
 
+/// Knows messages again by their ids.
+struct Remembering(Arc<Scripted>);
+
+#[async_trait]
+impl Provider for Remembering {
+    async fn send(&self, message: &Message, words: &Rendered) -> Result<(), SendError> {
+        self.0.send(message, words).await
+    }
+
+    fn knows_ids(&self) -> bool {
+        true
+    }
+}
+
+/// How often a provider that does `script`, and loses every message after that, is asked for a message that is good for a day.
+async fn asked(script: &[Do], remembers: bool) -> usize {
+    let mut message = sms("msg_1");
+    message.expires_at = START.plus(Duration::from_secs(86_400));
+    let mut rig = Rig::new(&[message], Scripted::new(script, Do::Lose));
+    if remembers {
+        let line = Line::new("hook", Arc::new(Remembering(Arc::clone(&rig.provider))) as Arc<_>);
+        let courier = Courier::new(Arc::new(English), Arc::clone(&rig.clock) as Arc<_>, Arc::new(()));
+        rig.ports.sender = Arc::new(courier.route(Channel::Sms, vec![line]));
+    }
+    for attempt in 1.. {
+        // Another worker each time: none must remember what the one before has seen.
+        let running = rig.start();
+        let over =
+            |outbox: &Outbox| outbox.row("msg_1").is_none_or(|row| row.attempts == attempt && row.due_at > rig.now());
+        rig.outbox.until(over).await;
+        running.stop.send(true).unwrap();
+        running.task.await.unwrap();
+        if rig.outbox.row("msg_1").is_none() {
+            break;
+        }
+        rig.clock.set(rig.outbox.row("msg_1").unwrap().due_at);
+    }
+    assert_eq!(rig.endings(), [Ending::GivenUp]);
+    rig.provider.calls()
+}
+
+#[tokio::test(start_paused = true)]
+async fn gives_up_after_a_second_unknown_outcome_unless_the_provider_knows_the_id() {
+    assert_eq!(asked(&[], false).await, 2);
+    assert_eq!(asked(&[Do::Fail, Do::Lose, Do::Fail, Do::Defer], false).await, 5);
+    assert_eq!(asked(&[Do::Panic], false).await, 2, "nobody knows either");
+    assert_eq!(asked(&[], true).await, 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_notice_of_unknown_outcome_is_tried_once_more_and_late() {
+    let mut long = notice(Channel::Email, "msg_1");
+    long.expires_at = START.plus(Duration::from_secs(72 * 3600));
+    let rig = Rig::new(&[long], Scripted::always(Do::Lose));
+    let running = rig.start();
+    let wait = rig.postponed("msg_1", 1).await;
+    assert_eq!(wait, Duration::from_secs(900));
+    rig.clock.advance(wait);
+    running.bell.ring();
+    rig.outbox.until(|outbox| outbox.len() == 0).await;
+    assert_eq!((rig.provider.calls(), rig.endings()), (2, vec![Ending::GivenUp]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_notice_is_tried_until_it_expires_and_survives_an_outage() {
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
@@ -311,6 +376,25 @@ async fn forty_messages_are_sent_with_never_more_than_twenty_at_the_provider() {
     rig.outbox.until(|outbox| outbox.len() == 0).await;
     assert_eq!(rig.provider.calls(), 40);
     assert_eq!(rig.provider.most_inside(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_whose_provider_is_slow_holds_up_no_other() {
+    let mut messages: Vec<_> = (0..200).map(|n| sms(&format!("a_{n:03}"))).collect();
+    messages.extend((0..100).map(|n| code(Channel::Email, &format!("b_{n:03}"))));
+    let (slow, fast) = (Scripted::always(Do::Wait), Scripted::always(Do::Send));
+    let mut rig = Rig::new(&messages, Arc::clone(&slow));
+    let courier = Courier::new(Arc::new(English), Arc::clone(&rig.clock) as Arc<_>, Arc::new(()))
+        .route(Channel::Sms, vec![Line::new("slow", Arc::clone(&slow) as Arc<_>)])
+        .route(Channel::Email, vec![Line::new("fast", Arc::clone(&fast) as Arc<_>)]);
+    rig.ports.sender = Arc::new(courier);
+    let _running = rig.start();
+    rig.outbox.until(|outbox| outbox.len() == 200).await;
+    assert_eq!((fast.calls(), slow.most_inside()), (100, 20));
+    // A new one finds room too, while the others still wait.
+    rig.outbox.insert(vec![code(Channel::Email, "c").seal(&ToySealer).unwrap()]).await.unwrap();
+    rig.outbox.until(|outbox| outbox.len() == 200).await;
+    assert_eq!(fast.calls(), 101);
 }
 
 #[tokio::test(start_paused = true)]

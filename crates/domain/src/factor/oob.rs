@@ -73,6 +73,32 @@ pub fn one_spelling(to: &str) -> String {
     LoginName::parse(to).map_or_else(|_| to.to_owned(), |name| name.as_str().to_owned())
 }
 
+/// What messages to a number or a mailbox are counted by. Coarser than [`one_spelling`], by which two mailboxes must never be taken
+/// for one: most servers put mail to `jane+anything` into the mailbox of `jane`, and all of them mail to `"jane"` (RFC 5321, section
+/// 4.1.2).
+pub fn one_destination(to: &str) -> String {
+    let spelling = one_spelling(to);
+    let Some((local, domain)) = spelling.rsplit_once('@') else { return spelling };
+    let bare =
+        local.strip_prefix('"').and_then(|local| local.strip_suffix('"')).map_or_else(|| local.into(), unescaped);
+    // One that begins with the sign has no name before it.
+    let mailbox = match bare.split_once('+') {
+        Some((name, _tag)) if !name.is_empty() => name,
+        _ => bare.as_str(),
+    };
+    format!("{mailbox}@{domain}")
+}
+
+/// Without the backslashes of a quoted string.
+fn unescaped(quoted: &str) -> String {
+    let mut escaped = false;
+    let keep = |symbol: &char| {
+        escaped = *symbol == '\\' && !escaped;
+        !escaped
+    };
+    quoted.chars().filter(keep).collect()
+}
+
 /// An address as it is written to: no name beside it, no address literal, a domain with a dot, in small letters. `None` if it cannot
 /// be one.
 pub fn canonical_email(typed: &str) -> Option<Secret<String>> {
@@ -187,6 +213,31 @@ mod tests {
             assert_eq!(one_spelling(spelling), "jane@example.com");
         }
         assert_eq!(one_spelling("+12025550123"), "+12025550123");
+    }
+
+    #[test]
+    fn tags_and_quotes_are_no_mailbox_of_their_own() {
+        for spelling in [
+            "jane@example.com",
+            "Jane+1@example.com",
+            "jane+a+b@example.com",
+            "jane+@example.com",
+            "\"jane\"@example.com",
+            "\"jane+x\"@example.com",
+            "\"j\\ane\"@example.com",
+            "\"J\\a\\ne+\\\"@\\\"\"@Example.com",
+        ] {
+            assert_eq!(one_destination(spelling), "jane@example.com", "{spelling}");
+        }
+        for (spelling, counted) in [
+            ("+12025550123", "+12025550123"),
+            ("+jane@example.com", "+jane@example.com"),
+            ("\"a\\\\b\"@example.com", "a\\b@example.com"),
+            ("\"@example.com", "\"@example.com"),
+            ("jane.doe@example.com", "jane.doe@example.com"),
+        ] {
+            assert_eq!(one_destination(spelling), counted, "{spelling}");
+        }
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl App {
         .await
     }
 
-    /// Reserves an attempt of the person, takes a try of the challenge, then compares. What a challenge is bound to is compared
+    /// Passes over what cannot be a handle, reserves an attempt of the person, takes a try of the challenge, then compares. What a challenge is bound to is compared
     /// before its code.
     async fn judge_oob<'a>(
         &self,
@@ -131,6 +131,9 @@ impl App {
         login: Option<&Digest>,
         now: Timestamp,
     ) -> Result<Proven<'a>, Error> {
+        if !opaque::is_well_formed(TokenKind::Oob, offer.oob_code.expose()) {
+            return Err(Error::new(Reason::OobCodeInvalid).because("malformed"));
+        }
         let user = &account.user;
         let usable = |a: &&Authenticator| a.kind.channel().is_some();
         let failures = account.authenticators.iter().filter(usable).map(|a| a.failures).max().unwrap_or(0);

@@ -14,18 +14,33 @@ use crate::{
     time::Timestamp,
 };
 
+/// How the try ended after which a row waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was not sent, or its provider will know it again.
+    Unsent,
+    /// It may have been sent, and would be sent once more.
+    InDoubt,
+}
+
 /// Keeps what waits to be sent.
 #[async_trait]
 pub trait OutboxStore: Send + Sync {
     /// Adds rows whose cause is no durable step of its own. All of them or none.
     async fn insert(&self, rows: Vec<OutboxRow>) -> Result<(), PortError>;
 
-    /// Takes at most `limit` rows that are due at `now` and have not expired, those due first first. Each is due again at
+    /// Takes at most `limit` rows of `channel` that are due at `now` and have not expired, those due first first. Each is due again at
     /// `lease_until` and has one attempt more. Of any number of parallel callers exactly one MUST get a row.
-    async fn claim(&self, now: Timestamp, lease_until: Timestamp, limit: usize) -> Result<Vec<OutboxRow>, PortError>;
+    async fn claim(
+        &self,
+        channel: Channel,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<OutboxRow>, PortError>;
 
-    /// Makes a row due at `due_at`, if it is there.
-    async fn postpone(&self, id: &MessageId, due_at: Timestamp) -> Result<(), PortError>;
+    /// Makes a row due at `due_at`, if it is there. It has one doubt more if its try `ended` in one.
+    async fn postpone(&self, id: &MessageId, due_at: Timestamp, ended: Ended) -> Result<(), PortError>;
 
     /// Removes a row that was sent or given up, if it is there.
     async fn remove(&self, id: &MessageId) -> Result<(), PortError>;

@@ -37,8 +37,17 @@ pub enum SendError {
         /// For the log.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// It may have been sent: the answer did not come. It is tried again with the same id, so that a provider that knows the id
-    /// sends it once.
+    /// It was not sent, because of its recipient and not of the provider: a full mailbox, too many messages to one number. A later
+    /// try may succeed.
+    #[error("the message cannot be sent to its recipient now")]
+    Deferred {
+        /// When the provider asked to be tried again.
+        retry_after: Option<Duration>,
+        /// For the log.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It may have been sent: the answer did not come. It is tried again with the same id, once; and more often if the provider knows
+    /// the id and sends it once.
     #[error("it is not known whether the message was sent")]
     Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -50,7 +59,8 @@ pub trait Sender: Send + Sync {
     /// Whether `channel` can be used now. Asks nobody.
     fn state(&self, channel: Channel) -> ChannelState;
 
-    /// When the last message of `channel` left from here; `None` if none has. Asks nobody.
+    /// When the last message of `channel` left from here, or came as far as to be deferred for its recipient's sake; `None` if none
+    /// has. Asks nobody.
     fn last_sent(&self, channel: Channel) -> Option<Timestamp>;
 
     /// Tries to send once, within the provider's time limit. MUST pass `message.id` on as the idempotency key wherever there is a

@@ -19,6 +19,7 @@ use crate::{
     opaque::{self, ALPHANUMERIC, TokenKind, random_text},
     phone::Phone,
     port::authenticator_store::{EnrollmentBegun, NewEnrollment},
+    registry::GrantType,
     secret::{Digest, Sealed, Secret},
     time::Timestamp,
     user::User,
@@ -143,11 +144,14 @@ impl App {
         };
         let draft = match command.enrollment {
             Enrollment::Otp { algorithm, digits } => self.draft_otp(&frame, algorithm, digits)?,
-            Enrollment::Oob { channels, phone_number, email } => match self.first_enabled(&channels)? {
-                FactorKind::Push => self.draft_push(&frame).await?,
-                FactorKind::Email => self.draft_email(&frame, email.as_ref()).await?,
-                kind => self.draft_phone(&frame, kind, phone_number.as_ref()).await?,
-            },
+            Enrollment::Oob { channels, phone_number, email } => {
+                self.require_return_of_codes(&actor)?;
+                match self.first_enabled(&channels)? {
+                    FactorKind::Push => self.draft_push(&frame).await?,
+                    FactorKind::Email => self.draft_email(&frame, email.as_ref()).await?,
+                    kind => self.draft_phone(&frame, kind, phone_number.as_ref()).await?,
+                }
+            }
         };
         let entropy = self.entropy.as_ref();
         let recovery_code = recovery_code::generate(entropy)?;
@@ -189,6 +193,16 @@ impl App {
             details: draft.details,
             recovery_code: with_recovery_code.then_some(recovery_code),
         })
+    }
+
+    /// Refuses if the client of the bearer may not bring codes back: they would be sent for nothing.
+    fn require_return_of_codes(&self, actor: &Actor) -> Result<(), Error> {
+        match self.registry.clients.get(&actor.client) {
+            Some(client) => client.may_use(GrantType::MfaOob),
+            None => Err(Error::new(Reason::GrantNotAllowed)
+                .with("grant_type", GrantType::MfaOob.as_str())
+                .because("the client is gone")),
+        }
     }
 
     fn draft_otp(&self, frame: &Frame<'_>, algorithm: OtpAlgorithm, digits: u8) -> Result<Draft, Error> {

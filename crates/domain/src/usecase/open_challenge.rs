@@ -81,11 +81,13 @@ impl App {
         }
         let now = self.clock.now();
         let login = self.pending_login(command.mfa_token.expose(), Some(client), now).await?;
+        // A code that the client cannot bring back would be sent for nothing.
+        let may_return_codes = client.may_use(GrantType::MfaOob).is_ok();
         let accepts = |kind: FactorKind| {
             let listed = command.challenge_types.iter().any(|accepted| accepted == kind.challenge_type());
             (command.challenge_types.is_empty() || listed)
                 && reaches(kind, command.oob_channel.as_deref())
-                && (kind.channel().is_none() || self.registry.factors.contains(&kind))
+                && (kind.channel().is_none() || (self.registry.factors.contains(&kind) && may_return_codes))
         };
         let unsupported = || {
             let named =

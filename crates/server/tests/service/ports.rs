@@ -17,7 +17,7 @@ use countersign_domain::{
         authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
         device_verifier::{DeviceKey, DeviceVerifier},
         login_store::{CommitOutcome, Failure, LoginCommit, LoginStore},
-        outbox_store::{Bell, OutboxStore},
+        outbox_store::{Bell, Ended, OutboxStore},
         password_hasher::{PasswordHasher, PasswordVerdict},
         repudiation_store::{Redemption, Repudiation, RepudiationStore},
         sealer::{DigestPurpose, Place, Sealer},
@@ -253,10 +253,10 @@ impl OutboxStore for Ports {
     async fn insert(&self, _: Vec<OutboxRow>) -> Result<(), PortError> {
         unscripted()
     }
-    async fn claim(&self, _: Timestamp, _: Timestamp, _: usize) -> Result<Vec<OutboxRow>, PortError> {
+    async fn claim(&self, _: Channel, _: Timestamp, _: Timestamp, _: usize) -> Result<Vec<OutboxRow>, PortError> {
         unscripted()
     }
-    async fn postpone(&self, _: &MessageId, _: Timestamp) -> Result<(), PortError> {
+    async fn postpone(&self, _: &MessageId, _: Timestamp, _: Ended) -> Result<(), PortError> {
         unscripted()
     }
     async fn remove(&self, _: &MessageId) -> Result<(), PortError> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use countersign_domain::{
     id::UserId,
+    message::Channel,
     port::{
         authenticator_store::{EnrollmentBegun, NewEnrollment},
         login_store::{
@@ -25,7 +26,7 @@ use crate::open::Stores;
 
 /// Takes all messages out of the outbox; the ids without what comes before the number.
 pub(super) async fn taken(stores: &Stores) -> Vec<usize> {
-    let rows = stores.outbox.claim(NOW, later(600), 1000).await.unwrap();
+    let rows = stores.outbox.claim(Channel::Sms, NOW, later(600), 1000).await.unwrap();
     let mut ids = Vec::with_capacity(rows.len());
     for row in rows {
         stores.outbox.remove(&row.id).await.unwrap();

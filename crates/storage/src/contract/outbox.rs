@@ -4,6 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use countersign_domain::{
     message::{Channel, OutboxRow, Urgency},
+    port::outbox_store::Ended,
     secret::Sealed,
     time::Timestamp,
 };
@@ -18,10 +19,10 @@ async fn insert(stores: &Stores, rows: Vec<OutboxRow>) {
     stores.outbox.insert(rows).await.unwrap();
 }
 
-/// Claims for a minute; the ids.
+/// Claims text messages for a minute; the ids.
 async fn claim(stores: &Stores, now: Timestamp, limit: usize) -> Vec<String> {
     let lease_until = now.plus(std::time::Duration::from_secs(60));
-    let claimed = stores.outbox.claim(now, lease_until, limit).await.unwrap();
+    let claimed = stores.outbox.claim(Channel::Sms, now, lease_until, limit).await.unwrap();
     claimed.into_iter().map(|row| row.id.as_str().to_owned()).collect()
 }
 
@@ -38,17 +39,21 @@ pub async fn a_row_reads_back_with_one_attempt_more(stores: &Stores) {
             channel,
             sealed: Sealed::new(vec![0, 255, u8::try_from(n).unwrap()]),
             attempts: 3,
+            doubts: 1,
             created_at: later(n as u64),
             ..message(n)
         })
         .collect();
     insert(stores, written.clone()).await;
-    let read = stores.outbox.claim(NOW, later(60), 10).await.unwrap();
+    let mut read = Vec::new();
+    for channel in Channel::ALL {
+        read.extend(stores.outbox.claim(channel, NOW, later(60), 10).await.unwrap());
+    }
     assert_eq!(read.len(), written.len());
     for (read, written) in read.iter().zip(&written) {
         assert_eq!((&read.id, read.channel, &read.sealed), (&written.id, written.channel, &written.sealed));
         assert_eq!((read.created_at, read.expires_at), (written.created_at, written.expires_at));
-        assert_eq!((read.attempts, read.due_at), (4, later(60)));
+        assert_eq!((read.attempts, read.doubts, read.due_at), (4, 1, later(60)));
     }
 }
 
@@ -71,6 +76,24 @@ pub async fn what_is_due_first_is_claimed_first(stores: &Stores) {
     assert_eq!(claim(stores, later(11), 10).await, ids(&[5]), "the moment it is due");
 }
 
+/// However many of the others have waited longer.
+pub async fn a_channel_is_claimed_by_itself(stores: &Stores) {
+    let of = |n, channel, secs| OutboxRow { channel, due_at: later(secs), ..message(n) };
+    insert(stores, (0..20).map(|n| of(n, Channel::Sms, 0)).collect()).await;
+    insert(stores, vec![of(20, Channel::Email, 5), of(21, Channel::Voice, 6)]).await;
+    for (channel, limit, expected) in [
+        (Channel::Email, 10, 1),
+        (Channel::Push, 10, 0),
+        (Channel::Sms, 8, 8),
+        (Channel::Voice, 1, 1),
+        (Channel::Sms, 90, 12),
+    ] {
+        let claimed = stores.outbox.claim(channel, later(10), later(60), limit).await.unwrap();
+        assert_eq!(claimed.len(), expected);
+        assert!(claimed.iter().all(|row| row.channel == channel));
+    }
+}
+
 /// 32 claimers at once, over more rows than each may take.
 pub async fn each_row_has_one_claimer(stores: &Stores) {
     insert(stores, (0..100).map(message).collect()).await;
@@ -79,7 +102,7 @@ pub async fn each_row_has_one_claimer(stores: &Stores) {
         async move {
             let mut mine = Vec::new();
             loop {
-                let some = outbox.claim(NOW, later(60), 3).await.unwrap();
+                let some = outbox.claim(Channel::Sms, NOW, later(60), 3).await.unwrap();
                 if some.is_empty() {
                     return mine;
                 }
@@ -102,7 +125,7 @@ pub async fn a_claimed_row_returns_after_its_lease(stores: &Stores) {
         if secs > 0 {
             assert!(claim(stores, later(secs - 1), 10).await.is_empty());
         }
-        let claimed = stores.outbox.claim(later(secs), later(secs + 60), 10).await.unwrap();
+        let claimed = stores.outbox.claim(Channel::Sms, later(secs), later(secs + 60), 10).await.unwrap();
         let seen: Vec<_> = claimed.iter().map(|row| (row.attempts, row.due_at)).collect();
         assert_eq!(seen, [(attempt, later(secs + 60))]);
     }
@@ -112,13 +135,14 @@ pub async fn a_claimed_row_returns_after_its_lease(stores: &Stores) {
 pub async fn a_postponed_row_waits(stores: &Stores) {
     insert(stores, vec![message(1)]).await;
     claim(stores, NOW, 10).await;
-    stores.outbox.postpone(&message(1).id, later(300)).await.unwrap();
-    stores.outbox.postpone(&message(9).id, later(1)).await.unwrap();
+    stores.outbox.postpone(&message(1).id, later(300), Ended::Unsent).await.unwrap();
+    stores.outbox.postpone(&message(9).id, later(1), Ended::InDoubt).await.unwrap();
     assert!(claim(stores, later(299), 10).await.is_empty());
     assert_eq!(claim(stores, later(300), 10).await, ids(&[1]));
-    stores.outbox.postpone(&message(1).id, later(301)).await.unwrap();
-    let claimed = stores.outbox.claim(later(301), later(360), 10).await.unwrap();
+    stores.outbox.postpone(&message(1).id, later(301), Ended::InDoubt).await.unwrap();
+    let claimed = stores.outbox.claim(Channel::Sms, later(301), later(360), 10).await.unwrap();
     assert_eq!(claimed[0].attempts, 3, "each claim counts, and nothing else does");
+    assert_eq!(claimed[0].doubts, 1);
 }
 
 /// The last moment is in time; after it nobody needs the message.
@@ -127,7 +151,7 @@ pub async fn an_expired_row_is_not_claimed_and_is_swept(stores: &Stores) {
     assert_eq!(stores.outbox.purge(later(600)).await.unwrap(), 0);
     assert_eq!(claim(stores, later(600), 10).await, ids(&[1, 2]));
     for n in 1..=2 {
-        stores.outbox.postpone(&message(n).id, NOW).await.unwrap();
+        stores.outbox.postpone(&message(n).id, NOW, Ended::Unsent).await.unwrap();
     }
     let after = later(600).plus(std::time::Duration::from_millis(1));
     assert_eq!(claim(stores, after, 10).await, ids(&[2]));

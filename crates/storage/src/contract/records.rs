@@ -245,6 +245,7 @@ pub fn message(n: usize) -> OutboxRow {
         urgency: Urgency::Awaited,
         sealed: Sealed::new(vec![0, 255, 13, 10]),
         attempts: 0,
+        doubts: 0,
         created_at: NOW,
         due_at: NOW,
         expires_at: later(600),

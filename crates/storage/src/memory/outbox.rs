@@ -4,7 +4,10 @@ use async_trait::async_trait;
 use countersign_domain::{
     id::MessageId,
     message::{Channel, OutboxRow, Urgency},
-    port::{PortError, outbox_store::OutboxStore},
+    port::{
+        PortError,
+        outbox_store::{Ended, OutboxStore},
+    },
     time::Timestamp,
 };
 
@@ -19,9 +22,15 @@ impl OutboxStore for MemoryStore {
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.claim")]
-    async fn claim(&self, now: Timestamp, lease_until: Timestamp, limit: usize) -> Result<Vec<OutboxRow>, PortError> {
+    async fn claim(
+        &self,
+        channel: Channel,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<OutboxRow>, PortError> {
         let mut state = self.lock();
-        let due = |row: &&mut OutboxRow| row.due_at <= now && row.expires_at >= now;
+        let due = |row: &&mut OutboxRow| row.channel == channel && row.due_at <= now && row.expires_at >= now;
         let mut rows: Vec<_> = state.outbox.values_mut().filter(due).collect();
         rows.sort_by_key(|row| row.due_at);
         rows.truncate(limit);
@@ -38,9 +47,10 @@ impl OutboxStore for MemoryStore {
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.postpone")]
-    async fn postpone(&self, id: &MessageId, due_at: Timestamp) -> Result<(), PortError> {
+    async fn postpone(&self, id: &MessageId, due_at: Timestamp, ended: Ended) -> Result<(), PortError> {
         if let Some(row) = self.lock().outbox.get_mut(id) {
             row.due_at = due_at;
+            row.doubts += u32::from(ended == Ended::InDoubt);
         }
         Ok(())
     }

@@ -4,7 +4,10 @@ use async_trait::async_trait;
 use countersign_domain::{
     id::MessageId,
     message::{Channel, OutboxRow, Urgency},
-    port::{PortError, outbox_store::OutboxStore},
+    port::{
+        PortError,
+        outbox_store::{Ended, OutboxStore},
+    },
     secret::Sealed,
     time::Timestamp,
 };
@@ -18,11 +21,11 @@ use super::{
 /// Rows that one job sweeps: sweeping must not keep logins waiting.
 const SWEEP: usize = 1000;
 
-const DUE: &str = "SELECT 1 FROM outbox WHERE due_at <= ?1 AND expires_at >= ?1 LIMIT 1";
+const DUE: &str = "SELECT 1 FROM outbox WHERE channel = ?1 AND due_at <= ?2 AND expires_at >= ?2 LIMIT 1";
 
-const CLAIM: &str = "UPDATE outbox SET due_at = ?2, attempts = attempts + 1 WHERE id IN \
-                     (SELECT id FROM outbox WHERE due_at <= ?1 AND expires_at >= ?1 ORDER BY due_at LIMIT ?3) \
-                     RETURNING id, channel, sealed, attempts, created_at, due_at, expires_at, awaited";
+const CLAIM: &str = "UPDATE outbox SET due_at = ?3, attempts = attempts + 1 WHERE id IN \
+                     (SELECT id FROM outbox WHERE channel = ?1 AND due_at <= ?2 AND expires_at >= ?2 ORDER BY due_at LIMIT ?4) \
+                     RETURNING id, channel, sealed, attempts, created_at, due_at, expires_at, awaited, doubts";
 
 const OLDEST: &str =
     "SELECT created_at FROM outbox WHERE channel = ?1 AND awaited = 1 AND expires_at >= ?2 ORDER BY created_at LIMIT 1";
@@ -35,28 +38,39 @@ impl OutboxStore for SqliteStore {
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.claim")]
-    async fn claim(&self, now: Timestamp, lease_until: Timestamp, limit: usize) -> Result<Vec<OutboxRow>, PortError> {
+    async fn claim(
+        &self,
+        channel: Channel,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<OutboxRow>, PortError> {
         // Mostly nothing is due; who only looks does not trouble the writer.
-        if !self.readers.read(|connection| connection.prepare_cached(DUE)?.exists([now.as_millis()]))? {
+        let due = self
+            .readers
+            .read(|connection| connection.prepare_cached(DUE)?.exists(params![channel.as_str(), now.as_millis()]))?;
+        if !due {
             return Ok(Vec::new());
         }
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         // A claim that a loss of power undoes is of no use to anyone: its worker is gone too. The row is tried again, sooner and with
         // one attempt less on it, under the same idempotency key.
         self.writer
-            .submit(Durability::Session, move |connection| claim(connection, now, lease_until, limit).map(Step::Keep))
+            .submit(Durability::Session, move |connection| {
+                claim(connection, channel, now, lease_until, limit).map(Step::Keep)
+            })
             .await
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.postpone")]
-    async fn postpone(&self, id: &MessageId, due_at: Timestamp) -> Result<(), PortError> {
+    async fn postpone(&self, id: &MessageId, due_at: Timestamp, ended: Ended) -> Result<(), PortError> {
         let id = id.clone();
-        // If it is lost, the row is tried when its lease ends.
+        // If it is lost, the row is tried when its lease ends, and the doubt is that of a crash.
         self.writer
             .submit(Durability::Session, move |connection| {
                 connection
-                    .prepare_cached("UPDATE outbox SET due_at = ?2 WHERE id = ?1")?
-                    .execute(params![id.as_str(), due_at.as_millis()])?;
+                    .prepare_cached("UPDATE outbox SET due_at = ?2, doubts = doubts + ?3 WHERE id = ?1")?
+                    .execute(params![id.as_str(), due_at.as_millis(), ended == Ended::InDoubt])?;
                 Ok(Step::Keep(()))
             })
             .await
@@ -114,8 +128,8 @@ pub(super) fn insert_messages(connection: &Connection, rows: &[OutboxRow]) -> ru
         return Ok(());
     }
     let mut insert = connection.prepare_cached(
-        "INSERT INTO outbox (id, channel, sealed, attempts, created_at, due_at, expires_at, awaited) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+        "INSERT INTO outbox (id, channel, sealed, attempts, created_at, due_at, expires_at, awaited, doubts) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
     )?;
     for row in rows {
         insert.execute(params![
@@ -127,6 +141,7 @@ pub(super) fn insert_messages(connection: &Connection, rows: &[OutboxRow]) -> ru
             row.due_at.as_millis(),
             row.expires_at.as_millis(),
             row.urgency == Urgency::Awaited,
+            row.doubts,
         ])?;
     }
     Ok(())
@@ -134,13 +149,14 @@ pub(super) fn insert_messages(connection: &Connection, rows: &[OutboxRow]) -> ru
 
 fn claim(
     connection: &Connection,
+    channel: Channel,
     now: Timestamp,
     lease_until: Timestamp,
     limit: i64,
 ) -> rusqlite::Result<Vec<OutboxRow>> {
     let mut rows = connection
         .prepare_cached(CLAIM)?
-        .query_map(params![now.as_millis(), lease_until.as_millis(), limit], message)?
+        .query_map(params![channel.as_str(), now.as_millis(), lease_until.as_millis(), limit], message)?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     // Statements return rows in whatever order they changed them.
     rows.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
@@ -158,6 +174,7 @@ fn message(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
         urgency: if row.get(7)? { Urgency::Awaited } else { Urgency::Patient },
         sealed: Sealed::new(row.get(2)?),
         attempts: row.get(3)?,
+        doubts: row.get(8)?,
         created_at: rows::time(row, 4)?,
         due_at: rows::time(row, 5)?,
         expires_at: rows::time(row, 6)?,

@@ -65,7 +65,7 @@ async fn what_was_acknowledged_is_in_a_copy_of_the_files() {
     assert_eq!(revived.commit(login_with(&user, 9, otp(1, 101))).await.unwrap(), CommitOutcome::ProofSpent);
     assert!(revived.find_transaction(&digest(8)).await.unwrap().is_some());
     assert_eq!(revived.take_try(&digest(9)).await.unwrap().unwrap().tries, 4);
-    let waiting = revived.claim(NOW, later(60), 10).await.unwrap();
+    let waiting = revived.claim(Channel::Sms, NOW, later(60), 10).await.unwrap();
     assert_eq!(waiting.iter().map(|row| &row.id).collect::<Vec<_>>(), [&message(2).id]);
 }
 
@@ -92,7 +92,7 @@ async fn two_stores_on_one_file_share_rows_and_tries() {
     let seen = race(64, |n| {
         let store = Arc::clone(&both[n % 2]);
         async move {
-            let claimed = store.claim(NOW, later(60), 2).await.unwrap();
+            let claimed = store.claim(Channel::Sms, NOW, later(60), 2).await.unwrap();
             let tries = store.take_try(&digest(1)).await.unwrap().unwrap().tries;
             (claimed, tries)
         }
@@ -110,7 +110,9 @@ async fn looking_for_messages_writes_nothing() {
     OutboxStore::insert(&*store, vec![message(1)]).await.unwrap();
     let before = store.commits();
     for _ in 0..20 {
-        assert!(store.claim(NOW.minus(Duration::from_millis(1)), later(60), 10).await.unwrap().is_empty());
+        assert!(
+            store.claim(Channel::Sms, NOW.minus(Duration::from_millis(1)), later(60), 10).await.unwrap().is_empty()
+        );
         assert!(store.oldest(Channel::Sms, NOW).await.unwrap().is_some());
     }
     assert_eq!(store.commits(), before);

@@ -127,6 +127,8 @@ label! {
         Refused = "refused",
         /// The provider did not take it.
         Unavailable = "unavailable",
+        /// The provider did not take it because of its recipient.
+        Deferred = "deferred",
         /// No answer came.
         Unknown = "unknown",
     }

@@ -165,7 +165,7 @@ impl Access {
 fn not_sent(error: SendError) -> SendError {
     match error {
         SendError::Refused(source) | SendError::Unknown(source) => unsent(AccessError::Unanswered(source)),
-        unavailable @ SendError::Unavailable { .. } => unavailable,
+        certain @ (SendError::Unavailable { .. } | SendError::Deferred { .. }) => certain,
     }
 }
 
