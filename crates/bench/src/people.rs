@@ -120,6 +120,8 @@ impl Stores {
             hasher: Arc::new(Credulous(Arc::clone(&app.hasher))),
             sealer: Arc::clone(&app.sealer),
             signer: Arc::clone(&app.signer),
+            devices: Arc::clone(&app.devices),
+            wakes: Arc::clone(&app.wakes),
             outbox: Arc::clone(&app.outbox),
             sender: Arc::clone(&app.sender),
             bell: Arc::clone(&app.bell),
