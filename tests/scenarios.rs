@@ -23,3 +23,4 @@ mod spending;
 mod strings;
 mod telephones;
 mod tokens;
+mod watching;

@@ -4,7 +4,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use countersign_tests::{
     api::{Api, To, Transport},
+    device::Device,
     dump,
+    person::Phone,
     receiver::{Closed, Manner, Receiver},
     refusal::{CHANNEL_DOWN, Refused as _},
     sent::{Arrived, NUMBER, neighbour},
@@ -213,5 +215,36 @@ async fn where_no_provider_is_up_an_enrolment_is_not_begun() {
     for number in 1..=10 {
         let begun = api.associate_oob(&token, To::Phone("sms", NUMBER)).await;
         assert!(begun.is_ok(), "{number}: {begun:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_notifications_cannot_leave_no_device_is_asked_and_nothing_else_is_used_instead() {
+    for transport in [Transport::Http, Transport::Grpc] {
+        let closed = Closed::new();
+        let tenant = Tenant::default().with_devices().section(
+            "messages",
+            &["email = ['outbox']", "sms = ['outbox']", "voice = ['outbox']", "push = ['hook']", "countries = ['US']"],
+        );
+        let hook = [
+            "name = 'hook'".to_owned(),
+            format!("url = 'http://{}/messages'", closed.address()),
+            "secrets = ['a secret of 32 bytes or some more']".to_owned(),
+            "timeout = '1s'".to_owned(),
+        ];
+        let hook: Vec<_> = hook.iter().map(String::as_str).collect();
+        let world = World::start(Store::Sqlite, tenant.section("[messages.webhook]", &hook)).await;
+        let api = world.api(transport);
+        let ann = world.person("ann").await;
+        let device = Device::new("ann");
+        let (_, registration) = ann.enrol_device(&api, &device).await;
+        let token = ann.mfa_token(&api).await;
+        api.ask(BACKEND, &token, None).await.expect("it may come in time");
+        world.advance(31);
+        let refusal = world.sends_nothing(api.ask(BACKEND, &token, None), &CHANNEL_DOWN).await;
+        assert!(refusal.retry_after().is_some_and(|seconds| seconds >= 1), "{refusal:?}");
+        // What the person chooses instead works.
+        let app = Phone::new(registration.totp_secret.unwrap(), None);
+        api.otp(BACKEND, &token, &app.code(&world)).await.unwrap();
     }
 }

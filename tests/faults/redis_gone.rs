@@ -2,8 +2,11 @@
 
 use countersign_tests::{
     api::Transport,
+    device::{Device, ticket},
     dump,
-    refusal::{MALFORMED_TOKEN, Refused as _, STORE_DOWN, TOO_MANY_CODES, WRONG_OTP},
+    refusal::{
+        BAD_TICKET, MALFORMED_TOKEN, NO_LOGIN_WAITS, Refused as _, STORE_DOWN, TOO_MANY_CODES, WRONG_OTP,
+    },
     tenant::{BACKEND, Tenant},
     world::{Store, World},
 };
@@ -111,4 +114,34 @@ async fn recovered<T, F: Future<Output = Result<T, countersign_tests::refusal::R
         tokio::task::yield_now().await;
     }
     panic!("Redis is back, the server does not notice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_nobody_hears_of_a_devices_answer_and_nothing_is_approved() {
+    for transport in [Transport::Http, Transport::Grpc] {
+        let mut world = World::start(Store::Redis, Tenant::default().with_devices()).await;
+        let api = world.api(transport);
+        let people = world.people(&["ann", "bob"]).await;
+        let [ann, bob] = <[_; 2]>::try_from(people).unwrap();
+        let (device, other) = (Device::new("ann"), Device::new("bob"));
+        ann.enrol_device(&api, &device).await;
+        let (token, asked, pushed) = ann.asked(&world, &api).await;
+        let begun = bob.mfa_token(&api).await;
+        let barcode = api.associate_push(&begun).await.unwrap();
+        let answer = device.answer(&world, &pushed, true, asked.number.as_deref());
+        world.redis().kill();
+        api.resolve(&pushed.token, &answer).await.unwrap_err();
+        api.poll(BACKEND, &token, &asked.oob_code).await.refused(&STORE_DOWN);
+        api.ask(BACKEND, &token, None).await.refused(&STORE_DOWN);
+        let refused = api.enroll_device(&ticket(&barcode), &other).await.unwrap_err();
+        assert!(refused.is_undecided(), "{refused:?}");
+        world.redis().restart();
+        // It came back empty: nobody waits any more, and nothing was approved meanwhile.
+        recovered(|| ann.password(&api)).await;
+        api.resolve(&pushed.token, &answer).await.refused(&NO_LOGIN_WAITS);
+        api.poll(BACKEND, &token, &asked.oob_code).await.refused(&MALFORMED_TOKEN);
+        api.enroll_device(&ticket(&barcode), &other).await.refused(&BAD_TICKET);
+        assert_eq!(dump::audited(&world.database(), "login.push", ann.id.as_str()), 0);
+        ann.log_in_by(&world, &api, &device).await;
+    }
 }

@@ -25,6 +25,7 @@ async fn without_credentials_only_documents_are_served() {
             .filter(|key| !matches!(key.as_str(), "parameters" | "summary" | "description"))
         {
             let concrete = path.replace("{authenticator_id}", "totp%7Cdev_0000000000000000").replace("{token}", TOKEN);
+            let concrete = concrete.replace("{device_id}", "dev_0000000000000000");
             let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).unwrap();
             let answer = http.send(http.request(method.clone(), &concrete)).await;
             if answer.status < 400 {
@@ -50,6 +51,9 @@ async fn every_route_is_in_the_document() {
         "/.well-known/jwks.json",
         "/.well-known/oauth-authorization-server",
         "/.well-known/openid-configuration",
+        "/appliance-mfa/api/device-accounts/{device_id}",
+        "/appliance-mfa/api/enroll",
+        "/appliance-mfa/api/resolve-transaction",
         "/mfa/associate",
         "/mfa/authenticators",
         "/mfa/authenticators/{authenticator_id}",

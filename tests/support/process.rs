@@ -158,3 +158,30 @@ fn binary() -> PathBuf {
         )
     })
 }
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code.
+    pub code: i32,
+    /// What it said.
+    pub out: String,
+    /// What it complained of.
+    pub err: String,
+}
+
+/// Runs the program in `folder` with `input` to read.
+pub async fn run(folder: &Path, arguments: &[&str], input: &str) -> Ended {
+    use tokio::io::AsyncWriteExt as _;
+    let mut command = Command::new(binary());
+    command.args(arguments).current_dir(folder).kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    // One that does not read it may be gone already.
+    drop(stdin.write_all(input.as_bytes()).await);
+    drop(stdin);
+    let ended = child.wait_with_output().await.expect("it ends");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ended { code: ended.status.code().unwrap_or(-1), out: text(&ended.stdout), err: text(&ended.stderr) }
+}

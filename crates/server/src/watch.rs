@@ -18,7 +18,7 @@ use crate::{convert::challenge::render_state, status::to_status};
 const MOST: usize = 10_000;
 
 /// How often one looks that nobody woke: the device may have answered another process.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(2);
 
 /// What becomes of one challenge.
 pub(crate) type States = Pin<Box<dyn Stream<Item = Result<WatchChallengeResponse, Status>> + Send>>;
