@@ -4,9 +4,7 @@ use countersign_tests::{
     api::Transport,
     device::{Device, ticket},
     dump,
-    refusal::{
-        BAD_TICKET, MALFORMED_TOKEN, NO_LOGIN_WAITS, Refused as _, STORE_DOWN, TOO_MANY_CODES, WRONG_OTP,
-    },
+    refusal::{BAD_TICKET, MALFORMED_TOKEN, NO_LOGIN_WAITS, Refused as _, STORE_DOWN, TOO_MANY_CODES, WRONG_OTP},
     tenant::{BACKEND, Tenant},
     world::{Store, World},
 };

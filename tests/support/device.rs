@@ -30,7 +30,7 @@ pub struct Device {
     pub identifier: String,
     /// What its owner calls it.
     pub name: String,
-    /// Its token of a push service, if it has one.
+    /// Its token of a push service, unless it does not say.
     pub push_token: Option<String>,
     /// Whether it asks for the number.
     pub number_matching: bool,

@@ -43,6 +43,12 @@ pub fn waiting(path: &Path) -> Vec<String> {
     texts(&open(path), "SELECT id FROM outbox")
 }
 
+/// How many messages wait after a first try that failed: no longer leased, and not due before the second.
+pub fn put_off(path: &Path) -> i64 {
+    let sql = "SELECT count(*) FROM outbox WHERE attempts = 1 AND due_at < created_at + 10000";
+    open(path).query_row(sql, [], |row| row.get(0)).expect("the table is there")
+}
+
 /// Moves time on for the messages that wait: whoever claimed one has had their time. No server may be running.
 pub fn make_due(path: &Path) {
     let connection = Connection::open(path).expect("the file opens");

@@ -136,6 +136,8 @@ refusals! {
     BAD_ANSWER = DeviceAnswerRejected, 401 "invalid_token" "";
     /// To a device: the number is wrong.
     WRONG_NUMBER = ProofRejected, 403 "invalid_otp" "";
+    /// To a device: too many wrong numbers.
+    TOO_MANY_NUMBERS = TooManyAttempts, 429 "too_many_attempts" "Too many wrong numbers. Wait before retrying.";
     /// A code was sent, and none came back.
     NO_BINDING_CODE = RequestMalformed, 400 "invalid_request" "Missing required parameter: binding_code";
     /// A store does not answer.

@@ -33,16 +33,16 @@ pub enum Extra<'a> {
     Nothing,
     /// Sessions in the Redis at this URL.
     Redis(&'a str),
-    /// Text messages, which go to a webhook here. No budget ends while it is measured.
+    /// Text messages and notifications, which go to a webhook here. No budget ends while it is measured.
     Webhook(SocketAddr),
 }
 
 fn text_messages(address: SocketAddr) -> String {
-    let budgets = ["phone", "destination", "prefix", "country", "deployment", "unproven"];
+    let budgets = ["phone", "destination", "prefix", "country", "deployment", "unproven", "push", "push_unanswered"];
     let budgets: String =
         budgets.map(|name| format!("[limits.sends.{name}]\ncapacity = 1000000\nrefill = '1ms'\n")).concat();
     format!(
-        "[mfa]\nfactors = ['otp', 'sms']\n{budgets}[messages]\nsms = ['hook']\ncountries = ['US']\n\
+        "[mfa]\nfactors = ['otp', 'sms', 'push']\n{budgets}[messages]\nsms = ['hook']\npush = ['hook']\ncountries = ['US']\n\
          [[messages.webhook]]\nname = 'hook'\nurl = 'http://{address}/'\nsecrets = ['{CLIENT_SECRET}, and it is longer']\n"
     )
 }

@@ -14,6 +14,7 @@ mod process;
 mod report;
 mod run;
 mod verdict;
+mod waiting;
 mod yardstick;
 
 use std::path::PathBuf;

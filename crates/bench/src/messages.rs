@@ -1,4 +1,4 @@
-//! The other end of the webhook: takes messages and hands codes to who waits for them.
+//! The other end of the webhook: takes messages and hands them to who waits.
 
 use std::{
     collections::HashMap,
@@ -10,31 +10,44 @@ use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post}
 use serde::Deserialize;
 use tokio::{net::TcpListener, sync::oneshot};
 
-type Waiting = HashMap<String, oneshot::Sender<String>>;
+type Waiting = HashMap<String, oneshot::Sender<Arrived>>;
 
-/// Who waits for a code, by number. Cheap to clone.
+/// Who waits for a message, by number or push token. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Mailbox(Arc<Mutex<Waiting>>);
 
+/// A message.
 #[derive(Deserialize)]
-struct Arrived {
+pub struct Arrived {
     to: String,
-    code: String,
+    /// The code, of a text message.
+    pub code: Option<String>,
+    /// What a notification asks about.
+    pub push: Option<Push>,
+}
+
+/// What a notification asks about.
+#[derive(Deserialize)]
+pub struct Push {
+    /// What the device signs.
+    pub challenge: String,
+    /// The bearer of its answer.
+    pub transaction_token: String,
 }
 
 impl Mailbox {
-    /// The code of the next message to `number`.
-    pub fn expect(&self, number: &str) -> oneshot::Receiver<String> {
+    /// The next message to `number`, or to a push token.
+    pub fn expect(&self, number: &str) -> oneshot::Receiver<Arrived> {
         let (sender, receiver) = oneshot::channel();
         self.lock().insert(number.to_owned(), sender);
         receiver
     }
 
     fn take(&self, message: &[u8]) -> StatusCode {
-        let Ok(Arrived { to, code }) = serde_json::from_slice(message) else { return StatusCode::BAD_REQUEST };
+        let Ok(arrived) = serde_json::from_slice::<Arrived>(message) else { return StatusCode::BAD_REQUEST };
         // Who does not wait any more has failed already.
-        if let Some(waiting) = self.lock().remove(&to) {
-            drop(waiting.send(code));
+        if let Some(waiting) = self.lock().remove(&arrived.to) {
+            drop(waiting.send(arrived));
         }
         StatusCode::OK
     }

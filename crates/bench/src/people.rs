@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use countersign::{
     config::layers::{self, Variables},
     serve::{self, StartOptions},
@@ -18,16 +19,20 @@ use countersign_domain::{
     factor::{
         oob,
         otp::{OtpAlgorithm, OtpSecret, step_at},
+        push::{self, Device, PushAddress},
     },
     id::{AuthenticatorId, ClientId, RealmName, Scope, UserId},
     login_name::LoginName,
+    message::PushService,
     opaque::{ALPHANUMERIC, random_text},
     port::{
         PortError,
         authenticator_store::{EnrollmentBegun, NewEnrollment},
         clock::Clock,
+        device_verifier::DeviceKey,
         login_store::{Burn, CommitOutcome, ConsumedChallenge, LoginCommit, Spent},
         password_hasher::{PasswordHasher, PasswordVerdict},
+        signer::{Algorithm as SignatureAlgorithm, KeyMaterial},
     },
     secret::{Digest, Secret},
     time::Timestamp,
@@ -37,13 +42,16 @@ use countersign_domain::{
     },
     user::{PasswordHash, Profile},
 };
-use data_encoding::BASE32_NOPAD;
+use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
 use totp_rs::{Algorithm, Builder};
 
 use crate::{
     deployment::{AUDIENCE, CLIENT, CLIENT_SECRET, Deployment, REALM, SCOPE},
     measure::drive,
 };
+
+/// The name of every device's app.
+pub const DEVICE: &str = "bench";
 
 /// Everybody's password.
 pub const PASSWORD: &str = "pass wörd of all";
@@ -63,6 +71,8 @@ pub struct Person {
     seed: Option<Arc<Vec<u8>>>,
     /// Their telephone, in E.164.
     pub phone: Option<Arc<str>>,
+    /// The key of their device, whose push token is their username.
+    pub device: Option<Arc<EcdsaKeyPair>>,
 }
 
 /// Somebody whose password was right.
@@ -154,7 +164,7 @@ impl Stores {
         });
         let added = self.running.app.add_users(users.collect()).await?;
         let people = names.into_iter().zip(added).map(|(username, added)| match added {
-            Added::Added(id) => Ok(Person { id, username, seed: None, phone: None }),
+            Added::Added(id) => Ok(Person { id, username, seed: None, phone: None, device: None }),
             Added::NameTaken => bail!("{username} is there already"),
         });
         people.collect()
@@ -176,6 +186,23 @@ impl Stores {
             async move { enroll(&app, person).await }
         };
         Ok(drive(numbered.collect(), AT_ONCE, enroll).await?.0)
+    }
+
+    /// Gives each of `people` a confirmed device.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or no key can be made.
+    pub async fn enroll_devices(&self, people: Vec<Person>) -> anyhow::Result<Vec<Person>> {
+        let app = Arc::clone(&self.running.app);
+        let enroll = move |person| {
+            let app = Arc::clone(&app);
+            async move {
+                let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).context("no key")?;
+                enroll(&app, Person { device: Some(Arc::new(key)), ..person }).await
+            }
+        };
+        Ok(drive(people, AT_ONCE, enroll).await?.0)
     }
 
     /// Gives each of `people` an authenticator app that is confirmed and was last used a while ago.
@@ -213,19 +240,29 @@ async fn enroll(app: &App, person: Person) -> anyhow::Result<Person> {
     let epoch = app.users.find(&person.id).await?.context("the account is gone")?.user.epoch;
     let dev =
         |prefix| anyhow::Ok(AuthenticatorId::new(format!("{prefix}|dev_{}", random_text(ALPHANUMERIC, 16, entropy)?)));
-    let kind = if person.phone.is_some() { FactorKind::Sms } else { FactorKind::Otp };
+    let kind = match (&person.phone, &person.device) {
+        (Some(_), _) => FactorKind::Sms,
+        (None, Some(_)) => FactorKind::Push,
+        (None, None) => FactorKind::Otp,
+    };
     let id = dev(kind.id_prefix())?;
     let secret = OtpSecret::generate(OtpAlgorithm::Sha1, 6, entropy)?;
     let mut digest = [0; 32];
     entropy.fill(&mut digest)?;
-    let state = match &person.phone {
-        Some(phone) => oob::seal(&Secret::new(phone.to_string()), &id, &person.id, app.sealer.as_ref())?,
-        None => secret.seal(&id, &person.id, app.sealer.as_ref())?,
+    let sealer = app.sealer.as_ref();
+    let device = person.device.as_ref().map(|key| device(&person, key)).transpose()?;
+    let state = match (&person.phone, &device) {
+        (Some(phone), _) => oob::seal(&Secret::new(phone.to_string()), &id, &person.id, sealer)?,
+        (None, Some(device)) => push::seal(Some(device), &id, &person.id, sealer)?,
+        (None, None) => secret.seal(&id, &person.id, sealer)?,
     };
-    let spent = match &person.phone {
+    let address = device.map(|device| push::key_digest(&device.key, sealer)).transpose()?;
+    let spent = match kind {
         // A challenge that nobody opened.
-        Some(_) => Spent::Challenge(ConsumedChallenge { digest: Digest::new(digest), sweep_at: now }),
-        None => Spent::Step(step_at(now).saturating_sub(STEPS_AGO)),
+        FactorKind::Sms | FactorKind::Push => {
+            Spent::Challenge(ConsumedChallenge { digest: Digest::new(digest), sweep_at: now })
+        }
+        _ => Spent::Step(step_at(now).saturating_sub(STEPS_AGO)),
     };
     let audit = |event| AuditEvent {
         event,
@@ -244,7 +281,7 @@ async fn enroll(app: &App, person: Person) -> anyhow::Result<Person> {
             user: person.id.clone(),
             kind,
             pair: None,
-            address: None,
+            address,
             implied: None,
             status: Status::Pending {
                 until: now.plus(app.registry.policy.mfa_token_lifetime),
@@ -282,6 +319,20 @@ async fn enroll(app: &App, person: Person) -> anyhow::Result<Person> {
     anyhow::ensure!(outcome == CommitOutcome::Committed, "not confirmed: {outcome:?}");
     let seed = BASE32_NOPAD.decode(secret.base32().as_bytes())?;
     Ok(Person { seed: Some(Arc::new(seed)), ..person })
+}
+
+fn device(person: &Person, key: &EcdsaKeyPair) -> anyhow::Result<Device> {
+    let (x, y) = match key.public_key().as_ref().split_first() {
+        Some((4, coordinates)) if coordinates.len() == 64 => coordinates.split_at(32),
+        _ => bail!("no uncompressed point"),
+    };
+    let material = KeyMaterial::Ec { x: BASE64URL_NOPAD.encode(x), y: BASE64URL_NOPAD.encode(y) };
+    Ok(Device {
+        identifier: DEVICE.to_owned(),
+        push: PushAddress { service: PushService::Fcm, token: Secret::new(person.username.clone()) },
+        key: DeviceKey { algorithm: SignatureAlgorithm::Es256, material },
+        number_matching: true,
+    })
 }
 
 async fn prove_password(app: &App, person: Person) -> anyhow::Result<Pending> {

@@ -17,6 +17,10 @@ pub struct Plan {
     pub associations: usize,
     /// Codes that are sent; each takes a person of its own.
     pub codes: usize,
+    /// Clients that wait for a device at the same time; each takes a person of its own.
+    pub waiting: usize,
+    /// Devices that answer meanwhile.
+    pub answers: usize,
     /// Lists of authenticators.
     pub lists: usize,
     /// Starts of the server.
@@ -32,6 +36,8 @@ impl Plan {
         logins: 1_500,
         associations: 4_000,
         codes: 6_000,
+        waiting: 5_000,
+        answers: 2_000,
         lists: 12_000,
         starts: 7,
     };
@@ -44,6 +50,8 @@ impl Plan {
         logins: 300,
         associations: 800,
         codes: 1_000,
+        waiting: 1_000,
+        answers: 300,
         lists: 2_000,
         starts: 3,
     };

@@ -22,6 +22,7 @@ use crate::{
     process,
     report::{Machine, Report},
     verdict::{Footprint, judge, seconds},
+    waiting,
     yardstick::{commit, empty_call, hash, http_call, redis_trip, signature, totp},
 };
 
@@ -48,6 +49,7 @@ struct Cast {
     logins: Vec<Person>,
     listed: Vec<Pending>,
     codes: Vec<Pending>,
+    waiting: Vec<Pending>,
     redis: Option<(Vec<Pending>, Vec<Pending>)>,
 }
 
@@ -107,7 +109,12 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     server.stop().await?;
     eprintln!("server, text messages");
     let (server, _) = texting.start(&options.server).await?;
-    rows.extend(code_rows(options, &server, cast.codes, mailbox).await?);
+    rows.extend(code_rows(options, &server, cast.codes, mailbox.clone()).await?);
+    server.stop().await?;
+    eprintln!("server, devices");
+    let (server, _) = texting.start(&options.server).await?;
+    let (row, streams_mb) = waiting::watch(&server, options.callers, cast.waiting, mailbox, plan.answers).await?;
+    rows.push(row);
     server.stop().await?;
     receiving.abort();
     if let Some((shared, (grpc, http))) = shared.zip(cast.redis) {
@@ -121,6 +128,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let footprint = Footprint {
         idle_mb,
         peak_mb: rows.iter().map(|row| row.peak_mb).fold(0.0, f64::max),
+        streams_mb,
         hashing_permits: PasswordsConfig::default().effective_threads(),
         ready_seconds,
     };
@@ -137,6 +145,8 @@ async fn prepare(plan: Plan, embedded: &Deployment, shared: Option<&Deployment>)
     let unenrolled = stores.prove_password(stores.add("unenrolled", plan.associations).await?).await?;
     let codes = stores.enroll_phones(stores.add("phone", plan.codes).await?).await?;
     let codes = stores.prove_password(codes).await?;
+    let waiting = stores.enroll_devices(stores.add("device", plan.waiting).await?).await?;
+    let waiting = stores.prove_password(waiting).await?;
     let logins = stores.enroll(stores.add("login", plan.logins).await?).await?;
     let listed = stores.prove_password(logins.clone()).await?;
     let elsewhere = match shared {
@@ -154,7 +164,7 @@ async fn prepare(plan: Plan, embedded: &Deployment, shared: Option<&Deployment>)
         }
         None => None,
     };
-    Ok(Cast { grpc, http, unenrolled, logins, listed, codes, redis })
+    Ok(Cast { grpc, http, unenrolled, logins, listed, codes, waiting, redis })
 }
 
 async fn yardsticks(plan: Plan, options: &Options, redis: Option<&str>) -> anyhow::Result<Vec<Row>> {

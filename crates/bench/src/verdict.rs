@@ -16,6 +16,8 @@ pub struct Footprint {
     pub idle_mb: f64,
     /// The most resident under load, in megabytes.
     pub peak_mb: f64,
+    /// What a thousand clients cost that wait for a device, in megabytes.
+    pub streams_mb: f64,
     /// Hashes made at the same time.
     pub hashing_permits: usize,
     /// Start to ready with an existing store, each start, in seconds.
@@ -99,6 +101,12 @@ pub fn judge(rows: &[Row], footprint: &Footprint) -> Vec<Verdict> {
         ),
         most("code by SMS / yardsticks, CPU", ratio(cpu("code by SMS, gRPC"), sending), 2.5),
         most("code verification / yardsticks, CPU", ratio(cpu("code verification, gRPC"), proving), 2.5),
+        most(
+            "device's answer to who watches, p50, ms",
+            row("device's answer, watched").map(|row| row.p50_us / 1e3),
+            50.0,
+        ),
+        most("5000 waiting streams, MB", Some(footprint.streams_mb * 5.0), 64.0),
         most("idle memory, MB", Some(footprint.idle_mb), 40.0),
         most("memory under load, MB", Some(footprint.peak_mb), memory_limit),
         most("start to ready, slowest, s", Some(footprint.slowest_start()), 0.3),
@@ -117,7 +125,13 @@ mod tests {
     }
 
     fn footprint() -> Footprint {
-        Footprint { idle_mb: 20.0, peak_mb: 100.0, hashing_permits: 2, ready_seconds: vec![0.1, 0.31, 0.2] }
+        Footprint {
+            idle_mb: 20.0,
+            peak_mb: 100.0,
+            streams_mb: 10.0,
+            hashing_permits: 2,
+            ready_seconds: vec![0.1, 0.31, 0.2],
+        }
     }
 
     #[test]
@@ -138,7 +152,10 @@ mod tests {
     #[test]
     fn what_was_not_measured_is_not_judged() {
         let figures: Vec<_> = judge(&[], &footprint()).iter().map(|verdict| verdict.figure).collect();
-        assert_eq!(figures, ["idle memory, MB", "memory under load, MB", "start to ready, slowest, s"]);
+        assert_eq!(
+            figures,
+            ["5000 waiting streams, MB", "idle memory, MB", "memory under load, MB", "start to ready, slowest, s"]
+        );
     }
 
     #[test]

@@ -43,8 +43,8 @@ pub(crate) struct Asked {
     pub oob_code: Secret<String>,
     /// The number to show, if the device asks for one.
     pub number: Option<Secret<String>>,
-    /// The row; `None` if the device looks for itself.
-    pub row: Option<OutboxRow>,
+    /// The row.
+    pub row: OutboxRow,
 }
 
 /// A challenge as it was found.
@@ -89,49 +89,39 @@ impl App {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<Asked, Error> {
-        if device.push.is_some() {
-            self.require_channel(Channel::Push, now).await?;
-        }
+        self.require_channel(Channel::Push, now).await?;
         self.charge_pushes(account, origin, now).await?;
         let oob_code = opaque::mint(TokenKind::Approval, self.entropy.as_ref())?;
         let transaction_token = self.transaction_token(&oob_code);
         let digest = self.transaction_digest(&transaction_token);
         let nonce = self.nonce()?;
-        let number = match device.number_matching {
-            true => Some(oob::generate(self.entropy.as_ref())?),
-            false => None,
-        };
+        let number = device.number_matching.then(|| oob::generate(self.entropy.as_ref())).transpose()?;
         let kept = |number: &Secret<String>| {
             let digest = oob::code_digest(&digest, number, self.sealer.as_ref());
             Zeroizing::new(HEXLOWER.encode(digest.as_bytes()))
         };
         let asks = Asks::Login { nonce: Zeroizing::new(nonce.expose().clone()), number: number.as_ref().map(kept) };
         let expires_at = self.keep_approval(digest, &asking, asks, now).await?;
-        let row = match &device.push {
-            Some(push) => {
-                let context = PushContext {
-                    service: push.service,
-                    base_url: self.device_base_url(),
-                    device: push::device_id(&asking.authenticator.id).to_owned(),
-                    requested_at: now,
-                    client_name: asking.client.name.clone(),
-                    user_agent: origin.user_agent.clone(),
-                    address: asking.client.address_of(origin).map(|address| address.to_string()),
-                    number_matching: number.is_some(),
-                };
-                let message = Message {
-                    id: Message::new_id(self.entropy.as_ref())?,
-                    channel: Channel::Push,
-                    to: push.token.clone(),
-                    content: Content::Push(Push { challenge: nonce, transaction_token, context }),
-                    languages: origin.languages.clone(),
-                    created_at: now,
-                    expires_at,
-                };
-                Some(message.seal(self.sealer.as_ref())?)
-            }
-            None => None,
+        let context = PushContext {
+            service: device.push.service,
+            base_url: self.device_base_url(),
+            device: push::device_id(&asking.authenticator.id).to_owned(),
+            requested_at: now,
+            client_name: asking.client.name.clone(),
+            user_agent: origin.user_agent.clone(),
+            address: asking.client.address_of(origin).map(|address| address.to_string()),
+            number_matching: number.is_some(),
         };
+        let message = Message {
+            id: Message::new_id(self.entropy.as_ref())?,
+            channel: Channel::Push,
+            to: device.push.token.clone(),
+            content: Content::Push(Push { challenge: nonce, transaction_token, context }),
+            languages: origin.languages.clone(),
+            created_at: now,
+            expires_at,
+        };
+        let row = message.seal(self.sealer.as_ref())?;
         Ok(Asked { oob_code, number, row })
     }
 

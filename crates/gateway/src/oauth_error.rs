@@ -58,6 +58,7 @@ const fn is(status: u16, error: &'static str, description: &'static str) -> Row 
 }
 
 /// The table of refusals by the gRPC services.
+#[expect(clippy::too_many_lines, reason = "a table is as long as it has rows")]
 pub(crate) fn row(reason: ErrorReason, place: Place, style: Style) -> Row {
     use ErrorReason as R;
     use Place as P;

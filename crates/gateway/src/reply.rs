@@ -88,39 +88,6 @@ impl<T: Transport> Gateway<T> {
         }
     }
 
-    /// The answer to a device, or the refusal as devices read it.
-    pub(crate) fn guardian(&self, result: Result<Response, Refusal>) -> Response {
-        let refusal = match result {
-            Ok(response) => return response,
-            Err(refusal) => refusal,
-        };
-        let (status, code, message, reason, delay) = match &refusal {
-            Refusal::Problem(problem) => {
-                let row = problem.row();
-                (row.status, "invalid_body", fill(row.description, |name| problem.value(name)), problem.outcome(), None)
-            }
-            Refusal::Service(refused) => {
-                let row = guardian_error::row(refused.reason);
-                let message = fill(row.message, |_violation| refused.violation.as_deref());
-                (row.status, row.code, message, refused.reason.as_str_name(), refused.retry_delay)
-            }
-        };
-        let body = shape::GuardianError {
-            status_code: status,
-            error_code: code,
-            error: guardian_error::phrase(status),
-            message: &message,
-        };
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = json(Kind::Api, status, &body);
-        if matches!(status.as_u16(), 429 | 503) {
-            let seconds = delay.map_or(DEFAULT_RETRY, |delay| delay.as_secs() + u64::from(delay.subsec_nanos() > 0));
-            retry_after(response.headers_mut(), seconds.max(1));
-        }
-        response.extensions_mut().insert(RequestFacts { reason: Some(reason), ..RequestFacts::default() });
-        response
-    }
-
     fn refused(&self, kind: Kind, place: Place, refused: &Refused) -> Response {
         let style = Style { client: self.config.client_error, not_enrolled: self.config.not_enrolled_error };
         let row = oauth_error::row(refused.reason, place, style);
@@ -151,6 +118,39 @@ impl<T: Transport> Gateway<T> {
         }
         response
     }
+}
+
+/// The answer to a device, or the refusal as devices read it.
+pub(crate) fn guardian(result: Result<Response, Refusal>) -> Response {
+    let refusal = match result {
+        Ok(response) => return response,
+        Err(refusal) => refusal,
+    };
+    let (status, code, message, reason, delay) = match &refusal {
+        Refusal::Problem(problem) => {
+            let row = problem.row();
+            (row.status, "invalid_body", fill(row.description, |name| problem.value(name)), problem.outcome(), None)
+        }
+        Refusal::Service(refused) => {
+            let row = guardian_error::row(refused.reason);
+            let message = fill(row.message, |_violation| refused.violation.as_deref());
+            (row.status, row.code, message, refused.reason.as_str_name(), refused.retry_delay)
+        }
+    };
+    let body = shape::GuardianError {
+        status_code: status,
+        error_code: code,
+        error: guardian_error::phrase(status),
+        message: &message,
+    };
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(Kind::Api, status, &body);
+    if matches!(status.as_u16(), 429 | 503) {
+        let seconds = delay.map_or(DEFAULT_RETRY, |delay| delay.as_secs() + u64::from(delay.subsec_nanos() > 0));
+        retry_after(response.headers_mut(), seconds.max(1));
+    }
+    response.extensions_mut().insert(RequestFacts { reason: Some(reason), ..RequestFacts::default() });
+    response
 }
 
 fn error(kind: Kind, row: Row, description: &str, uri: Option<&'static str>, reason: &'static str) -> Response {

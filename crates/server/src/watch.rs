@@ -92,8 +92,7 @@ impl Reader {
             // No longer than it lives, by the clock that judges.
             let left = self.watched.expires_at.since(self.app.clock.now()).min(LOOK);
             tokio::select! {
-                () = heard => {}
-                () = tokio::time::sleep(left) => {}
+                _ = tokio::time::timeout(left, heard) => {}
                 _ = self.place.stopping.wait_for(|stopping| *stopping) => {
                     return Err(Status::unavailable("the server stops; ask another one"));
                 }

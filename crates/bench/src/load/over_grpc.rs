@@ -1,25 +1,28 @@
 //! Over gRPC, on one connection that all callers share.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
+use aws_lc_rs::{rand::SystemRandom, signature::EcdsaKeyPair};
 use countersign_proto::v1::{
-    AssociateAuthenticatorRequest, ClientAuthentication, CreateChallengeRequest, IssueTokenRequest,
-    ListAuthenticatorsRequest, OobGrant, OtpEnrollment, OtpGrant, PasswordGrant,
-    associate_authenticator_request::Enrollment, associate_service_client::AssociateServiceClient,
-    challenge_service_client::ChallengeServiceClient, client_authentication::Credential,
-    create_challenge_response::Challenge, issue_token_request::Grant, issue_token_response::Outcome,
-    token_service_client::TokenServiceClient,
+    AnswerChallengeRequest, AssociateAuthenticatorRequest, ClientAuthentication, CreateChallengeRequest,
+    IssueTokenRequest, ListAuthenticatorsRequest, OobGrant, OtpEnrollment, OtpGrant, PasswordGrant,
+    WatchChallengeRequest, WatchChallengeResponse, associate_authenticator_request::Enrollment,
+    associate_service_client::AssociateServiceClient, challenge_service_client::ChallengeServiceClient,
+    client_authentication::Credential, create_challenge_response::Challenge, issue_token_request::Grant,
+    issue_token_response::Outcome, token_service_client::TokenServiceClient,
 };
+use data_encoding::BASE64URL_NOPAD;
+use serde_json::json;
 use tonic::{
-    Request,
+    Request, Streaming,
     transport::{Channel, Endpoint},
 };
 
 use crate::{
     deployment::{AUDIENCE, CLIENT, CLIENT_SECRET, SCOPE},
-    messages::Mailbox,
-    people::{PASSWORD, Pending, Person, now},
+    messages::{Mailbox, Push},
+    people::{DEVICE, PASSWORD, Pending, Person, now},
 };
 
 /// A code that has arrived.
@@ -28,6 +31,18 @@ pub struct Sent {
     oob_code: String,
     binding_code: String,
 }
+
+/// A device that was asked.
+pub struct Question {
+    key: Arc<EcdsaKeyPair>,
+    mfa_token: String,
+    oob_code: String,
+    number: String,
+    push: Push,
+}
+
+/// Where answers go.
+const ANSWERS: &str = "https://id.bench.example/appliance-mfa/api/resolve-transaction";
 
 /// A client of the services.
 #[derive(Clone)]
@@ -97,7 +112,7 @@ impl GrpcClient {
     /// It was refused, or does not arrive.
     pub async fn send_code(mut self, pending: Pending, mailbox: Mailbox) -> anyhow::Result<Sent> {
         let phone = pending.person.phone.clone().context("has no telephone")?;
-        let arrives = mailbox.expect(&phone);
+        let delivery = mailbox.expect(&phone);
         let request = CreateChallengeRequest {
             client: Some(client()),
             mfa_token: pending.mfa_token.clone(),
@@ -105,7 +120,8 @@ impl GrpcClient {
         };
         let answer = self.challenges.create_challenge(request).await?.into_inner();
         let Some(Challenge::Oob(challenge)) = answer.challenge else { bail!("no code was sent") };
-        let binding_code = tokio::time::timeout(Duration::from_secs(10), arrives).await.context("no code came")??;
+        let arrived = tokio::time::timeout(Duration::from_secs(10), delivery).await.context("no code came")??;
+        let binding_code = arrived.code.context("a message without a code")?;
         Ok(Sent { mfa_token: pending.mfa_token, oob_code: challenge.oob_code, binding_code })
     }
 
@@ -123,6 +139,65 @@ impl GrpcClient {
             }
             Outcome::MfaRequired(_) => bail!("a second factor was asked for again"),
         }
+    }
+
+    /// Has a device asked, and waits until it is told.
+    ///
+    /// # Errors
+    ///
+    /// It was refused, or nothing arrives.
+    pub async fn ask(mut self, pending: Pending, mailbox: Mailbox) -> anyhow::Result<Question> {
+        let key = pending.person.device.clone().context("has no device")?;
+        let delivery = mailbox.expect(&pending.person.username);
+        let request = CreateChallengeRequest {
+            client: Some(client()),
+            mfa_token: pending.mfa_token.clone(),
+            ..CreateChallengeRequest::default()
+        };
+        let answer = self.challenges.create_challenge(request).await?.into_inner();
+        let Some(Challenge::Push(challenge)) = answer.challenge else { bail!("no device was asked") };
+        let arrived = tokio::time::timeout(Duration::from_secs(10), delivery).await.context("nothing came")??;
+        let push = arrived.push.context("a message that asks nothing")?;
+        Ok(Question { key, mfa_token: pending.mfa_token, oob_code: challenge.oob_code, number: challenge.number, push })
+    }
+
+    /// Waits for the answer to `question`.
+    ///
+    /// # Errors
+    ///
+    /// It was refused.
+    pub async fn watch(mut self, question: &Question) -> anyhow::Result<Streaming<WatchChallengeResponse>> {
+        let request = WatchChallengeRequest {
+            client: Some(client()),
+            mfa_token: question.mfa_token.clone(),
+            oob_code: question.oob_code.clone(),
+        };
+        Ok(self.challenges.watch_challenge(request).await?.into_inner())
+    }
+
+    /// The device's answer to `question`: its owner agrees.
+    ///
+    /// # Errors
+    ///
+    /// It was refused.
+    pub async fn answer(mut self, question: &Question) -> anyhow::Result<()> {
+        let now = now().as_secs();
+        let claims = json!({
+            "iss": DEVICE, "sub": question.push.challenge, "aud": ANSWERS, "iat": now, "exp": now + 30,
+            "auth0_guardian_method": "push", "auth0_guardian_accepted": true, "binding_code": question.number,
+        });
+        let input = format!(
+            "{}.{}",
+            BASE64URL_NOPAD.encode(br#"{"alg":"ES256","typ":"JWT"}"#),
+            BASE64URL_NOPAD.encode(claims.to_string().as_bytes())
+        );
+        let signature = question.key.sign(&SystemRandom::new(), input.as_bytes()).context("it does not sign")?;
+        let request = AnswerChallengeRequest {
+            transaction_token: question.push.transaction_token.clone(),
+            challenge_response: format!("{input}.{}", BASE64URL_NOPAD.encode(signature.as_ref())),
+        };
+        self.challenges.answer_challenge(request).await?;
+        Ok(())
     }
 
     /// Both.

@@ -35,15 +35,15 @@ pub const MAX_TOKEN_BYTES: usize = 4096;
 pub struct Device {
     /// The name its app goes by, the `iss` of what it signs.
     pub identifier: String,
-    /// Who brings notifications to it; `None` if it has none and looks for itself.
-    pub push: Option<PushAddress>,
+    /// Where it is notified.
+    pub push: PushAddress,
     /// Its public key.
     pub key: DeviceKey,
     /// Whether it asks its owner for the number that the login shows.
     pub number_matching: bool,
 }
 
-/// Where a device is reached.
+/// Where a device is notified.
 #[derive(Clone, Debug)]
 pub struct PushAddress {
     /// By whom.
@@ -62,8 +62,8 @@ struct Stored {
 #[derive(Serialize, Deserialize)]
 struct StoredDevice {
     identifier: String,
-    service: Option<PushService>,
-    token: Option<Zeroizing<String>>,
+    service: PushService,
+    token: Zeroizing<String>,
     key: DeviceKey,
     number_matching: bool,
 }
@@ -81,8 +81,8 @@ pub fn seal(
 ) -> Result<Sealed, Error> {
     let device = device.map(|device| StoredDevice {
         identifier: device.identifier.clone(),
-        service: device.push.as_ref().map(|push| push.service),
-        token: device.push.as_ref().map(|push| Zeroizing::new(push.token.expose().clone())),
+        service: device.push.service,
+        token: Zeroizing::new(device.push.token.expose().clone()),
         key: device.key.clone(),
         number_matching: device.number_matching,
     });
@@ -103,10 +103,7 @@ pub fn open(authenticator: &Authenticator, sealer: &dyn Sealer) -> Result<Option
     }
     Ok(stored.device.map(|device| Device {
         identifier: device.identifier,
-        push: device
-            .service
-            .zip(device.token)
-            .map(|(service, token)| PushAddress { service, token: Secret::new((*token).clone()) }),
+        push: PushAddress { service: device.service, token: Secret::new((*device.token).clone()) },
         key: device.key,
         number_matching: device.number_matching,
     }))

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     account::Account,
-    app::App,
+    app::{App, Origin},
     approval::Found,
     audit::{AuditEvent, Event},
     authenticator::{Authenticator, FAILURE_CEILING},
@@ -151,7 +151,7 @@ impl App {
         };
         let target = FailureTarget::Authenticators(vec![authenticator.id.clone()]);
         let failure = Failure::new(target, FAILURE_CEILING, audit);
-        self.logins.count_failure(&user.id, self.told(failure, account, &Default::default())?).await?;
+        self.logins.count_failure(&user.id, self.told(failure, account, &Origin::default())?).await?;
         if tries <= 1 {
             self.decide(&found.digest, Decision::Rejected).await?;
         }

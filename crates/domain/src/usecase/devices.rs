@@ -29,8 +29,8 @@ pub struct EnrollCommand {
     pub identifier: String,
     /// What its owner calls it.
     pub name: String,
-    /// Where it is reached; `None` if it looks for itself.
-    pub push: Option<PushAddress>,
+    /// Where it is notified.
+    pub push: PushAddress,
     /// Its public key.
     pub key: DeviceKey,
     /// Whether it asks its owner for the number that the login shows.
@@ -76,7 +76,7 @@ pub struct UpdateCommand {
     pub identifier: Option<String>,
     /// The new name.
     pub name: Option<String>,
-    /// Where it is reached now.
+    /// Where it is notified now.
     pub push: Option<PushAddress>,
 }
 
@@ -193,8 +193,8 @@ impl App {
         if let Some(identifier) = command.identifier {
             device.identifier = identifier;
         }
-        if command.push.is_some() {
-            device.push = command.push;
+        if let Some(push) = command.push {
+            device.push = push;
         }
         let user = known.account.user.id;
         let record = DeviceRecord {

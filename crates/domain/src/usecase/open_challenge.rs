@@ -117,10 +117,8 @@ impl App {
                 let bearer = self.bearer_digest(&command.mfa_token);
                 let asking = Asking { authenticator: chosen, client, bearer };
                 let asked = self.ask_device(asking, &device, &login.account, &command.origin, now).await?;
-                if let Some(row) = asked.row {
-                    self.outbox.insert(vec![row]).await?;
-                    self.bell.ring();
-                }
+                self.outbox.insert(vec![asked.row]).await?;
+                self.bell.ring();
                 RequiredProof::Push {
                     oob_code: asked.oob_code,
                     number: asked.number,

@@ -18,7 +18,7 @@ use crate::{
     call::{outgoing, outgoing_as_bearer},
     credentials::scheme,
     oauth_error::{Problem, Refusal},
-    reply::{Kind, json},
+    reply::{Kind, guardian, json},
     router::Gateway,
     shape,
     transport::Transport,
@@ -71,7 +71,7 @@ struct Answer {
 /// Registers a device.
 pub(crate) async fn enroll<T: Transport>(State(gateway): State<Arc<Gateway<T>>>, request: Request) -> Response {
     let result = registered(&gateway, request).await;
-    gateway.guardian(result)
+    guardian(result)
 }
 
 async fn registered<T: Transport>(gateway: &Gateway<T>, request: Request) -> Result<Response, Refusal> {
@@ -112,7 +112,7 @@ fn device(answer: &EnrollDeviceResponse) -> Response {
 /// Changes what a device is called and reached by.
 pub(crate) async fn update<T: Transport>(State(gateway): State<Arc<Gateway<T>>>, request: Request) -> Response {
     let result = changed(&gateway, request).await;
-    gateway.guardian(result)
+    guardian(result)
 }
 
 async fn changed<T: Transport>(gateway: &Gateway<T>, request: Request) -> Result<Response, Refusal> {
@@ -139,13 +139,13 @@ pub(crate) async fn delete<T: Transport>(State(gateway): State<Arc<Gateway<T>>>,
         Ok(nothing())
     };
     let result = result.await;
-    gateway.guardian(result)
+    guardian(result)
 }
 
 /// Takes a device's answer.
 pub(crate) async fn resolve<T: Transport>(State(gateway): State<Arc<Gateway<T>>>, request: Request) -> Response {
     let result = resolved(&gateway, request).await;
-    gateway.guardian(result)
+    guardian(result)
 }
 
 async fn resolved<T: Transport>(gateway: &Gateway<T>, request: Request) -> Result<Response, Refusal> {

@@ -28,10 +28,13 @@ pub(crate) fn parse(request: v1::EnrollDeviceRequest) -> Result<EnrollCommand, E
     let mut violations = Violations::default();
     let identifier = violations.required("identifier", request.identifier);
     check_names(&identifier, &request.name, &mut violations);
+    if request.push_credentials.is_none() {
+        violations.add("push_credentials", "Missing required parameter: push_credentials".into());
+    }
     let push = request.push_credentials.and_then(|push| address(push, &mut violations));
     let key = public_key(request.public_key, &mut violations);
     let ticket = Secret::new(request.ticket);
-    let command = key.map(|key| EnrollCommand {
+    let command = key.zip(push).map(|(key, push)| EnrollCommand {
         ticket,
         identifier,
         name: request.name,
@@ -39,6 +42,7 @@ pub(crate) fn parse(request: v1::EnrollDeviceRequest) -> Result<EnrollCommand, E
         key,
         number_matching: request.number_matching,
     });
+    // One that is not there has been noted.
     violations.none(command).and_then(|command| command.ok_or_else(|| Error::missing("public_key")))
 }
 
