@@ -2,7 +2,7 @@
 
 use countersign_tests::{
     api::Transport,
-    device::{Device, other_number, ticket},
+    device::{Device, Registration, other_number, ticket},
     dump, everywhere,
     person::Phone,
     refusal::{
@@ -165,6 +165,8 @@ everywhere! {
             ("aud", json!("https://evil.test/appliance-mfa/api/resolve-transaction")),
             ("iat", json!(now - 301)),
             ("iat", json!(now + 301)),
+            ("iat", json!(i64::MAX - 1)),
+            ("exp", json!(i64::MAX)),
             ("exp", json!(now - 301)),
             ("exp", json!(now + 10_000)),
             ("exp", json!(null)),
@@ -256,18 +258,27 @@ everywhere! {
         let again = api.enroll_device(&ticket(&barcode), &device).await.unwrap();
         assert_eq!(first, again, "the answer may have been lost");
         api.enroll_device(&ticket(&barcode), &other).await.refused(&TICKET_TAKEN);
+        // Whatever it says of itself the second time: nothing changes.
+        let mut tap = device;
+        (tap.number_matching, tap.push_token) = (false, Some("push-eve".into()));
+        assert_eq!(api.enroll_device(&ticket(&barcode), &tap).await.unwrap(), first);
         api.poll(BACKEND, &token, &barcode.oob_code).await.unwrap();
-        for device in [&device, &other] {
-            api.enroll_device(&ticket(&barcode), device).await.refused(&BAD_TICKET);
-        }
+        // The client was quicker than the device: it still hears who it is, and no secret of what is confirmed.
+        let late = api.enroll_device(&ticket(&barcode), &tap).await.unwrap();
+        assert_eq!(late, Registration { totp_secret: None, ..first });
+        api.enroll_device(&ticket(&barcode), &other).await.refused(&TICKET_TAKEN);
+        let (_, asked, pushed) = ann.asked(&world, &api).await;
+        assert!(asked.number.is_some() && pushed.line["to"] == "push-ann", "{pushed:?}");
+        world.advance(300);
+        api.enroll_device(&ticket(&barcode), &tap).await.refused(&BAD_TICKET);
         let bob = world.person("bob").await;
         let token = bob.mfa_token(&api).await;
         let barcode = api.associate_push(&token).await.unwrap();
         for wrong in ["x", "csapp_x", &barcode.oob_code, &"a".repeat(32)] {
-            api.enroll_device(wrong, &device).await.refused(&BAD_TICKET);
+            api.enroll_device(wrong, &tap).await.refused(&BAD_TICKET);
         }
         world.advance(300);
-        api.enroll_device(&ticket(&barcode), &device).await.refused(&BAD_TICKET);
+        api.enroll_device(&ticket(&barcode), &tap).await.refused(&BAD_TICKET);
         api.poll(BACKEND, &token, &barcode.oob_code).await.refused(&EXPIRED_OOB_CODE);
     }
 
@@ -393,12 +404,13 @@ everywhere! {
         let ann = world.person("ann").await;
         let token = ann.mfa_token(&api).await;
         let barcode = api.associate_push(&token).await.unwrap();
-        let change: [fn(&mut Device); 7] = [
+        let change: [fn(&mut Device); 8] = [
             |device| device.push_token = None,
             |device| device.identifier = String::new(),
             |device| device.identifier = "x".repeat(257),
             |device| device.name = "x".repeat(65),
             |device| device.name = "a\nb".into(),
+            |device| device.name = "a\u{202e}b".into(),
             |device| device.push_token = Some("x".repeat(4097)),
             |device| device.push_token = Some("a b".into()),
         ];

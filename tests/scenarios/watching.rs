@@ -6,7 +6,9 @@ use countersign_tests::{
     device::{Device, ticket},
     everywhere,
     grpc::proof,
-    refusal::{BAD_OOB_CODE, EXPIRED_TOKEN, FOREIGN_OOB_CODE, MALFORMED_TOKEN, Refusal, Refused as _, WRONG_CLIENT},
+    refusal::{
+        BAD_OOB_CODE, EXPIRED_TOKEN, FOREIGN_OOB_CODE, MALFORMED_TOKEN, Refusal, Refused as _, TOO_FAST, WRONG_CLIENT,
+    },
     sent::NUMBER,
     tenant::{BACKEND, Client, NATIVE, Tenant},
     world::{Store, World},
@@ -107,6 +109,23 @@ everywhere! {
         assert!(matches!(status, Refusal::Grpc(status) if status.code() == Code::InvalidArgument));
         world.advance(600);
         watch(&api, BACKEND, &token, &asked.oob_code).await.refused(&EXPIRED_TOKEN);
+    }
+
+    async fn eight_may_watch_one_question(world: World, api: Api) {
+        let ann = world.person("ann").await;
+        ann.enrol_device(&api, &Device::new("ann")).await;
+        let (token, asked, _) = ann.asked(&world, &api).await;
+        let mut streams = Vec::new();
+        for _ in 0..8 {
+            streams.push(watch(&api, BACKEND, &token, &asked.oob_code).await.unwrap());
+        }
+        watch(&api, BACKEND, &token, &asked.oob_code).await.refused(&TOO_FAST);
+        drop(streams);
+        // Whoever leaves makes room, as soon as the server has noticed.
+        let mut ticks = tokio::time::interval(std::time::Duration::from_millis(5));
+        while watch(&api, BACKEND, &token, &asked.oob_code).await.is_err() {
+            ticks.tick().await;
+        }
     }
 
     async fn a_code_to_be_typed_in_cannot_be_watched(world: World, api: Api) {

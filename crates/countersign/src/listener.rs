@@ -35,8 +35,9 @@ use crate::system;
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// The most bytes of headers of a request.
 const MAX_HEADERS: u32 = 16 * 1024;
-/// The most requests at once on one HTTP/2 connection.
+/// The most requests at once on one HTTP/2 connection. An application's gRPC calls share one, and those that watch stay for minutes.
 const MAX_STREAMS: u32 = 100;
+const MAX_GRPC_STREAMS: u32 = 1000;
 /// The most streams that may be reset before they were looked at (CVE-2023-44487).
 const MAX_PENDING_RESETS: usize = 20;
 /// How often a silent HTTP/2 connection is asked whether it is there, and how long it may take to answer.
@@ -68,7 +69,8 @@ impl Listener {
     /// Serves until `stopping`, then lets requests that have begun end for at most `in_flight`.
     pub async fn run(mut self, in_flight: Duration) {
         let mut served = JoinSet::new();
-        let builder = Arc::new(engine());
+        let streams = if self.metrics.1 == Label::Grpc { MAX_GRPC_STREAMS } else { MAX_STREAMS };
+        let builder = Arc::new(engine(streams));
         while !*self.stopping.borrow() {
             tokio::select! {
                 _ = self.stopping.changed() => {}
@@ -110,7 +112,7 @@ impl Listener {
     }
 }
 
-fn engine() -> Builder<TokioExecutor> {
+fn engine(streams: u32) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -122,7 +124,7 @@ fn engine() -> Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(streams)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_PENDING_RESETS)
         .max_header_list_size(MAX_HEADERS)

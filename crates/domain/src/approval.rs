@@ -57,8 +57,8 @@ pub(crate) struct Found {
     pub decision: Decision,
 }
 
-/// How often people are told that nobody is asked any more.
-const TOLD: Limit = Limit { capacity: 1, refill: std::time::Duration::from_secs(86_400) };
+/// How often people are told that their device is not asked any more, and that a login was refused on it.
+pub(crate) const TOLD: Limit = Limit { capacity: 1, refill: std::time::Duration::from_secs(86_400) };
 
 impl App {
     /// The base URL of the device API; `aud` and `sh` are made of it.
@@ -161,7 +161,7 @@ impl App {
         let plain = Zeroizing::new(serde_json::to_vec(&approval).map_err(|error| PortError::Corrupt(Box::new(error)))?);
         let sealed = self.sealer.seal(place(&HEXLOWER.encode(digest.as_bytes())), &plain)?;
         let slot = self.slot(&authenticator.user, authenticator);
-        let (tries, decision) = (NUMBER_TRIES, Decision::Pending);
+        let (tries, decision) = (NUMBER_TRIES, None);
         self.sessions.insert_challenge(ChallengeRecord { digest, slot, sealed, tries, decision, expires_at }).await?;
         Ok(expires_at)
     }
@@ -193,7 +193,8 @@ impl App {
         let Some(record) = self.sessions.find_challenge(&digest).await? else { return Ok(None) };
         let plain = self.sealer.open(place(&HEXLOWER.encode(digest.as_bytes())), &record.sealed)?;
         let approval = serde_json::from_slice(plain.expose()).map_err(|error| PortError::Corrupt(Box::new(error)))?;
-        Ok(Some(Found { digest, approval, decision: record.decision }))
+        let decision = self.decided(&digest, record.decision)?;
+        Ok(Some(Found { digest, approval, decision }))
     }
 
     /// Decides a challenge and wakes who waits for it. The answer is what stands.
@@ -202,9 +203,30 @@ impl App {
     ///
     /// The store failed.
     pub(crate) async fn decide(&self, digest: &Digest, decision: Decision) -> Result<Option<Decision>, Error> {
-        let stands = self.sessions.decide(digest, decision).await?;
+        let stands = self.sessions.decide(digest, self.mark(digest, decision)).await?;
         self.wakes.wake(digest);
-        Ok(stands)
+        stands.map(|mark| self.decided(digest, Some(mark))).transpose()
+    }
+
+    /// What a mark says. Whoever can write to the session store cannot write one.
+    ///
+    /// # Errors
+    ///
+    /// It is none of ours.
+    pub(crate) fn decided(&self, digest: &Digest, mark: Option<Digest>) -> Result<Decision, Error> {
+        let Some(mark) = mark else { return Ok(Decision::Pending) };
+        let decision =
+            [Decision::Approved, Decision::Rejected].into_iter().find(|decision| self.mark(digest, *decision) == mark);
+        decision.ok_or_else(|| PortError::Corrupt(Box::from("the mark of a decision is none of ours")).into())
+    }
+
+    fn mark(&self, digest: &Digest, decision: Decision) -> Digest {
+        let word: &[u8] = match decision {
+            Decision::Pending => b"pending",
+            Decision::Approved => b"approved",
+            Decision::Rejected => b"rejected",
+        };
+        self.sealer.keyed_digest(DigestPurpose::Integrity, &[b"decision", digest.as_bytes(), word])
     }
 
     /// What a device is found by that brings `token`.
@@ -259,7 +281,7 @@ impl App {
         );
         if bucket == 1 && self.charge_rate(&user.id, "push-suspended", TOLD, now).await.is_ok() {
             let languages = origin.languages.as_deref();
-            let messages = self.notices(user, NoticeEvent::SecondFactorFailed, None, languages, now)?;
+            let messages = self.notices(user, NoticeEvent::DeviceSuspended, None, languages, now)?;
             if !messages.is_empty() {
                 self.outbox.insert(messages).await?;
                 self.bell.ring();

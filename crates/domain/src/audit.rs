@@ -49,6 +49,10 @@ pub enum Event {
     EnrollmentStarted,
     /// An enrolment was confirmed.
     EnrollmentCompleted,
+    /// The owner of a device agreed to a login. It is complete when the client fetches it.
+    DeviceApproved,
+    /// The owner of a device refused a login.
+    DeviceRefused,
     /// A device gave its key.
     DeviceRegistered,
     /// A device changed what it is reached by.
@@ -90,6 +94,8 @@ impl Event {
             Self::RecoveryFailed => "proof_rejected.recovery_code",
             Self::EnrollmentStarted => "enrollment.started",
             Self::EnrollmentCompleted => "enrollment.completed",
+            Self::DeviceApproved => "device.approved",
+            Self::DeviceRefused => "device.refused",
             Self::DeviceRegistered => "device.registered",
             Self::DeviceUpdated => "device.updated",
             Self::DeviceRemoved => "device.removed",

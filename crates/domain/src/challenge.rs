@@ -43,8 +43,9 @@ pub struct ChallengeRecord {
     pub sealed: Sealed,
     /// Tries that are left.
     pub tries: u32,
-    /// What a device decided. Nobody decides about a code.
-    pub decision: Decision,
+    /// The mark of what a device decided; `None` while nothing is. Nobody decides about a code. The store cannot make one: it is a keyed
+    /// digest over challenge and decision.
+    pub decision: Option<Digest>,
     /// When it ends. The store may sweep it an hour later, so that expired and unknown can be told apart for that long.
     pub expires_at: Timestamp,
 }

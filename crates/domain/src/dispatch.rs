@@ -7,7 +7,7 @@ use data_encoding::HEXLOWER;
 use crate::{
     app::App,
     authenticator::{Authenticator, FactorKind},
-    challenge::{Challenge, ChallengeRecord, Decision, TRIES},
+    challenge::{Challenge, ChallengeRecord, TRIES},
     error::{Error, Reason, Throttle},
     factor::oob,
     id::{ClientId, UserId},
@@ -96,9 +96,8 @@ impl App {
         let row = message.seal(self.sealer.as_ref())?;
         // Before the row: a code must not arrive that nothing waits for.
         let slot = self.slot(&authenticator.user, authenticator);
-        let decision = Decision::Pending;
         self.sessions
-            .insert_challenge(ChallengeRecord { digest, slot, sealed, tries: TRIES, decision, expires_at })
+            .insert_challenge(ChallengeRecord { digest, slot, sealed, tries: TRIES, decision: None, expires_at })
             .await?;
         Ok(Prepared { oob_code, row })
     }

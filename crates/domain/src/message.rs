@@ -166,16 +166,22 @@ pub enum NoticeEvent {
     RecoveryCodeUsed,
     /// The password was right, and the second factor wrong three times.
     SecondFactorFailed,
+    /// The password was right, and the login was refused on a device.
+    LoginRefused,
+    /// The password was right, and a device was asked so often without an answer that it is not asked any more.
+    DeviceSuspended,
 }
 
 impl NoticeEvent {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::FactorAdded,
         Self::FactorRemoved,
         Self::RecoveryCodeCreated,
         Self::RecoveryCodeUsed,
         Self::SecondFactorFailed,
+        Self::LoginRefused,
+        Self::DeviceSuspended,
     ];
 
     /// The name in templates and webhooks.
@@ -186,6 +192,8 @@ impl NoticeEvent {
             Self::RecoveryCodeCreated => "recovery-code-created",
             Self::RecoveryCodeUsed => "recovery-code-used",
             Self::SecondFactorFailed => "second-factor-failed",
+            Self::LoginRefused => "login-refused",
+            Self::DeviceSuspended => "device-suspended",
         }
     }
 }

@@ -19,19 +19,27 @@ pub struct Wakes(Mutex<HashMap<Digest, Weak<Event>>>);
 pub struct Waiting {
     all: Arc<Wakes>,
     challenge: Digest,
-    event: Arc<Event>,
+    /// `None` only while it is given up.
+    event: Option<Arc<Event>>,
 }
 
+/// Places at one challenge.
+const MOST: usize = 8;
+
 impl Wakes {
-    /// Takes a place at `challenge`.
-    pub fn wait_for(self: &Arc<Self>, challenge: Digest) -> Waiting {
+    /// Takes a place at `challenge`; `None` if all are taken.
+    pub fn wait_for(self: &Arc<Self>, challenge: Digest) -> Option<Waiting> {
         let mut all = self.lock();
-        let event = all.get(&challenge).and_then(Weak::upgrade).unwrap_or_else(|| {
+        let waiting = all.get(&challenge);
+        if waiting.is_some_and(|event| event.strong_count() >= MOST) {
+            return None;
+        }
+        let event = waiting.and_then(Weak::upgrade).unwrap_or_else(|| {
             let event = Arc::new(Event::new());
             all.insert(challenge, Arc::downgrade(&event));
             event
         });
-        Waiting { all: Arc::clone(self), challenge, event }
+        Some(Waiting { all: Arc::clone(self), challenge, event: Some(event) })
     }
 
     /// Wakes all who wait for `challenge`.
@@ -59,16 +67,17 @@ impl Wakes {
 
 impl Waiting {
     /// Ends with the next wake. Listen first, then look: what happens in between is not missed.
-    pub fn listen(&self) -> EventListener {
-        self.event.listen()
+    pub fn listen(&self) -> Option<EventListener> {
+        self.event.as_ref().map(|event| event.listen())
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
         let mut all = self.all.lock();
-        // This one is still counted, and whoever comes meanwhile needs the lock to count.
-        if Arc::strong_count(&self.event) == 1 {
+        // While the lock is held: of two that leave at once, one is the last.
+        drop(self.event.take());
+        if all.get(&self.challenge).is_some_and(|event| event.strong_count() == 0) {
             all.remove(&self.challenge);
         }
     }
@@ -86,8 +95,8 @@ mod tests {
     fn everybody_at_a_challenge_is_woken_and_nobody_else() {
         let wakes = Arc::new(Wakes::default());
         let (one, other) = (Digest::new([1; 32]), Digest::new([2; 32]));
-        let (first, second, third) = (wakes.wait_for(one), wakes.wait_for(one), wakes.wait_for(other));
-        let (heard, too, not) = (first.listen(), second.listen(), third.listen());
+        let places = [one, one, other].map(|challenge| wakes.wait_for(challenge).unwrap());
+        let [heard, too, not] = places.each_ref().map(|place| place.listen().unwrap());
         wakes.wake(&one);
         assert!(heard.wait_timeout(Duration::from_secs(60)).is_some());
         assert!(too.wait_timeout(Duration::from_secs(60)).is_some());
@@ -99,10 +108,36 @@ mod tests {
         let wakes = Arc::new(Wakes::default());
         let digest = Digest::new([1; 32]);
         let (first, second) = (wakes.wait_for(digest), wakes.wait_for(digest));
+        assert!(second.is_some());
         drop(first);
         assert_eq!(wakes.len(), 1);
         drop(second);
         assert!(wakes.is_empty());
         wakes.wake(&digest);
+    }
+
+    #[test]
+    fn a_challenge_has_eight_places_and_whoever_leaves_makes_room() {
+        let wakes = Arc::new(Wakes::default());
+        let digest = Digest::new([1; 32]);
+        let mut places: Vec<_> = (0..MOST).map(|_| wakes.wait_for(digest).unwrap()).collect();
+        assert!(wakes.wait_for(digest).is_none());
+        assert!(wakes.wait_for(Digest::new([2; 32])).is_some());
+        places.pop();
+        assert!(wakes.wait_for(digest).is_some());
+    }
+
+    #[test]
+    fn who_leaves_at_once_leaves_nothing() {
+        let wakes = Arc::new(Wakes::default());
+        for _ in 0..500 {
+            let places: Vec<_> = (0..4).map(|_| wakes.wait_for(Digest::new([1; 32])).unwrap()).collect();
+            std::thread::scope(|scope| {
+                for place in places {
+                    scope.spawn(move || drop(place));
+                }
+            });
+            assert!(wakes.is_empty());
+        }
     }
 }

@@ -38,7 +38,10 @@ impl Violations {
 
     /// Notes that `value` has control characters, if it has.
     pub(crate) fn printable(&mut self, field: &'static str, value: &str) {
-        if value.chars().any(char::is_control) {
+        // Those that turn the direction of what follows around make one name look like another.
+        let turns =
+            |symbol| matches!(symbol, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if value.chars().any(|symbol| symbol.is_control() || turns(symbol)) {
             self.add(field, format!("{field} must not have control characters"));
         }
     }

@@ -84,7 +84,9 @@ impl Reader {
     async fn next(&mut self) -> Result<ChallengeState, Status> {
         loop {
             // Listen first, then look: what happens in between is heard.
-            let heard = self.watched.waiting.listen();
+            let Some(heard) = self.watched.waiting.listen() else {
+                return Err(Status::internal("the place was given up"));
+            };
             let state = self.app.challenge_state(&self.watched).await.map_err(|error| to_status(&error))?;
             if self.told != Some(state) {
                 return Ok(state);

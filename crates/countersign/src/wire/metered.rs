@@ -7,7 +7,7 @@ use countersign_domain::{
     account::Account,
     audit::{AuditEvent, Event},
     authenticator::FactorKind,
-    challenge::{ChallengeRecord, Decision},
+    challenge::ChallengeRecord,
     id::{AuthenticatorId, MessageId, RealmName, UserId},
     login_name::LoginName,
     message::{Channel, OutboxRow},
@@ -138,6 +138,10 @@ impl LoginStore for Metered<dyn LoginStore> {
         self.watch(Store::Durable, self.port.count_failure(user, failure).await)
     }
 
+    async fn record(&self, audit: AuditEvent, messages: Vec<OutboxRow>) -> Result<(), PortError> {
+        self.watch(Store::Durable, self.port.record(audit, messages).await)
+    }
+
     async fn purge(&self, now: Timestamp) -> Result<u64, PortError> {
         self.watch(Store::Durable, self.port.purge(now).await)
     }
@@ -172,8 +176,8 @@ impl SessionStore for Metered<dyn SessionStore> {
         self.watch(Store::Session, self.port.find_challenge(digest).await)
     }
 
-    async fn decide(&self, digest: &Digest, decision: Decision) -> Result<Option<Decision>, PortError> {
-        self.watch(Store::Session, self.port.decide(digest, decision).await)
+    async fn decide(&self, digest: &Digest, mark: Digest) -> Result<Option<Digest>, PortError> {
+        self.watch(Store::Session, self.port.decide(digest, mark).await)
     }
 
     async fn reserve(&self, buckets: &[Bucket], attempt: AttemptId, now: Timestamp) -> Result<Reservation, PortError> {

@@ -6,7 +6,7 @@ use crate::{
     approval::Found,
     audit::Event,
     authenticator::Authenticator,
-    challenge::Decision,
+    challenge::{Asks, Decision},
     claims::Authentication,
     error::{Error, Reason, Throttle},
     factor::push::{CLASS, METHOD},
@@ -60,7 +60,7 @@ impl App {
         let approved = self.poll(client, account, token, oob_code, now).await?;
         let consumed = ConsumedTransaction { digest: login.digest, sweep_at: sweep_at(login.transaction.expires_at) };
         let commit = approved.commit(true, Some(consumed), account, client, origin, now);
-        self.commit_login(self.telling(commit, account, origin)?, CLASS).await?;
+        self.commit_login(self.telling(commit, account, origin)?, CLASS).await.map_err(spent)?;
         self.settle_approved(Some(login.digest), &approved, now).await;
         let authentication = Self::first_factor(&login.transaction).and(METHOD);
         let transaction = login.transaction;
@@ -87,12 +87,12 @@ impl App {
     ) -> Result<TokenSet, Error> {
         let Confirming { access, account } = self.confirming(client, token, now).await?;
         let approved = self.poll(client, &account, token, oob_code, now).await?;
-        if !approved.authenticator.is_pending(now) {
+        if !matches!(approved.found.approval.asks, Asks::Registration) {
             return Err(Error::new(Reason::OobCodeInvalid).because("not of an enrolment"));
         }
         let only_if_unenrolled = !access.has_mfa() && !account.is_enrolled();
         let commit = approved.commit(only_if_unenrolled, None, &account, client, origin, now);
-        self.commit_login(self.telling(commit, &account, origin)?, CLASS).await?;
+        self.commit_login(self.telling(commit, &account, origin)?, CLASS).await.map_err(spent)?;
         self.settle_approved(None, &approved, now).await;
         let first = Authentication::password(access.authenticated_at.unwrap_or(access.issued_at));
         let audience = self.registry.mfa_audience();
@@ -127,9 +127,17 @@ impl App {
         }
         let gone = || Error::new(Reason::OobCodeInvalid).because("the authenticator is gone");
         let authenticator = account.authenticator(&found.approval.authenticator).ok_or_else(gone)?;
-        let begun_here =
-            authenticator.is_pending(now) && authenticator.bearer() == Some(digest_of(&found.approval.bearer)?);
-        if authenticator.is_active() || begun_here { Ok(Approved { found, authenticator }) } else { Err(gone()) }
+        let bearer = digest_of(&found.approval.bearer)?;
+        let fits = match found.approval.asks {
+            // Whatever the session store says, there is a device.
+            Asks::Registration => {
+                authenticator.is_pending(now)
+                    && authenticator.bearer() == Some(bearer)
+                    && authenticator.address.is_some()
+            }
+            Asks::Login { .. } => authenticator.is_active(),
+        };
+        if fits { Ok(Approved { found, authenticator }) } else { Err(gone()) }
     }
 
     /// The challenge behind `oob_code`, if it was opened for this client, person and token, and goes on.
@@ -169,11 +177,12 @@ impl App {
         }
     }
 
-    /// Best effort, after the commit: forget the login, the challenge, and the notifications that nobody answered.
+    /// Best effort, after the commit: forget the login, the challenge, and the notifications that nobody answered. The challenge of an
+    /// enrolment stays until it expires: its device may not have heard yet that it registered, and asks again.
     async fn settle_approved(&self, login: Option<Digest>, approved: &Approved<'_>, now: Timestamp) {
         let settlement = Settlement {
             transaction: login,
-            challenge: Some(approved.found.digest),
+            challenge: matches!(approved.found.approval.asks, Asks::Login { .. }).then_some(approved.found.digest),
             reset: self.answered(&approved.authenticator.user),
             ..Settlement::default()
         };
@@ -211,5 +220,13 @@ impl Approved<'_> {
             repudiation: None,
             audit: audit(event, &account.user, client, id, client.address_of(origin), now),
         }
+    }
+}
+
+/// No code was typed in, so none was wrong: the approval was fetched, or its authenticator is gone.
+fn spent(error: Error) -> Error {
+    match error.reason() {
+        Reason::ProofRejected => Error::new(Reason::OobCodeInvalid).because("used before"),
+        _ => error,
     }
 }

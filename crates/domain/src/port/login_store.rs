@@ -169,6 +169,9 @@ pub trait LoginStore: Send + Sync {
     /// An address is never disabled here: who reads it compares with the ceiling; its reaching the ceiling raises the epoch too.
     async fn count_failure(&self, user: &UserId, failure: Failure) -> Result<(), PortError>;
 
+    /// Writes a row of the audit trail about something that changes nothing else here, with what is to be sent of it. Both or neither.
+    async fn record(&self, audit: AuditEvent, messages: Vec<OutboxRow>) -> Result<(), PortError>;
+
     /// Sweeps consumed marks, links of notices and expired pending enrolments that no longer matter at `now`. The answer is how many rows went.
     async fn purge(&self, now: Timestamp) -> Result<u64, PortError>;
 }

@@ -5,12 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::PortError;
-use crate::{
-    challenge::{ChallengeRecord, Decision},
-    secret::Digest,
-    time::Timestamp,
-    transaction::TransactionRecord,
-};
+use crate::{challenge::ChallengeRecord, secret::Digest, time::Timestamp, transaction::TransactionRecord};
 
 /// A token bucket: it holds `capacity` attempts and regains one every `refill`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,9 +83,10 @@ pub trait SessionStore: Send + Sync {
     /// The challenge with this digest, expired ones included until they are swept.
     async fn find_challenge(&self, digest: &Digest) -> Result<Option<ChallengeRecord>, PortError>;
 
-    /// Decides a pending challenge, in one conditional step. The answer is what stands afterwards, which is not `decision` if another
-    /// was first; `None`: there is no such challenge. Of 64 parallel calls the first MUST win and all others MUST see what it decided.
-    async fn decide(&self, digest: &Digest, decision: Decision) -> Result<Option<Decision>, PortError>;
+    /// Puts a mark on a challenge that has none, in one conditional step. The answer is the mark that stands afterwards, which is not
+    /// `mark` if another was first; `None`: there is no such challenge. Of 64 parallel calls the first MUST win and all others MUST see
+    /// its mark. A mark is never 32 zeroes.
+    async fn decide(&self, digest: &Digest, mark: Digest) -> Result<Option<Digest>, PortError>;
 
     /// Takes one attempt from every bucket, or from none if one of them is empty; the first empty one is named. All buckets
     /// MUST have the same subject. The same attempt id on the same buckets is charged once.

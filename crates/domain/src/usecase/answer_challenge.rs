@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     account::Account,
     app::{App, Origin},
-    approval::Found,
+    approval::{Found, TOLD},
     audit::{AuditEvent, Event},
     authenticator::{Authenticator, FAILURE_CEILING},
     challenge::{Approval, Asks, Decision},
@@ -16,6 +16,7 @@ use crate::{
         push::{self, CLASS, Device},
     },
     grant::{oob::digest_of, proof_rejected},
+    message::NoticeEvent,
     opaque::{self, TokenKind},
     port::{
         login_store::{Failure, FailureTarget},
@@ -51,8 +52,6 @@ struct Claims {
     auth0_guardian_method: String,
     auth0_guardian_accepted: bool,
     #[serde(default)]
-    auth0_guardian_reason: Option<String>,
-    #[serde(default)]
     binding_code: Option<Value>,
 }
 
@@ -84,12 +83,41 @@ impl App {
         if found.decision == Decision::Pending && wanted == Decision::Approved {
             self.judge_number(&found, &account, authenticator, &claims, now).await?;
         }
-        let stands = self.decide(&digest, wanted).await?;
-        if wanted == Decision::Rejected {
-            // What was said may be anything: it is not logged.
-            tracing::info!(reason = claims.auth0_guardian_reason.is_some(), "a device refused a login");
+        if found.decision == Decision::Pending {
+            self.record(&found.approval, &account, wanted, now).await?;
         }
-        if stands == Some(wanted) { Ok(()) } else { Err(unknown("decided otherwise")) }
+        if self.decide(&digest, wanted).await? == Some(wanted) { Ok(()) } else { Err(unknown("decided otherwise")) }
+    }
+
+    /// Writes down what the device decided, before it is decided: what nobody knows of does not count. A refusal means that
+    /// somebody else has the password, so its owner is told, once a day.
+    async fn record(
+        &self,
+        approval: &Approval,
+        account: &Account,
+        decision: Decision,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let user = &account.user;
+        let refused = decision == Decision::Rejected;
+        let messages =
+            if refused { self.notices(user, NoticeEvent::LoginRefused, None, None, now)? } else { Vec::new() };
+        let told = messages.is_empty() || self.charge_rate(&user.id, "refusal-told", TOLD, now).await.is_err();
+        let messages = if told { Vec::new() } else { messages };
+        let sends = !messages.is_empty();
+        let audit = AuditEvent {
+            event: if refused { Event::DeviceRefused } else { Event::DeviceApproved },
+            user: user.id.clone(),
+            client: Some(approval.client.clone()),
+            authenticator: Some(approval.authenticator.clone()),
+            address: None,
+            at: now,
+        };
+        self.logins.record(audit, messages).await?;
+        if sends {
+            self.bell.ring();
+        }
+        Ok(())
     }
 
     /// The claims of a response that the device signed for this login, here and now.
@@ -111,7 +139,12 @@ impl App {
             (claims.aud == format!("{}/api/resolve-transaction", self.device_base_url()), "aud"),
             (claims.auth0_guardian_method == "push", "method"),
             ((second - SKEW..=second + SKEW).contains(&claims.iat), "iat"),
-            (claims.exp > second - SKEW && claims.exp > claims.iat && claims.exp <= claims.iat + LONGEST, "exp"),
+            (
+                claims.exp > second - SKEW
+                    && claims.exp > claims.iat
+                    && claims.exp <= claims.iat.saturating_add(LONGEST),
+                "exp",
+            ),
         ];
         match checks.into_iter().find(|(holds, _)| !holds) {
             None => Ok(claims),

@@ -139,9 +139,10 @@ impl App {
             account.authenticator(&found.approval.authenticator).ok_or_else(|| invalid("the authenticator is gone"))?;
         let key = push::key_digest(&command.key, self.sealer.as_ref())?;
         match authenticator.address {
-            Some(other) if other != key => return Err(Error::new(Reason::DeviceConflict)),
-            Some(_) if !authenticator.is_pending(now) => {}
-            _ => {
+            // Nothing changes, whatever it says of itself now: nobody has signed it.
+            Some(registered) if registered == key => {}
+            Some(_) => return Err(Error::new(Reason::DeviceConflict)),
+            None => {
                 let device = Device {
                     identifier: command.identifier,
                     push: command.push,
@@ -167,10 +168,11 @@ impl App {
         if self.decide(&digest, Decision::Approved).await? != Some(Decision::Approved) {
             return Err(invalid("superseded meanwhile"));
         }
-        let companion = account
-            .authenticators
-            .iter()
-            .find(|other| other.kind == FactorKind::Otp && other.pair.is_some() && other.pair == authenticator.pair);
+        // Of one that is confirmed the secret is never shown again.
+        let companion = account.authenticators.iter().find(|other| {
+            let paired = other.pair.is_some() && other.pair == authenticator.pair;
+            other.kind == FactorKind::Otp && paired && other.is_pending(now)
+        });
         Ok(Registration {
             device_id: push::device_id(&authenticator.id).to_owned(),
             url: self.device_base_url(),
@@ -271,7 +273,7 @@ impl App {
             && claims.aud == format!("{}/api/device-accounts", self.device_base_url())
             && claims.iat <= second + SKEW
             && claims.exp > second
-            && claims.exp <= claims.iat + LONGEST
+            && claims.exp <= claims.iat.saturating_add(LONGEST)
     }
 
     /// What a device proves itself with that cannot sign: it follows from whose it is and its key, so nobody has to keep it.

@@ -1,13 +1,11 @@
 //! Wait for a device's answer without asking for it again and again.
 
-use std::sync::Arc;
-
 use crate::{
     app::{App, Bearer, ClientCredentials},
     challenge::Decision,
-    error::Error,
+    error::{Error, Reason, Throttle},
     opaque::{self, TokenKind},
-    registry::GrantType,
+    registry::{GrantType, Limit},
     secret::{Digest, Secret},
     time::Timestamp,
     wakes::Waiting,
@@ -68,7 +66,11 @@ impl App {
         }
         let found = self.bound_approval(client, &account, token, &command.oob_code, now).await?;
         let (digest, expires_at) = (found.digest, found.approval.expires_at);
-        Ok(Watched { waiting: Arc::clone(&self.wakes).wait_for(digest), expires_at, digest })
+        let waiting = self.wakes.wait_for(digest).ok_or_else(|| {
+            let Limit { capacity: limit, refill: retry_after } = self.registry.policy.poll_rate;
+            Error::new(Reason::PollingTooFast).because("too many watch it").throttled(Throttle { limit, retry_after })
+        })?;
+        Ok(Watched { waiting, expires_at, digest })
     }
 
     /// What became of `watched` so far.
@@ -78,7 +80,8 @@ impl App {
     /// The store failed.
     pub async fn challenge_state(&self, watched: &Watched) -> Result<ChallengeState, Error> {
         let record = self.sessions.find_challenge(&watched.digest).await?;
-        Ok(match record.map(|record| record.decision) {
+        let decision = record.map(|record| self.decided(&watched.digest, record.decision)).transpose()?;
+        Ok(match decision {
             None => ChallengeState::Expired,
             Some(Decision::Rejected) => ChallengeState::Rejected,
             _ if self.clock.now() >= watched.expires_at => ChallengeState::Expired,

@@ -32,8 +32,7 @@ struct Enrollment {
     push_credentials: Option<Credentials>,
     public_key: Option<Jwk>,
     /// Ours: the device asks for the number that the login shows.
-    #[serde(default)]
-    number_matching: bool,
+    number_matching: Option<bool>,
 }
 
 /// `PATCH /appliance-mfa/api/device-accounts/{id}`.
@@ -86,7 +85,7 @@ async fn registered<T: Transport>(gateway: &Gateway<T>, request: Request) -> Res
         name: enrollment.name.unwrap_or_default(),
         push_credentials: enrollment.push_credentials.map(credentials).transpose()?,
         public_key: enrollment.public_key.map(public_key).transpose()?,
-        number_matching: enrollment.number_matching,
+        number_matching: enrollment.number_matching.unwrap_or_default(),
     };
     let answer = gateway.devices().enroll_device(outgoing(&gateway.config, &request, message)).await?.into_inner();
     Ok(device(&answer))

@@ -16,7 +16,7 @@ impl DeviceService for Services {
         let Parts { metadata, message, .. } = request.into();
         let app = self.app.clone();
         let work = device::parse(message).map(|command| async move { app.enroll_device(command).await });
-        self.call(Share::Completion, &metadata, work, device::render).await
+        self.call(Share::Ordinary, &metadata, work, device::render).await
     }
 
     async fn update_device(

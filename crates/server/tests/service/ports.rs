@@ -8,7 +8,7 @@ use std::{
 use countersign_domain::{
     account::Account,
     audit::AuditEvent,
-    challenge::{ChallengeRecord, Decision},
+    challenge::ChallengeRecord,
     id::{AuthenticatorId, MessageId, RealmName, UserId},
     login_name::LoginName,
     message::{Channel, Message, OutboxRow},
@@ -170,7 +170,7 @@ impl SessionStore for Ports {
     async fn find_challenge(&self, _: &Digest) -> Result<Option<ChallengeRecord>, PortError> {
         Ok(None)
     }
-    async fn decide(&self, _: &Digest, _: Decision) -> Result<Option<Decision>, PortError> {
+    async fn decide(&self, _: &Digest, _: Digest) -> Result<Option<Digest>, PortError> {
         unscripted()
     }
     async fn take_try(&self, _: &Digest) -> Result<Option<ChallengeRecord>, PortError> {
@@ -237,6 +237,9 @@ impl RepudiationStore for Ports {
 
 #[async_trait]
 impl LoginStore for Ports {
+    async fn record(&self, _: AuditEvent, _: Vec<OutboxRow>) -> Result<(), PortError> {
+        unscripted()
+    }
     async fn commit(&self, _: LoginCommit) -> Result<CommitOutcome, PortError> {
         unscripted()
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign_domain::{challenge::Decision, port::session_store::Settlement};
+use countersign_domain::{port::session_store::Settlement, secret::Digest};
 
 use super::{
     race,
@@ -88,7 +88,7 @@ pub async fn a_settled_challenge_is_forgotten(stores: &Stores) {
     assert_eq!(tries(stores, 3).await, Some(5));
 }
 
-async fn found(stores: &Stores, n: usize) -> Option<(u32, Decision)> {
+async fn found(stores: &Stores, n: usize) -> Option<(u32, Option<Digest>)> {
     stores.sessions.find_challenge(&digest(n)).await.unwrap().map(|record| (record.tries, record.decision))
 }
 
@@ -97,7 +97,7 @@ pub async fn looking_takes_nothing(stores: &Stores) {
     assert_eq!(found(stores, 1).await, None);
     stores.sessions.insert_challenge(challenge(1, 1)).await.unwrap();
     for _ in 0..3 {
-        assert_eq!(found(stores, 1).await, Some((5, Decision::Pending)));
+        assert_eq!(found(stores, 1).await, Some((5, None)));
     }
     let read = stores.sessions.find_challenge(&digest(1)).await.unwrap().unwrap();
     assert_eq!((read.sealed, read.expires_at), (challenge(1, 1).sealed, later(600)));
@@ -109,34 +109,35 @@ pub async fn looking_takes_nothing(stores: &Stores) {
 
 /// The first decision stands, and tries go on beside it.
 pub async fn the_first_decision_stands(stores: &Stores) {
-    let decide = |n, decision| async move { stores.sessions.decide(&digest(n), decision).await.unwrap() };
-    assert_eq!(decide(1, Decision::Approved).await, None, "of nothing comes nothing");
+    let (approved, rejected) = (digest(901), digest(902));
+    let decide = |n, mark| async move { stores.sessions.decide(&digest(n), mark).await.unwrap() };
+    assert_eq!(decide(1, approved).await, None, "of nothing comes nothing");
     assert_eq!(found(stores, 1).await, None);
     for n in 1..=2 {
         stores.sessions.insert_challenge(challenge(n, n)).await.unwrap();
     }
     assert_eq!(tries(stores, 1).await, Some(5));
-    assert_eq!(decide(1, Decision::Rejected).await, Some(Decision::Rejected));
-    assert_eq!(decide(1, Decision::Approved).await, Some(Decision::Rejected));
-    assert_eq!(found(stores, 1).await, Some((4, Decision::Rejected)));
-    assert_eq!(found(stores, 2).await, Some((5, Decision::Pending)));
-    assert_eq!(decide(2, Decision::Approved).await, Some(Decision::Approved));
+    assert_eq!(decide(1, rejected).await, Some(rejected));
+    assert_eq!(decide(1, approved).await, Some(rejected));
+    assert_eq!(found(stores, 1).await, Some((4, Some(rejected))));
+    assert_eq!(found(stores, 2).await, Some((5, None)));
+    assert_eq!(decide(2, approved).await, Some(approved));
     assert_eq!(tries(stores, 2).await, Some(5));
-    assert_eq!(found(stores, 2).await, Some((4, Decision::Approved)));
+    assert_eq!(found(stores, 2).await, Some((4, Some(approved))));
     stores.sessions.settle(Settlement { challenge: Some(digest(2)), ..Settlement::default() }, NOW).await;
     eventually(async || found(stores, 2).await.is_none()).await;
-    assert_eq!(decide(2, Decision::Approved).await, None, "what was settled is not decided");
+    assert_eq!(decide(2, approved).await, None, "what was settled is not decided");
 }
 
-/// 64 decide at once, half of them one way, and all are told the same.
+/// 64 decide at once, each another way, and all are told the same.
 pub async fn sixty_four_decisions_are_one(stores: &Stores) {
     stores.sessions.insert_challenge(challenge(1, 1)).await.unwrap();
     let told = race(64, |n| {
         let sessions = Arc::clone(&stores.sessions);
-        let decision = if n % 2 == 0 { Decision::Approved } else { Decision::Rejected };
-        async move { sessions.decide(&digest(1), decision).await.unwrap().unwrap() }
+        let mark = digest(900 + n);
+        async move { sessions.decide(&digest(1), mark).await.unwrap().unwrap() }
     })
     .await;
-    assert!(told.iter().all(|decision| *decision == told[0]), "{told:?}");
-    assert_eq!(found(stores, 1).await, Some((5, told[0])));
+    assert!(told.iter().all(|mark| *mark == told[0]), "{told:?}");
+    assert_eq!(found(stores, 1).await, Some((5, Some(told[0]))));
 }

@@ -6,7 +6,7 @@ use countersign_domain::{
     account::Account,
     audit::{AuditEvent, Event},
     authenticator::{Authenticator, FactorKind, RecoveryCode, RecoveryStatus, Status},
-    challenge::{ChallengeRecord, Decision, TRIES},
+    challenge::{ChallengeRecord, TRIES},
     id::{AuthenticatorId, ClientId, MessageId, PairId, RealmName, UserId},
     login_name::LoginName,
     message::{Channel, OutboxRow, Urgency},
@@ -259,7 +259,7 @@ pub fn challenge(n: usize, slot: usize) -> ChallengeRecord {
         slot: digest(7000 + slot),
         sealed: Sealed::new((0..=255).collect()),
         tries: TRIES,
-        decision: Decision::Pending,
+        decision: None,
         expires_at: later(600),
     }
 }

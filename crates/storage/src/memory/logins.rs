@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use countersign_domain::{
+    audit::AuditEvent,
     id::UserId,
+    message::OutboxRow,
     port::{
         PortError,
         login_store::{Burn, CommitOutcome, Failure, LoginCommit, LoginStore, Spent},
@@ -53,6 +55,14 @@ impl LoginStore for MemoryStore {
             state.insert_messages(failure.messages);
         }
         state.audit.push(failure.audit);
+        Ok(())
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.login.record")]
+    async fn record(&self, audit: AuditEvent, messages: Vec<OutboxRow>) -> Result<(), PortError> {
+        let mut state = self.lock();
+        state.insert_messages(messages);
+        state.audit.push(audit);
         Ok(())
     }
 

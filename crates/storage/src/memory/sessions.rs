@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use countersign_domain::{
-    challenge::{ChallengeRecord, Decision},
+    challenge::ChallengeRecord,
     port::{
         PortError,
         session_store::{AttemptId, Bucket, Reservation, SessionStore, Settlement},
@@ -61,13 +61,10 @@ impl SessionStore for MemoryStore {
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.decide")]
-    async fn decide(&self, digest: &Digest, decision: Decision) -> Result<Option<Decision>, PortError> {
+    async fn decide(&self, digest: &Digest, mark: Digest) -> Result<Option<Digest>, PortError> {
         let mut state = self.lock();
         let Some(record) = state.challenges.get_mut(digest) else { return Ok(None) };
-        if record.decision == Decision::Pending {
-            record.decision = decision;
-        }
-        Ok(Some(record.decision))
+        Ok(Some(*record.decision.get_or_insert(mark)))
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.reserve")]

@@ -1,10 +1,10 @@
 //! How transactions and challenges are written as strings.
 //!
 //! A transaction: whether it is exhausted, one byte; when it ends, eight; the sealed rest. A challenge: the tries that are left, four
-//! bytes; what was decided, one; when it ends, eight; its slot, 32; the sealed rest.
+//! bytes; the mark of what was decided, 32, zeroes if nothing was; when it ends, eight; its slot, 32; the sealed rest.
 
 use countersign_domain::{
-    challenge::{ChallengeRecord, Decision},
+    challenge::ChallengeRecord,
     port::PortError,
     secret::{Digest, Sealed},
     time::Timestamp,
@@ -31,9 +31,9 @@ pub(super) fn decode_transaction(digest: Digest, value: &[u8]) -> Result<Transac
 }
 
 pub(super) fn encode_challenge(record: &ChallengeRecord) -> Vec<u8> {
-    let mut value = Vec::with_capacity(45 + record.sealed.as_bytes().len());
+    let mut value = Vec::with_capacity(76 + record.sealed.as_bytes().len());
     value.extend_from_slice(&record.tries.to_be_bytes());
-    value.push(decision_byte(record.decision));
+    value.extend_from_slice(record.decision.as_ref().map_or(&UNDECIDED[..], |mark| &mark.as_bytes()[..]));
     value.extend_from_slice(&record.expires_at.as_millis().to_be_bytes());
     value.extend_from_slice(record.slot.as_bytes());
     value.extend_from_slice(record.sealed.as_bytes());
@@ -42,7 +42,7 @@ pub(super) fn encode_challenge(record: &ChallengeRecord) -> Vec<u8> {
 
 pub(super) fn decode_challenge(digest: Digest, value: &[u8]) -> Result<ChallengeRecord, PortError> {
     let (tries, rest) = value.split_first_chunk::<4>().ok_or_else(short)?;
-    let (decision, rest) = rest.split_first().ok_or_else(short)?;
+    let (mark, rest) = rest.split_first_chunk::<32>().ok_or_else(short)?;
     let (expires_at, rest) = rest.split_first_chunk::<8>().ok_or_else(short)?;
     let (slot, sealed) = rest.split_first_chunk::<32>().ok_or_else(short)?;
     Ok(ChallengeRecord {
@@ -50,26 +50,16 @@ pub(super) fn decode_challenge(digest: Digest, value: &[u8]) -> Result<Challenge
         slot: Digest::new(*slot),
         sealed: Sealed::new(sealed.to_vec()),
         tries: u32::from_be_bytes(*tries),
-        decision: decode_decision(*decision)?,
+        decision: (*mark != UNDECIDED).then(|| Digest::new(*mark)),
         expires_at: Timestamp::from_millis(i64::from_be_bytes(*expires_at)),
     })
 }
 
-pub(super) const fn decision_byte(decision: Decision) -> u8 {
-    match decision {
-        Decision::Pending => 0,
-        Decision::Approved => 1,
-        Decision::Rejected => 2,
-    }
-}
+/// The mark of a challenge that nobody has decided.
+const UNDECIDED: [u8; 32] = [0; 32];
 
-pub(super) fn decode_decision(byte: u8) -> Result<Decision, PortError> {
-    match byte {
-        0 => Ok(Decision::Pending),
-        1 => Ok(Decision::Approved),
-        2 => Ok(Decision::Rejected),
-        _ => Err(PortError::Corrupt(Box::from("a challenge was decided in no known way"))),
-    }
+pub(super) fn decode_mark(mark: &[u8]) -> Result<Digest, PortError> {
+    <[u8; 32]>::try_from(mark).map(Digest::new).map_err(|_| short())
 }
 
 fn short() -> PortError {
@@ -103,7 +93,7 @@ mod tests {
             slot: Digest::new([8; 32]),
             sealed: Sealed::new(vec![0, 255, 13, 10]),
             tries: 261,
-            decision: Decision::Rejected,
+            decision: Some(Digest::new([9; 32])),
             expires_at: Timestamp::from_millis(1_795_000_000_123),
         };
         let read = decode_challenge(record.digest, &encode_challenge(&record)).unwrap();
@@ -117,7 +107,7 @@ mod tests {
         for length in 0..9 {
             assert!(matches!(decode_transaction(digest, &vec![0; length]), Err(PortError::Corrupt(_))), "{length}");
         }
-        for length in 0..45 {
+        for length in 0..76 {
             assert!(matches!(decode_challenge(digest, &vec![0; length]), Err(PortError::Corrupt(_))), "{length}");
         }
     }

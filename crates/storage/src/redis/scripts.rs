@@ -3,17 +3,14 @@
 use std::time::Duration;
 
 use countersign_domain::{
-    challenge::{ChallengeRecord, Decision},
+    challenge::ChallengeRecord,
     port::session_store::{AttemptId, Bucket},
     secret::Digest,
     time::Timestamp,
 };
 use redis::{Script, ScriptInvocation};
 
-use super::{
-    TimeSource, keys,
-    records::{decision_byte, encode_challenge},
-};
+use super::{TimeSource, keys, records::encode_challenge};
 use crate::bucket::refill_millis;
 
 /// How long a bucket is kept after it is full again.
@@ -89,9 +86,9 @@ impl Scripts {
         self.take_try.key(keys::challenge(digest))
     }
 
-    pub(super) fn decide(&self, digest: &Digest, decision: Decision) -> ScriptInvocation<'_> {
+    pub(super) fn decide(&self, digest: &Digest, mark: &Digest) -> ScriptInvocation<'_> {
         let mut call = self.decide.key(keys::challenge(digest));
-        call.arg(decision_byte(decision));
+        call.arg(&mark.as_bytes()[..]);
         call
     }
 }

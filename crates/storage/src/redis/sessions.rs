@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use countersign_domain::{
-    challenge::{ChallengeRecord, Decision},
+    challenge::ChallengeRecord,
     port::{
         PortError,
         session_store::{AttemptId, Bucket, Reservation, SessionStore, Settlement},
@@ -20,7 +20,7 @@ use redis::RedisError;
 
 use super::{
     RedisSessionStore, SESSION_STORE, TimeSource, connection, keys,
-    records::{decode_challenge, decode_decision, decode_transaction, encode_transaction},
+    records::{decode_challenge, decode_mark, decode_transaction, encode_transaction},
 };
 use crate::KEPT_AFTER_EXPIRY;
 
@@ -76,11 +76,11 @@ impl SessionStore for RedisSessionStore {
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.decide")]
-    async fn decide(&self, digest: &Digest, decision: Decision) -> Result<Option<Decision>, PortError> {
-        let call = self.inner.scripts.decide(digest, decision);
+    async fn decide(&self, digest: &Digest, mark: Digest) -> Result<Option<Digest>, PortError> {
+        let call = self.inner.scripts.decide(digest, &mark);
         let mut connection = self.inner.connection();
-        let stands: i64 = self.inner.within(call.invoke_async(&mut connection)).await?;
-        u8::try_from(stands).ok().map(decode_decision).transpose()
+        let stands: Option<Vec<u8>> = self.inner.within(call.invoke_async(&mut connection)).await?;
+        stands.map(|mark| decode_mark(&mark)).transpose()
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.reserve")]

@@ -1,7 +1,7 @@
 //! Challenges, each step one statement.
 
 use countersign_domain::{
-    challenge::{ChallengeRecord, Decision},
+    challenge::ChallengeRecord,
     secret::{Digest, Sealed},
     time::Timestamp,
 };
@@ -23,7 +23,7 @@ pub(super) fn insert(connection: &Connection, record: &ChallengeRecord) -> rusql
             record.sealed.as_bytes(),
             record.tries,
             record.expires_at.as_millis(),
-            number(record.decision),
+            record.decision.as_ref().map(Digest::as_bytes),
         ])
         .map(|_| ())
 }
@@ -36,18 +36,11 @@ pub(super) fn find(connection: &Connection, digest: Digest) -> rusqlite::Result<
         .optional()
 }
 
-/// Decides, if nobody has; what stands afterwards.
-pub(super) fn decide(
-    connection: &Connection,
-    digest: &Digest,
-    decision: Decision,
-) -> rusqlite::Result<Option<Decision>> {
+/// Puts a mark on it if it has none; the mark that stands afterwards.
+pub(super) fn decide(connection: &Connection, digest: &Digest, mark: &Digest) -> rusqlite::Result<Option<Digest>> {
     connection
-        .prepare_cached("UPDATE challenge SET decision = ?2 WHERE digest = ?1 AND decision = 0")?
-        .execute(params![digest.as_bytes(), number(decision)])?;
-    connection
-        .prepare_cached("SELECT decision FROM challenge WHERE digest = ?1")?
-        .query_row([digest.as_bytes()], |row| self::decision(row, 0))
+        .prepare_cached("UPDATE challenge SET decision = coalesce(decision, ?2) WHERE digest = ?1 RETURNING decision")?
+        .query_row([digest.as_bytes(), mark.as_bytes()], |row| row.get(0).map(Digest::new))
         .optional()
 }
 
@@ -70,25 +63,8 @@ fn record(row: &Row<'_>, digest: Digest) -> rusqlite::Result<ChallengeRecord> {
         sealed: Sealed::new(row.get(1)?),
         tries: row.get(2)?,
         expires_at: rows::time(row, 3)?,
-        decision: decision(row, 4)?,
+        decision: row.get::<_, Option<[u8; 32]>>(4)?.map(Digest::new),
     })
-}
-
-const fn number(decision: Decision) -> u8 {
-    match decision {
-        Decision::Pending => 0,
-        Decision::Approved => 1,
-        Decision::Rejected => 2,
-    }
-}
-
-fn decision(row: &Row<'_>, column: usize) -> rusqlite::Result<Decision> {
-    match row.get(column)? {
-        0 => Ok(Decision::Pending),
-        1 => Ok(Decision::Approved),
-        2 => Ok(Decision::Rejected),
-        _ => Err(rows::damaged(column, "unknown decision of a challenge")),
-    }
 }
 
 /// Removes one.

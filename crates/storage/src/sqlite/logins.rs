@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use countersign_domain::{
+    audit::AuditEvent,
     id::UserId,
+    message::OutboxRow,
     port::{
         PortError,
         login_store::{CommitOutcome, Failure, LoginCommit, LoginStore},
@@ -41,6 +43,16 @@ impl LoginStore for SqliteStore {
         self.unwritten.hurry();
         self.writer
             .submit(Durability::Full, move |connection| failures::count(connection, &user, &failure).map(Step::Keep))
+            .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.login.record")]
+    async fn record(&self, audit: AuditEvent, messages: Vec<OutboxRow>) -> Result<(), PortError> {
+        self.writer
+            .submit(Durability::Full, move |connection| {
+                insert_messages(connection, &messages)?;
+                rows::insert_audit(connection, &audit).map(Step::Keep)
+            })
             .await
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use countersign_domain::{
-    challenge::{ChallengeRecord, Decision},
+    challenge::ChallengeRecord,
     port::{
         PortError,
         session_store::{AttemptId, Bucket, BucketKey, Reservation, SessionStore, Settlement},
@@ -104,14 +104,14 @@ impl SessionStore for SqliteStore {
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.decide")]
-    async fn decide(&self, digest: &Digest, decision: Decision) -> Result<Option<Decision>, PortError> {
+    async fn decide(&self, digest: &Digest, mark: Digest) -> Result<Option<Digest>, PortError> {
         let digest = *digest;
         if self.unwritten.has_forgotten(Forgotten::Challenge(digest)) {
             return Ok(None);
         }
         self.writer
             .submit(Durability::Session, move |connection| {
-                challenges::decide(connection, &digest, decision).map(Step::Keep)
+                challenges::decide(connection, &digest, &mark).map(Step::Keep)
             })
             .await
     }
