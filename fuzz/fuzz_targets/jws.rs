@@ -1,4 +1,4 @@
-//! The verifier of our own tokens: it never panics, and takes nothing that we did not sign.
+//! The verifiers of our own tokens and of what devices sign: they never panic, and take nothing that the key did not sign.
 #![no_main]
 
 use std::{
@@ -7,20 +7,24 @@ use std::{
 };
 
 use countersign_crypto::{
+    device::AwsLcDeviceVerifier,
     entropy::SystemEntropy,
     keyring::{KeyRing, KeyRingOptions, RsaBits},
     master_key::MasterKey,
     sealer::AeadSealer,
 };
 use countersign_domain::{
-    port::signer::{Algorithm, Signer as _},
+    port::{
+        device_verifier::{DeviceKey, DeviceVerifier as _},
+        signer::{Algorithm, Signer as _},
+    },
     testing::ManualClock,
     time::Timestamp,
 };
 use countersign_storage::memory::MemoryStore;
 use libfuzzer_sys::fuzz_target;
 
-static SIGNED: LazyLock<(KeyRing, String)> = LazyLock::new(|| {
+static SIGNED: LazyLock<(KeyRing, DeviceKey, String)> = LazyLock::new(|| {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let master = MasterKey::parse(&"01c2".repeat(16)).expect("a key");
@@ -29,14 +33,17 @@ static SIGNED: LazyLock<(KeyRing, String)> = LazyLock::new(|| {
         let clock = ManualClock::new(Timestamp::from_millis(0));
         let ring = KeyRing::load(&MemoryStore::default(), &sealer, &clock, options).await.expect("a key ring");
         let token = ring.sign(Algorithm::Es256, br#"{"sub":"auth0|1","aud":"https://api.example/"}"#.to_vec()).await;
-        (ring, token.expect("signs").expose().clone())
+        let public = ring.public_keys().remove(0);
+        let device = DeviceKey { algorithm: public.algorithm, material: public.material };
+        (ring, device, token.expect("signs").expose().clone())
     })
 });
 
 fuzz_target!(|data: &[u8]| {
-    let (ring, token) = &*SIGNED;
+    let (ring, device, token) = &*SIGNED;
     if let Ok(text) = std::str::from_utf8(data) {
         assert!(ring.verify(text).is_none());
+        assert!(AwsLcDeviceVerifier.verify(device, text).is_none());
         // A payload of the fuzzer's between a good header and a good signature.
         let (header, rest) = token.split_once('.').expect("three parts");
         let (payload, signature) = rest.split_once('.').expect("three parts");
@@ -51,5 +58,6 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(changed) = String::from_utf8(changed) {
         assert_eq!(ring.verify(&changed).is_some(), changed == *token);
+        assert_eq!(AwsLcDeviceVerifier.verify(device, &changed).is_some(), changed == *token);
     }
 });

@@ -241,3 +241,48 @@ fn the_reference_is_up_to_date() {
     assert!(stored == generated, "docs/config.md is stale: run this test with UPDATE_DOCS=1");
     assert!(generated.contains("RSA keys only until an API here uses another algorithm"));
 }
+
+#[test]
+fn devices_are_reached_by_firebase_and_apple_as_declared() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("apns.p8");
+    fs::write(&key, rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    let toml = |services: &str| {
+        format!(
+            "{GOOD}\n[mfa]\nfactors = ['push', 'otp']\n[messages]\npush = ['phones']\n\
+             [[messages.push_services]]\nname = 'phones'\n{services}"
+        )
+    };
+    let apns = format!(
+        "apns_key_file = '{}'\napns_key_id = 'ABC123DEFG'\napns_team_id = 'DEF123GHIJ'\napns_topic = 'com.example.app'\n",
+        key.display()
+    );
+    assert!(loaded(&toml(&apns), &[]).is_ok());
+    let routes = loaded(&toml(&apns), &[]).unwrap().delivery.routes;
+    assert_eq!(routes[&countersign_domain::message::Channel::Push], ["phones"]);
+
+    let found = |services: &str| mistakes(&toml(services), &[]);
+    assert!(found("").contains("messages.push_services[0]: needs fcm_service_account_file or apns_key_file"));
+    let half = apns.replace("apns_topic = 'com.example.app'\n", "");
+    assert!(found(&half).contains("messages.push_services[0].apns_topic: is needed with apns_key_file"));
+    let clear = format!("{apns}apns_base_url = 'http://push.example.com'\n");
+    assert!(found(&clear).contains("must begin with https://"), "{}", found(&clear));
+    let gone = found("fcm_service_account_file = '/nonexistent/firebase.json'\n");
+    assert!(gone.contains("fcm_service_account_file: cannot read /nonexistent/firebase.json"), "{gone}");
+    let broken = folder.path().join("firebase.json");
+    fs::write(&broken, "{\"private_key\": \"secret of firebase\"}").unwrap();
+    let broken = found(&format!("fcm_service_account_file = '{}'\n", broken.display()));
+    assert!(broken.contains("messages.push_services[0]: ") && !broken.contains("secret of firebase"), "{broken}");
+    let slow = format!("{apns}timeout = '1m'\n");
+    assert!(found(&slow).contains("messages.push_services[0].timeout: must be 1s to 10s"), "{}", found(&slow));
+}
+
+#[test]
+fn devices_need_a_provider_that_notifies() {
+    let push = format!("{GOOD}\n[mfa]\nfactors = ['push']\n");
+    assert!(mistakes(&push, &[]).contains("messages.push: needs a provider, since mfa.factors has push"));
+    let mail = format!(
+        "{push}[messages]\npush = ['mail']\n[[messages.smtp]]\nname = 'mail'\nfrom = 'no-reply@example.com'\nencryption = 'none'\n"
+    );
+    assert!(mistakes(&mail, &[]).contains("messages.push[0]: is a provider that does not carry push"));
+}
