@@ -259,7 +259,7 @@ impl App {
     }
 
     /// Charges one notification: against the rate, and against those that nobody answered. People who agree to anything to have
-    /// peace are not asked until they prove something else (security, R-027).
+    /// peace are not asked until they prove something else.
     async fn charge_pushes(&self, account: &Account, origin: &Origin, now: Timestamp) -> Result<(), Error> {
         let user = &account.user;
         let limits = &self.registry.policy.sends;

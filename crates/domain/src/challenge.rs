@@ -26,7 +26,7 @@ pub struct Challenge {
     pub bearer: String,
     /// Hexadecimal keyed digest of the code.
     pub code: Zeroizing<String>,
-    /// What an enrolment is charged for until the code comes back: the destination's bucket of codes nobody typed in.
+    /// What an enrolment is charged for until the code comes back: the bucket of codes nobody typed in, of the number and its neighbours.
     pub unproven: Option<String>,
     /// When it ends.
     pub expires_at: Timestamp,
@@ -61,7 +61,7 @@ pub enum Decision {
     Rejected,
 }
 
-/// Tries at the number that is shown where the person logs in (security, R-028).
+/// Tries at the number that is shown where the person logs in.
 pub const NUMBER_TRIES: u32 = 3;
 
 /// What the server remembers while a device is asked. It is sealed before a session store sees it. Everything in it is compared

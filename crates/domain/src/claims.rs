@@ -141,7 +141,7 @@ struct ProfileClaims<'a> {
     family_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     picture: Option<&'a str>,
-    /// A text, as Auth0 has it (contract, section 2.7), where OpenID Connect has a number.
+    /// A text, as Auth0 has it, where OpenID Connect has a number.
     updated_at: String,
 }
 
@@ -156,7 +156,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// The signer failed; then the proofs are burnt and nothing is issued (security, section 4.2).
+    /// The signer failed; then the proofs are burnt and nothing is issued.
     pub(crate) async fn sign_tokens(&self, issue: &Issue<'_>) -> Result<Issued, Error> {
         let (algorithm, lifetime) = self.token_shape(issue.audience);
         let has = |scope: &str| issue.scopes.iter().any(|granted| granted.as_str() == scope);

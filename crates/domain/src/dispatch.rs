@@ -61,8 +61,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`Reason::DeliveryUnavailable`], [`Reason::MessageLimitReached`] with the wait; a field that is wrong if messages to the
-    /// number's country are not sent; a store failed.
+    /// [`Reason::DeliveryUnavailable`], also of numbers whose kind or country is not sent to any more; [`Reason::MessageLimitReached`] with the wait; a store failed.
     pub(crate) async fn prepare(&self, sending: Sending<'_>, now: Timestamp) -> Result<Prepared, Error> {
         let authenticator = sending.authenticator;
         let channel = channel_of(authenticator.kind)?;

@@ -13,6 +13,7 @@ use crate::{
     claims::{AccessToken, Authentication, Issue},
     error::{Error, Reason},
     id::{Audience, AuthenticatorId, Scope},
+    pending_login::PendingLogin,
     port::login_store::{CommitOutcome, LoginCommit},
     registry::Client,
     secret::Secret,
@@ -121,6 +122,61 @@ impl App {
         access.require("enroll")?;
         otp::step_up(&access, &account)?;
         Ok(Confirming { access, account })
+    }
+}
+
+impl App {
+    /// What completes a pending login: tokens for what it asked for. `by` adds the second factor.
+    ///
+    /// # Errors
+    ///
+    /// The signer failed.
+    pub(crate) async fn answer_login(
+        &self,
+        login: PendingLogin,
+        client: &Client,
+        by: impl FnOnce(Authentication) -> Authentication,
+        now: Timestamp,
+    ) -> Result<TokenSet, Error> {
+        let PendingLogin { transaction, account, .. } = login;
+        let authentication = by(Self::first_factor(&transaction));
+        self.answer(Granted {
+            user: &account.user,
+            client,
+            audience: &transaction.audience,
+            scopes: transaction.scopes,
+            scopes_changed: transaction.scopes_changed,
+            authentication,
+            now,
+        })
+        .await
+    }
+
+    /// What confirms an enrolment with an access token of the MFA API: such a token again, with the factor that was confirmed.
+    ///
+    /// # Errors
+    ///
+    /// The signer failed.
+    pub(crate) async fn answer_confirmation(
+        &self,
+        confirmed: Confirming,
+        client: &Client,
+        by: impl FnOnce(Authentication) -> Authentication,
+        now: Timestamp,
+    ) -> Result<TokenSet, Error> {
+        let Confirming { access, account } = confirmed;
+        let first = Authentication::password(access.authenticated_at.unwrap_or(access.issued_at));
+        let audience = self.registry.mfa_audience();
+        self.answer(Granted {
+            user: &account.user,
+            client,
+            audience: &audience,
+            scopes: access.scopes.into_iter().collect(),
+            scopes_changed: true,
+            authentication: by(first),
+            now,
+        })
+        .await
     }
 }
 

@@ -1,4 +1,4 @@
-//! The e-mail factor that nobody enrolled: it follows from a verified address (contract, section 7.3).
+//! The e-mail factor that nobody enrolled: it follows from a verified address.
 
 use crate::{
     account::Account,

@@ -44,7 +44,7 @@ impl Channel {
         }
     }
 
-    /// The `oob_channel` of the MFA API (contract, section 7.1).
+    /// The `oob_channel` of the MFA API.
     pub const fn oob_channel(self) -> &'static str {
         match self {
             Self::Push => "auth0",

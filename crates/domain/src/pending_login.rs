@@ -7,7 +7,11 @@ use crate::{
     error::{Error, Reason, Throttle},
     factor::{oob, otp, recovery_code},
     opaque::{self, TokenKind},
-    port::{PortError, sealer::Place},
+    port::{
+        PortError,
+        login_store::{ConsumedTransaction, sweep_at},
+        sealer::Place,
+    },
     registry::Client,
     secret::{Digest, Secret},
     time::Timestamp,
@@ -22,6 +26,13 @@ pub(crate) struct PendingLogin {
     pub transaction: MfaTransaction,
     /// The account now.
     pub account: Account,
+}
+
+impl PendingLogin {
+    /// What completing it uses up.
+    pub(crate) fn consumed(&self) -> ConsumedTransaction {
+        ConsumedTransaction { digest: self.digest, sweep_at: sweep_at(self.transaction.expires_at) }
+    }
 }
 
 impl App {

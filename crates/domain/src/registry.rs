@@ -130,7 +130,7 @@ pub struct Api {
     pub token_lifetime: Duration,
 }
 
-/// Lifetimes and limits (security, section 0).
+/// Lifetimes and limits.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// Lifetime of an `mfa_token`, and of a pending enrolment.
@@ -147,11 +147,11 @@ pub struct Policy {
     pub userinfo_rate: Limit,
     /// Whether password limits are counted per account alone, whatever the address.
     pub limits_ignore_address: bool,
-    /// Lifetime of a code that was sent.
+    /// Lifetime of a code that was sent, of a question to a device, and of the ticket it enrols with.
     pub oob_code_lifetime: Duration,
     /// Messages that are sent.
     pub sends: SendLimits,
-    /// How often one may ask what became of a device that is asked (contract, section 4.7).
+    /// How often one may ask what became of a device that is asked.
     pub poll_rate: Limit,
     /// Whether devices that do not ask for the number the login shows are refused (NIST SP 800-63B-4, section 3.1.3).
     pub number_matching_required: bool,

@@ -1,4 +1,4 @@
-//! Errors as devices of the Guardian protocol read them (contract, section 11.6): the third and last table.
+//! Errors as devices of the Guardian protocol read them: the third and last table.
 
 use countersign_proto::v1::ErrorReason;
 
@@ -30,7 +30,37 @@ pub(crate) const fn row(reason: ErrorReason) -> Row {
         R::StoreUnavailable | R::Overloaded => {
             (503, "service_unavailable", "The service is temporarily unavailable. Please retry.")
         }
-        _ => (500, "server_error", "Internal server error"),
+        // What follows is said to clients alone, in their own table.
+        R::Unspecified
+        | R::ClientUnauthenticated
+        | R::GrantNotAllowed
+        | R::AudienceUnknown
+        | R::NoDefaultRealm
+        | R::CredentialsRejected
+        | R::AccountLocked
+        | R::RateLimited
+        | R::UserBlocked
+        | R::MfaTokenInvalid
+        | R::MfaTokenExpired
+        | R::MfaTokenOfOtherClient
+        | R::NotEnrolled
+        | R::ChallengeTypeUnsupported
+        | R::AuthenticatorNotFound
+        | R::AlreadyEnrolled
+        | R::AuthenticatorLimitReached
+        | R::AccessTokenInvalid
+        | R::ScopeMissing
+        | R::StepUpRequired
+        | R::Internal
+        | R::OobCodeInvalid
+        | R::OobCodeExpired
+        | R::OobCodeMismatched
+        | R::MessageLimitReached
+        | R::DeliveryUnavailable
+        | R::AuthenticatorImplied
+        | R::AuthorizationPending
+        | R::AuthorizationRejected
+        | R::PollingTooFast => (500, "server_error", "Internal server error"),
     };
     Row { status, code, message }
 }

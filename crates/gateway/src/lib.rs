@@ -4,7 +4,8 @@
 //! nothing about people, codes or clients.
 //!
 //! To add a route: one file in `route/`, one line in the table of `router.rs`, its description in `openapi.json`; the tests
-//! compare the last two. To add a reason to fail: a row in `oauth_error.rs`, where the compiler sends you.
+//! compare the last two. To add a reason to fail: a row in `oauth_error.rs` and one in `guardian_error.rs`, where
+//! the compiler sends you.
 
 mod body;
 mod call;

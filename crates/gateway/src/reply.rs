@@ -91,7 +91,7 @@ impl<T: Transport> Gateway<T> {
     fn refused(&self, kind: Kind, place: Place, refused: &Refused) -> Response {
         let style = Style { client: self.config.client_error, not_enrolled: self.config.not_enrolled_error };
         let row = oauth_error::row(refused.reason, place, style);
-        let delay = refused.retry_delay.map(|delay| delay.as_secs() + u64::from(delay.subsec_nanos() > 0));
+        let delay = refused.retry_delay.map(whole_seconds);
         let wait = delay.unwrap_or(1).max(1).to_string();
         let description = fill(row.description, |name| match name {
             "violation" => refused.violation.as_deref().or(Some("The request is malformed.")),
@@ -146,11 +146,16 @@ pub(crate) fn guardian(result: Result<Response, Refusal>) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = json(Kind::Api, status, &body);
     if matches!(status.as_u16(), 429 | 503) {
-        let seconds = delay.map_or(DEFAULT_RETRY, |delay| delay.as_secs() + u64::from(delay.subsec_nanos() > 0));
+        let seconds = delay.map_or(DEFAULT_RETRY, whole_seconds);
         retry_after(response.headers_mut(), seconds.max(1));
     }
     response.extensions_mut().insert(RequestFacts { reason: Some(reason), ..RequestFacts::default() });
     response
+}
+
+/// The seconds of `delay`, the last one begun too.
+fn whole_seconds(delay: std::time::Duration) -> u64 {
+    delay.as_secs() + u64::from(delay.subsec_nanos() > 0)
 }
 
 fn error(kind: Kind, row: Row, description: &str, uri: Option<&'static str>, reason: &'static str) -> Response {

@@ -153,7 +153,7 @@ pub(crate) struct DeviceTotp<'a> {
     pub(crate) period: u32,
 }
 
-/// An error as devices read it (contract, section 11.5).
+/// An error as devices read it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct GuardianError<'a> {

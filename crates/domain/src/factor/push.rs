@@ -1,4 +1,4 @@
-//! Devices that are asked and sign the answer: the Guardian protocol (contract, section 11), and the number that is carried from the
+//! Devices that are asked and sign the answer: the Guardian protocol, and the number that is carried from the
 //! login to the device (NIST SP 800-63B-4, section 3.1.3).
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -124,7 +124,7 @@ pub fn device_id(id: &AuthenticatorId) -> &str {
     id.as_str().split_once('|').map_or("", |(_, device)| device)
 }
 
-/// What a device scans to enrol (contract, section 6.2).
+/// What a device scans to enrol.
 pub fn barcode_uri(app: &str, account: &str, ticket: &Secret<String>, base_url: &str) -> Secret<String> {
     let app = utf8_percent_encode(app, ESCAPED);
     let account = utf8_percent_encode(account, ESCAPED);

@@ -13,9 +13,11 @@ use crate::{
         oob::{self, CLASS},
         push,
     },
-    grant::{Confirming, Granted, audit, password::sweep_at, proof_rejected},
+    grant::{Confirming, audit, proof_rejected},
     opaque::{self, TokenKind},
-    port::login_store::{Burn, ConsumedChallenge, ConsumedTransaction, Failure, FailureTarget, LoginCommit, Spent},
+    port::login_store::{
+        Burn, ConsumedChallenge, ConsumedTransaction, Failure, FailureTarget, LoginCommit, Spent, sweep_at,
+    },
     port::session_store::Settlement,
     registry::{Client, GrantType},
     secret::{Digest, Secret},
@@ -71,22 +73,11 @@ impl App {
         let account = &login.account;
         let proven = self.judge_oob(client, account, offer, origin, Some(&login.digest), now).await?;
         let burn = proven.burn(true);
-        let consumed = ConsumedTransaction { digest: login.digest, sweep_at: sweep_at(login.transaction.expires_at) };
-        let commit = proven.commit(burn, Some(consumed), account, client, origin, now);
+        let commit = proven.commit(burn, Some(login.consumed()), account, client, origin, now);
         self.commit_login(self.telling(commit, account, origin)?, CLASS).await?;
         self.settle_proven(Some(login.digest), &proven, now).await;
-        let authentication = authentication(Self::first_factor(&login.transaction), proven.authenticator.kind);
-        let transaction = login.transaction;
-        self.answer(Granted {
-            user: &account.user,
-            client,
-            audience: &transaction.audience,
-            scopes: transaction.scopes,
-            scopes_changed: transaction.scopes_changed,
-            authentication,
-            now,
-        })
-        .await
+        let kind = proven.authenticator.kind;
+        self.answer_login(login, client, |first| authentication(first, kind), now).await
     }
 
     /// An access token of the MFA API: the code confirms a pending authenticator, and nothing else.
@@ -97,31 +88,22 @@ impl App {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<TokenSet, Error> {
-        let Confirming { access, account } = self.confirming(client, offer.token, now).await?;
-        let proven = self.judge_oob(client, &account, offer, origin, None, now).await?;
+        let confirming = self.confirming(client, offer.token, now).await?;
+        let Confirming { access, account } = &confirming;
+        let proven = self.judge_oob(client, account, offer, origin, None, now).await?;
         if !proven.authenticator.is_pending(now) {
             return Err(Error::new(Reason::OobCodeInvalid).because("not of an enrolment"));
         }
         let burn = proven.burn(!access.has_mfa() && !account.is_enrolled());
-        let commit = proven.commit(burn, None, &account, client, origin, now);
-        self.commit_login(self.telling(commit, &account, origin)?, CLASS).await?;
+        let commit = proven.commit(burn, None, account, client, origin, now);
+        self.commit_login(self.telling(commit, account, origin)?, CLASS).await?;
         self.settle_proven(None, &proven, now).await;
-        let first = Authentication::password(access.authenticated_at.unwrap_or(access.issued_at));
-        let audience = self.registry.mfa_audience();
-        self.answer(Granted {
-            user: &account.user,
-            client,
-            audience: &audience,
-            scopes: access.scopes.into_iter().collect(),
-            scopes_changed: true,
-            authentication: authentication(first, proven.authenticator.kind),
-            now,
-        })
-        .await
+        let kind = proven.authenticator.kind;
+        self.answer_confirmation(confirming, client, |first| authentication(first, kind), now).await
     }
 
-    /// Passes over what cannot be a handle, reserves an attempt of the person, takes a try of the challenge, then compares. What a challenge is bound to is compared
-    /// before its code.
+    /// Passes over what cannot be a handle, reserves an attempt of the person, takes a try of the challenge, then compares. What a
+    /// challenge is bound to is compared before its code.
     async fn judge_oob<'a>(
         &self,
         client: &Client,
@@ -243,16 +225,8 @@ impl Proven<'_> {
             _ => Event::OobLogin,
         };
         let id = Some(self.authenticator.id.clone());
-        LoginCommit {
-            user: account.user.id.clone(),
-            epoch: account.user.epoch,
-            transaction,
-            burn,
-            now,
-            messages: Vec::new(),
-            repudiation: None,
-            audit: audit(event, &account.user, client, id, client.address_of(origin), now),
-        }
+        let audit = audit(event, &account.user, client, id, client.address_of(origin), now);
+        LoginCommit::new(&account.user, transaction, burn, audit)
     }
 }
 

@@ -6,10 +6,10 @@ use crate::{
     attempt::AttemptPermit,
     audit::Event,
     authenticator::{Authenticator, FAILURE_CEILING, FactorKind},
-    claims::{AccessToken, Authentication},
+    claims::AccessToken,
     error::{Error, Reason},
     factor::otp::{CLASS, OtpCode, OtpSecret},
-    grant::{Confirming, Granted, audit, password::sweep_at, proof_rejected},
+    grant::{Confirming, audit, proof_rejected},
     id::UserId,
     opaque::{self, TokenKind},
     port::{
@@ -72,22 +72,10 @@ impl App {
         } else {
             Burn::Confirm { authenticator, spent: Spent::Step(step), only_if_unenrolled: true }
         };
-        let consumed = ConsumedTransaction { digest: login.digest, sweep_at: sweep_at(login.transaction.expires_at) };
-        let commit = self.telling(proof.commit(burn, Some(consumed), found), account, origin)?;
+        let commit = self.telling(proof.commit(burn, Some(login.consumed()), found), account, origin)?;
         self.commit_login(commit, CLASS).await?;
         self.settle_success(Some(login.digest), &account.user.id, &permit, now).await;
-        let authentication = Self::first_factor(&login.transaction).and("otp");
-        let transaction = login.transaction;
-        self.answer(Granted {
-            user: &account.user,
-            client,
-            audience: &transaction.audience,
-            scopes: transaction.scopes,
-            scopes_changed: transaction.scopes_changed,
-            authentication,
-            now,
-        })
-        .await
+        self.answer_login(login, client, |first| first.and("otp"), now).await
     }
 
     /// An access token of the MFA API: the code confirms a pending app, and nothing else.
@@ -99,29 +87,19 @@ impl App {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<TokenSet, Error> {
-        let Confirming { access, account } = self.confirming(client, token, now).await?;
-        let proof = Proof { client, account: &account, candidates: self.pending(&account, token, now), origin, now };
+        let confirming = self.confirming(client, token, now).await?;
+        let Confirming { access, account } = &confirming;
+        let proof = Proof { client, account, candidates: self.pending(account, token, now), origin, now };
         let (permit, found, step) = self.judge_otp(&proof, code, None).await?;
         let burn = Burn::Confirm {
             authenticator: found.id.clone(),
             spent: Spent::Step(step),
             only_if_unenrolled: !access.has_mfa() && !account.is_enrolled(),
         };
-        let commit = self.telling(proof.commit(burn, None, found), &account, origin)?;
+        let commit = self.telling(proof.commit(burn, None, found), account, origin)?;
         self.commit_login(commit, CLASS).await?;
         self.settle_success(None, &account.user.id, &permit, now).await;
-        let audience = self.registry.mfa_audience();
-        let authentication = Authentication::password(access.authenticated_at.unwrap_or(access.issued_at)).and("otp");
-        self.answer(Granted {
-            user: &account.user,
-            client,
-            audience: &audience,
-            scopes: access.scopes.into_iter().collect(),
-            scopes_changed: true,
-            authentication,
-            now,
-        })
-        .await
+        self.answer_confirmation(confirming, client, |first| first.and("otp"), now).await
     }
 
     /// The apps that wait for their first code and were begun with this token. One that comes with a device is shown to nobody before
@@ -210,21 +188,13 @@ impl Proof<'_> {
             _ => Event::OtpLogin,
         };
         let address = self.client.address_of(self.origin);
-        LoginCommit {
-            user: user.id.clone(),
-            epoch: user.epoch,
-            transaction,
-            burn,
-            now: self.now,
-            messages: Vec::new(),
-            repudiation: None,
-            audit: audit(event, user, self.client, Some(found.id.clone()), address, self.now),
-        }
+        let audit = audit(event, user, self.client, Some(found.id.clone()), address, self.now);
+        LoginCommit::new(user, transaction, burn, audit)
     }
 }
 
 /// Refuses a token of the first factor alone while the person has a second one (RFC 9470). E-mail does not count: who has nothing
-/// else gets such a token without it (contract, section 2.2).
+/// else gets such a token without it.
 ///
 /// # Errors
 ///

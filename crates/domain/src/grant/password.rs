@@ -15,7 +15,6 @@ use crate::{
         session_store::Settlement,
     },
     registry::{Client, GrantType, MFA_API_SCOPES, MfaDemand, OIDC_SCOPES},
-    time::Timestamp,
     transaction::{MfaTransaction, OriginalGrant},
     usecase::issue_token::{FactorType, MfaRequired, Outcome, PasswordGrant},
 };
@@ -75,16 +74,8 @@ impl App {
 
         match self.demand(client, &account, &audience) {
             Demand::Nothing => {
-                let login = LoginCommit {
-                    user: account.user.id.clone(),
-                    epoch: account.user.epoch,
-                    transaction: None,
-                    burn: Burn::Nothing,
-                    now,
-                    messages: Vec::new(),
-                    repudiation: None,
-                    audit: audit(Event::PasswordLogin, &account.user, client, None, address, now),
-                };
+                let audit = audit(Event::PasswordLogin, &account.user, client, None, address, now);
+                let login = LoginCommit::new(&account.user, None, Burn::Nothing, audit);
                 self.commit_login(login, "password").await.map_err(|error| match error.reason() {
                     // The account changed while its password was checked: the password is what was refused.
                     Reason::MfaTokenInvalid => Error::new(Reason::CredentialsRejected).because("account has changed"),
@@ -127,7 +118,7 @@ impl App {
     ) -> Result<Outcome, Error> {
         let types = self.factor_types();
         let (challenge, enroll) = match demand {
-            // E-mail is not offered for enrolment: it may be challenged (contract, section 4.5).
+            // E-mail is not offered for enrolment: it may be challenged.
             Demand::Enroll => (Vec::new(), types.filter(|kind| *kind != FactorType::Email).collect()),
             _ => (types.chain([FactorType::RecoveryCode]).collect(), Vec::new()),
         };
@@ -141,7 +132,7 @@ impl App {
     }
 
     /// Whether a second factor is needed. A person's own factor is never ignored; the MFA API's audience asks for it by itself
-    /// and for nothing else (contract, section 2.2).
+    /// and for nothing else.
     fn demand(&self, client: &Client, account: &Account, audience: &Audience) -> Demand {
         let mfa_api = self.registry.is_mfa_audience(audience.as_str());
         if account.is_strongly_enrolled() || (account.is_enrolled() && !mfa_api) {
@@ -172,7 +163,7 @@ impl App {
         }
     }
 
-    /// The audience and the scopes that are granted (contract, section 4.2.1).
+    /// The audience and the scopes that are granted.
     fn resolve(&self, audience: Option<&str>, requested: &RequestedScopes) -> Result<(Audience, Vec<Scope>), Error> {
         let userinfo = self.registry.userinfo_audience();
         let audience = match audience {
@@ -224,9 +215,4 @@ fn named_differently(requested: Option<&Vec<Scope>>, granted: &[Scope]) -> bool 
         None => true,
         Some(requested) => requested.iter().any(|scope| !granted.contains(scope)),
     }
-}
-
-/// When the mark of a used transaction may be swept: an hour after the transaction could last be presented.
-pub(crate) fn sweep_at(expires_at: Timestamp) -> Timestamp {
-    expires_at.plus(std::time::Duration::from_secs(3600))
 }

@@ -7,13 +7,12 @@ use crate::{
     audit::Event,
     authenticator::Authenticator,
     challenge::{Asks, Decision},
-    claims::Authentication,
     error::{Error, Reason, Throttle},
     factor::push::{CLASS, METHOD},
-    grant::{Confirming, Granted, audit, oob::digest_of, password::sweep_at},
+    grant::{Confirming, audit, oob::digest_of},
     opaque::{self, TokenKind},
     port::{
-        login_store::{Burn, ConsumedChallenge, ConsumedTransaction, LoginCommit, Spent},
+        login_store::{Burn, ConsumedChallenge, ConsumedTransaction, LoginCommit, Spent, sweep_at},
         sealer::DigestPurpose,
         session_store::{Bucket, BucketKey, Reservation, Settlement},
     },
@@ -58,22 +57,10 @@ impl App {
         let login = self.pending_login(token.expose(), Some(client), now).await?;
         let account = &login.account;
         let approved = self.poll(client, account, token, oob_code, now).await?;
-        let consumed = ConsumedTransaction { digest: login.digest, sweep_at: sweep_at(login.transaction.expires_at) };
-        let commit = approved.commit(true, Some(consumed), account, client, origin, now);
+        let commit = approved.commit(true, Some(login.consumed()), account, client, origin, now);
         self.commit_login(self.telling(commit, account, origin)?, CLASS).await.map_err(spent)?;
         self.settle_approved(Some(login.digest), &approved, now).await;
-        let authentication = Self::first_factor(&login.transaction).and(METHOD);
-        let transaction = login.transaction;
-        self.answer(Granted {
-            user: &account.user,
-            client,
-            audience: &transaction.audience,
-            scopes: transaction.scopes,
-            scopes_changed: transaction.scopes_changed,
-            authentication,
-            now,
-        })
-        .await
+        self.answer_login(login, client, |first| first.and(METHOD), now).await
     }
 
     /// An access token of the MFA API: the registration of the device confirms its authenticator, and nothing else.
@@ -85,31 +72,20 @@ impl App {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<TokenSet, Error> {
-        let Confirming { access, account } = self.confirming(client, token, now).await?;
-        let approved = self.poll(client, &account, token, oob_code, now).await?;
+        let confirming = self.confirming(client, token, now).await?;
+        let Confirming { access, account } = &confirming;
+        let approved = self.poll(client, account, token, oob_code, now).await?;
         if !matches!(approved.found.approval.asks, Asks::Registration) {
             return Err(Error::new(Reason::OobCodeInvalid).because("not of an enrolment"));
         }
         let only_if_unenrolled = !access.has_mfa() && !account.is_enrolled();
-        let commit = approved.commit(only_if_unenrolled, None, &account, client, origin, now);
-        self.commit_login(self.telling(commit, &account, origin)?, CLASS).await.map_err(spent)?;
+        let commit = approved.commit(only_if_unenrolled, None, account, client, origin, now);
+        self.commit_login(self.telling(commit, account, origin)?, CLASS).await.map_err(spent)?;
         self.settle_approved(None, &approved, now).await;
-        let first = Authentication::password(access.authenticated_at.unwrap_or(access.issued_at));
-        let audience = self.registry.mfa_audience();
-        self.answer(Granted {
-            user: &account.user,
-            client,
-            audience: &audience,
-            scopes: access.scopes.into_iter().collect(),
-            scopes_changed: true,
-            authentication: first.and(METHOD),
-            now,
-        })
-        .await
+        self.answer_confirmation(confirming, client, |first| first.and(METHOD), now).await
     }
 
-    /// What became of the challenge, if it is this client's, this person's and of this token. It may be asked for at a limited rate
-    /// (contract, section 4.7).
+    /// What became of the challenge, if it is this client's, this person's and of this token. It may be asked for at a limited rate.
     async fn poll<'a>(
         &self,
         client: &Client,
@@ -210,16 +186,8 @@ impl Approved<'_> {
             (Burn::Confirm { authenticator, spent, only_if_unenrolled }, Event::EnrollmentCompleted)
         };
         let id = Some(self.authenticator.id.clone());
-        LoginCommit {
-            user: account.user.id.clone(),
-            epoch: account.user.epoch,
-            transaction,
-            burn,
-            now,
-            messages: Vec::new(),
-            repudiation: None,
-            audit: audit(event, &account.user, client, id, client.address_of(origin), now),
-        }
+        let audit = audit(event, &account.user, client, id, client.address_of(origin), now);
+        LoginCommit::new(&account.user, transaction, burn, audit)
     }
 }
 

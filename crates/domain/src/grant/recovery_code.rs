@@ -6,13 +6,13 @@ use crate::{
     authenticator::{FAILURE_CEILING, RecoveryCode, RecoveryStatus},
     error::Error,
     factor::recovery_code::{CLASS, digest_to_compare, digest_to_store, generate, parse},
-    grant::{Granted, audit, password::sweep_at, proof_rejected},
+    grant::{audit, proof_rejected},
     id::AuthenticatorId,
     message::NoticeEvent,
     opaque::{ALPHANUMERIC, random_text},
     port::{
         entropy::Entropy,
-        login_store::{Burn, ConsumedTransaction, Failure, FailureTarget, LoginCommit},
+        login_store::{Burn, Failure, FailureTarget, LoginCommit},
     },
     registry::{Client, GrantType},
     secret::Secret,
@@ -58,23 +58,13 @@ impl App {
         // It tells of the successor too.
         let languages = origin.languages.as_deref();
         let messages = self.notices(user, NoticeEvent::RecoveryCodeUsed, None, languages, now)?;
-        let commit = LoginCommit {
-            user: user.id.clone(),
-            epoch: user.epoch,
-            transaction: Some(ConsumedTransaction {
-                digest: login.digest,
-                sweep_at: sweep_at(login.transaction.expires_at),
-            }),
-            burn: Burn::RecoveryCode {
-                presented,
-                successor: new_recovery_code(RecoveryStatus::Active, now, self.entropy.as_ref())?,
-                successor_digest: digest_to_store(&successor, &user.id, self.sealer.as_ref()),
-            },
-            now,
-            messages,
-            repudiation: None,
-            audit: row(Event::RecoveryLogin),
+        let burn = Burn::RecoveryCode {
+            presented,
+            successor: new_recovery_code(RecoveryStatus::Active, now, self.entropy.as_ref())?,
+            successor_digest: digest_to_store(&successor, &user.id, self.sealer.as_ref()),
         };
+        let commit =
+            LoginCommit { messages, ..LoginCommit::new(user, Some(login.consumed()), burn, row(Event::RecoveryLogin)) };
         // The store compares: the digest is the key of the one conditional statement that spends the code.
         if let Err(error) = self.commit_login(commit, CLASS).await {
             if error.reason() == crate::error::Reason::ProofRejected {
@@ -86,19 +76,7 @@ impl App {
         }
         self.settle_success(Some(login.digest), &user.id, &permit, now).await;
         // RFC 8176 has no name for look-up secrets; "otp" is its name for anything that is good for one login.
-        let authentication = Self::first_factor(&login.transaction).and("otp");
-        let transaction = login.transaction;
-        let mut tokens = self
-            .answer(Granted {
-                user,
-                client,
-                audience: &transaction.audience,
-                scopes: transaction.scopes,
-                scopes_changed: transaction.scopes_changed,
-                authentication,
-                now,
-            })
-            .await?;
+        let mut tokens = self.answer_login(login, client, |first| first.and("otp"), now).await?;
         tokens.recovery_code = Some(successor);
         Ok(tokens)
     }

@@ -10,6 +10,7 @@ use crate::{
     message::OutboxRow,
     secret::Digest,
     time::Timestamp,
+    user::User,
 };
 
 /// A login that is ready to be decided. Everything in it happens together or not at all.
@@ -32,6 +33,22 @@ pub struct LoginCommit {
     pub repudiation: Option<NewRepudiation>,
     /// The row of the audit trail.
     pub audit: AuditEvent,
+}
+
+impl LoginCommit {
+    /// A step of `user` that `audit` tells of: at its time, in the epoch the account was read at, with nothing to send.
+    pub fn new(user: &User, transaction: Option<ConsumedTransaction>, burn: Burn, audit: AuditEvent) -> Self {
+        Self {
+            user: user.id.clone(),
+            epoch: user.epoch,
+            transaction,
+            burn,
+            now: audit.at,
+            messages: Vec::new(),
+            repudiation: None,
+            audit,
+        }
+    }
 }
 
 /// A link that says "this was not me". Its store is the [`RepudiationStore`](super::repudiation_store::RepudiationStore).
@@ -110,6 +127,11 @@ pub struct ConsumedChallenge {
     pub digest: Digest,
     /// When the mark may be swept; as with [`ConsumedTransaction::sweep_at`].
     pub sweep_at: Timestamp,
+}
+
+/// When the mark of what was used may be swept: an hour after it could last be presented.
+pub(crate) fn sweep_at(expires_at: Timestamp) -> Timestamp {
+    expires_at.plus(std::time::Duration::from_secs(3600))
 }
 
 /// What the commit point decided.

@@ -23,7 +23,7 @@ pub enum DigestPurpose {
     Throttle,
     /// Codes that were sent: HMAC-SHA-256 over the challenge and the code.
     BindingCode,
-    /// Numbers and addresses, to find them by: they hide what they stand for.
+    /// Numbers, addresses and keys of devices, to find them by: they hide what they stand for.
     Address,
     /// Page tokens and other things that only we must be able to make.
     Integrity,
@@ -48,6 +48,6 @@ pub trait Sealer: Send + Sync {
     /// HMAC-SHA-256 over `parts`, each preceded by its length, with the key of `purpose`.
     fn keyed_digest(&self, purpose: DigestPurpose, parts: &[&[u8]]) -> Digest;
 
-    /// SHA-256 over `domain` and `value`, for opaque tokens of 256 random bits, which need no key.
+    /// SHA-256 over `domain` and `value`, for opaque tokens of at least 160 random bits, which need no key.
     fn token_digest(&self, domain: &'static str, value: &[u8]) -> Digest;
 }

@@ -41,7 +41,7 @@ const SKEW: i64 = 300;
 /// The longest an answer may be good for, in seconds; Guardian's are good for 30.
 const LONGEST: i64 = 600;
 
-/// What the device signs (contract, section 11.4); `binding_code` is ours.
+/// What the device signs; `binding_code` is ours.
 #[derive(Deserialize)]
 struct Claims {
     iss: String,
@@ -100,10 +100,8 @@ impl App {
     ) -> Result<(), Error> {
         let user = &account.user;
         let refused = decision == Decision::Rejected;
-        let messages =
-            if refused { self.notices(user, NoticeEvent::LoginRefused, None, None, now)? } else { Vec::new() };
-        let told = messages.is_empty() || self.charge_rate(&user.id, "refusal-told", TOLD, now).await.is_err();
-        let messages = if told { Vec::new() } else { messages };
+        let tells = refused && self.charge_rate(&user.id, "refusal-told", TOLD, now).await.is_ok();
+        let messages = if tells { self.notices(user, NoticeEvent::LoginRefused, None, None, now)? } else { Vec::new() };
         let sends = !messages.is_empty();
         let audit = AuditEvent {
             event: if refused { Event::DeviceRefused } else { Event::DeviceApproved },
@@ -153,7 +151,7 @@ impl App {
     }
 
     /// Compares the number, if the login shows one. An attempt of the person is reserved and a try of the challenge taken first; the
-    /// last wrong one ends the login.
+    /// last wrong one refuses.
     async fn judge_number(
         &self,
         found: &Found,

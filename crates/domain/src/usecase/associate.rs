@@ -226,7 +226,7 @@ impl App {
         })
     }
 
-    /// A device, and the authenticator app that comes with it if those are enabled (contract, section 6.2).
+    /// A device, and the authenticator app that comes with it if those are enabled.
     async fn draft_push(&self, frame: &Frame<'_>) -> Result<Draft, Error> {
         let sealer = self.sealer.as_ref();
         let pair = self.new_pair()?;

@@ -1,4 +1,4 @@
-//! Devices: they register with what they scanned, and keep what they are reached by up to date (contract, sections 11.1 and 11.2).
+//! Devices: they register with what they scanned, and keep what they are reached by up to date.
 
 use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
@@ -88,7 +88,7 @@ struct Known {
     key: Digest,
 }
 
-/// What a device signs to show who it is (contract, section 11.2).
+/// What a device signs to show who it is.
 #[derive(Deserialize)]
 struct Claims {
     iss: String,
@@ -183,7 +183,7 @@ impl App {
         })
     }
 
-    /// Changes what a device is reached by. The answer is its name.
+    /// Changes what a device is called and reached by.
     ///
     /// # Errors
     ///

@@ -148,7 +148,7 @@ impl App {
 }
 
 /// Whether `kind` can be reached through the out-of-band channel a request is narrowed to. The channel says nothing about
-/// kinds that are not out of band (contract, section 5).
+/// kinds that are not out of band.
 fn reaches(kind: FactorKind, oob_channel: Option<&str>) -> bool {
     match (kind.channel(), oob_channel) {
         (Some(channel), Some(wanted)) => channel.oob_channel() == wanted,

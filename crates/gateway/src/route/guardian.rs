@@ -1,4 +1,4 @@
-//! `/appliance-mfa/api/…`: the Guardian protocol, for devices (contract, sections 11.1 to 11.4).
+//! `/appliance-mfa/api/…`: the Guardian protocol, for devices.
 
 use std::sync::Arc;
 
@@ -131,14 +131,15 @@ async fn changed<T: Transport>(gateway: &Gateway<T>, request: Request) -> Result
 
 /// Removes a device.
 pub(crate) async fn delete<T: Transport>(State(gateway): State<Arc<Gateway<T>>>, request: Request) -> Response {
-    let (request, _) = request.into_parts();
-    let result = async {
-        let message = DeleteDeviceRequest { device_id: id(&request) };
-        gateway.devices().delete_device(as_device(&gateway, &request)?.map(|()| message)).await?;
-        Ok(nothing())
-    };
-    let result = result.await;
+    let result = deleted(&gateway, request).await;
     guardian(result)
+}
+
+async fn deleted<T: Transport>(gateway: &Gateway<T>, request: Request) -> Result<Response, Refusal> {
+    let (request, _) = request.into_parts();
+    let message = DeleteDeviceRequest { device_id: id(&request) };
+    gateway.devices().delete_device(as_device(gateway, &request)?.map(|()| message)).await?;
+    Ok(nothing())
 }
 
 /// Takes a device's answer.
