@@ -1,4 +1,4 @@
-//! What went wrong elsewhere, and does not here. The numbers are those of the list of incidents in the security document.
+//! What went wrong elsewhere, and does not here. The numbers only name them.
 
 mod g01_new_sessions_give_no_new_tries;
 mod g02_parallel_passwords_do_not_exceed_the_limit;

@@ -1,5 +1,6 @@
 //! What people and clients do, and what they get.
 
+mod approvals;
 mod authenticators;
 mod bodies;
 mod challenges;

@@ -1,4 +1,4 @@
-//! The texts that SDKs compare byte for byte (contract, section 15), and those with a fixed place (sections 3 to 8).
+//! The texts that SDKs compare byte for byte, and those with a fixed place.
 //!
 //! The scenarios check each text where it arises; this is the list in one place, over HTTP alone.
 

@@ -246,3 +246,8 @@ impl Person {
         api.poll(BACKEND, &token, &asked.oob_code).await.expect("the device agreed")
     }
 }
+
+/// What a login with a device says of itself.
+pub fn strong() -> (Vec<String>, bool) {
+    (vec!["pwd".into(), "swk".into(), "mfa".into()], true)
+}
