@@ -129,7 +129,7 @@ impl Courier {
             Change::Closed => tracing::info!(provider = &*line.name, "the provider is back"),
         }
         self.observer.tried(message.channel, &line.name, outcome);
-        result.map_err(|error| Failure::Asked(error.at(line)))
+        result.map_err(|error| Failure::Asked(error.at(line, message)))
     }
 }
 
@@ -199,12 +199,12 @@ fn soonest(waits: &[Option<Duration>]) -> Option<Duration> {
 
 /// Adds the provider to an error.
 trait At {
-    fn at(self, line: &Line) -> Self;
+    fn at(self, line: &Line, message: &Message) -> Self;
 }
 
 impl At for SendError {
-    fn at(self, line: &Line) -> Self {
-        let (provider, knows_ids) = (Arc::clone(&line.name), line.provider.knows_ids());
+    fn at(self, line: &Line, message: &Message) -> Self {
+        let (provider, knows_ids) = (Arc::clone(&line.name), line.provider.knows_ids(message));
         let wrap = |source| Box::new(ProviderError { provider, knows_ids, source });
         match self {
             Self::Refused(source) => Self::Refused(wrap(source)),

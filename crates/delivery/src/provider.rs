@@ -42,8 +42,8 @@ pub trait Provider: Send + Sync {
     /// [`SendError::Refused`] or [`SendError::Deferred`]: other messages are not kept from the provider by it.
     async fn send(&self, message: &Message, words: &Rendered) -> Result<(), SendError>;
 
-    /// Whether a message that is handed over twice under one id arrives once.
-    fn knows_ids(&self) -> bool {
+    /// Whether `message`, handed over twice under its id, arrives once.
+    fn knows_ids(&self, _message: &Message) -> bool {
         false
     }
 }

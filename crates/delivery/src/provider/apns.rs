@@ -145,7 +145,7 @@ impl Provider for Apns {
     }
 
     /// A second copy takes the place of the first.
-    fn knows_ids(&self) -> bool {
+    fn knows_ids(&self, _message: &Message) -> bool {
         true
     }
 }

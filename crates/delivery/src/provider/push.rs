@@ -25,15 +25,27 @@ struct NotConfigured;
 #[async_trait]
 impl Provider for PushServices {
     async fn send(&self, message: &Message, words: &Rendered) -> Result<(), SendError> {
-        let service = match &message.content {
-            Content::Push(push) => Some(push.context.service),
-            Content::Code { .. } | Content::Notice(_) => None,
-        };
-        match (service, &self.fcm, &self.apns) {
+        match (service(message), &self.fcm, &self.apns) {
             (Some(PushService::Fcm), Some(fcm), _) => fcm.send(message, words).await,
             (Some(PushService::Apns), _, Some(apns)) => apns.send(message, words).await,
             (Some(_), _, _) => Err(SendError::Refused(Box::new(NotConfigured))),
             (None, _, _) => Err(SendError::Refused(Box::new(super::guardian::NotForUs::NoLogin))),
         }
+    }
+
+    fn knows_ids(&self, message: &Message) -> bool {
+        match (service(message), &self.fcm, &self.apns) {
+            (Some(PushService::Fcm), Some(fcm), _) => fcm.knows_ids(message),
+            (Some(PushService::Apns), _, Some(apns)) => apns.knows_ids(message),
+            _ => false,
+        }
+    }
+}
+
+/// The service that reaches the device; `None` if the message is for none.
+fn service(message: &Message) -> Option<PushService> {
+    match &message.content {
+        Content::Push(push) => Some(push.context.service),
+        Content::Code { .. } | Content::Notice(_) => None,
     }
 }

@@ -155,7 +155,7 @@ impl Provider for Webhook {
     }
 
     /// Receivers must remember them.
-    fn knows_ids(&self) -> bool {
+    fn knows_ids(&self, _message: &Message) -> bool {
         true
     }
 }

@@ -216,8 +216,11 @@ async fn speaks_http_2_over_tls_with_a_root_of_the_settings() {
     let http = HttpSettings { root_ca_file: Some(authority.root()), ..HttpSettings::default() };
     let apns = Apns::new(&settings(&server.base, http), fake.clock.clone()).unwrap();
     let services = PushServices { apns: Some(apns), fcm: None };
-    services.send(&login(PushService::Apns, DEVICE), &words()).await.unwrap();
+    let message = login(PushService::Apns, DEVICE);
+    services.send(&message, &words()).await.unwrap();
     assert_eq!(fake.taken().len(), 1);
+    assert!(services.knows_ids(&message), "a second copy takes the place of the first");
+    assert!(!services.knows_ids(&login(PushService::Fcm, DEVICE)), "Firebase delivers both");
 }
 
 #[tokio::test]

@@ -207,7 +207,7 @@ impl Provider for Remembering {
         self.0.send(message, words).await
     }
 
-    fn knows_ids(&self) -> bool {
+    fn knows_ids(&self, _message: &Message) -> bool {
         true
     }
 }
