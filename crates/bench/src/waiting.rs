@@ -15,7 +15,7 @@ use crate::{
     process,
 };
 
-/// Streams on one connection; servers allow a hundred.
+/// Streams on one connection: what clients that keep to HTTP/2's usual hundred would open.
 const PER_CONNECTION: usize = 90;
 
 /// Somebody who waits.

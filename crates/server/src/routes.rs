@@ -22,7 +22,7 @@ use tower::Service;
 
 use crate::{caller::Caller, service::Services};
 
-/// The largest message that is read, in bytes (security, section 4.8).
+/// The largest message that is read, in bytes.
 const MAX_MESSAGE: usize = 256 * 1024;
 
 /// Full names of the methods that are served, for logs and metrics.

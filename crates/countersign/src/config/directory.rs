@@ -87,7 +87,7 @@ pub enum GrantName {
     /// `mfa_token` and a code of an authenticator app.
     #[serde(rename = "http://auth0.com/oauth/grant-type/mfa-otp", alias = "mfa-otp")]
     MfaOtp,
-    /// `mfa_token`, `oob_code` and a code that was sent.
+    /// `mfa_token` and `oob_code`, with a code that was sent or a device's answer.
     #[serde(rename = "http://auth0.com/oauth/grant-type/mfa-oob", alias = "mfa-oob")]
     MfaOob,
     /// `mfa_token` and the recovery code.

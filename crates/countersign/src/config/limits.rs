@@ -29,7 +29,7 @@ pub struct LimitsConfig {
     pub password_rate: PasswordRate,
     /// Userinfo requests per person.
     pub userinfo_rate: UserinfoRate,
-    /// Lifetime of a code that was sent. 2m to 10m (NIST SP 800-63B-4, section 3.1.3.2).
+    /// Lifetime of a code that was sent, of a question to a device, and of the ticket it enrols with. 2m to 10m (NIST SP 800-63B-4, section 3.1.3.2).
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub oob_code_lifetime: Duration,
@@ -118,7 +118,7 @@ bucket! {
     PushSends, sends.push
 }
 bucket! {
-    /// Notifications per person that nobody answered, since their last success with any factor; capacity 1 to 1000000.
+    /// Notifications per person since their last success with any factor; capacity 1 to 1000000.
     UnansweredPushes, sends.push_unanswered
 }
 bucket! {
@@ -152,7 +152,7 @@ pub struct SendLimitsConfig {
     pub email: EmailSends,
     /// Notifications to the devices of a person.
     pub push: PushSends,
-    /// Notifications to the devices of a person that nobody answered. A success with any factor begins a new count.
+    /// Notifications to the devices of a person since their last success with any factor.
     pub push_unanswered: UnansweredPushes,
     /// Messages to one number or address, whoever asks; enrolments and logins are counted apart.
     pub destination: DestinationSends,

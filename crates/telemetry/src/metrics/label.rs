@@ -47,7 +47,7 @@ label! {
         Password = "password",
         /// A code of an authenticator app.
         Otp = "otp",
-        /// A code that was sent.
+        /// A code that was sent, or a device's answer.
         Oob = "oob",
         /// The recovery code.
         RecoveryCode = "recovery_code",
