@@ -157,7 +157,9 @@ everywhere! {
             api.resolve(&pushed.token, &device.answer(&world, &pushed, true, asked.number.as_deref())).await.unwrap();
             api.poll(BACKEND, &token, &asked.oob_code).await.unwrap();
         }
+        let told = world.notices().await.len();
         api.delete_device(&registration.id, &own).await.unwrap();
+        assert_eq!(world.notices().await.len(), told + 1, "its owner is told of the removal");
         api.delete_device(&registration.id, &own).await.refused(&BAD_DEVICE_TOKEN);
         let token = ann.mfa_token(&api).await;
         assert_eq!(api.list(&token).await.unwrap().iter().filter(|entry| entry.kind != "oob").count(), 0);

@@ -310,6 +310,20 @@ async fn a_notice_is_in_the_language_of_the_request_that_caused_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_removal_is_told_in_the_language_of_who_removes() {
+    let world = World::start(Store::Sqlite, Tenant::default().with_messages()).await;
+    let api = world.api(Transport::Http);
+    let (ann, phone) = world.enrolled(&api, "ann").await;
+    let manager = ann.manager(&world, &api, &phone).await;
+    let id = api.list(&manager).await.unwrap().remove(0).id;
+    let request = world.http().request(Method::DELETE, &format!("/mfa/authenticators/{id}"));
+    let answer = world.http().send(request.bearer_auth(&manager).header("accept-language", "de")).await;
+    assert_eq!(answer.status, 204);
+    assert_eq!(count(&world, "Eine Anmeldemethode wurde entfernt").await, 1);
+    assert_eq!(count(&world, REMOVED).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_page_lets_in_its_own_style_and_nothing_else() {
     let world = World::start(Store::Sqlite, Tenant::default().with_messages()).await;
     let api = world.api(Transport::Http);

@@ -120,6 +120,13 @@ impl<T: Transport> Gateway<T> {
     }
 }
 
+/// 204: done, and there is nothing to tell.
+pub(crate) fn nothing() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
 /// The answer to a device, or the refusal as devices read it.
 pub(crate) fn guardian(result: Result<Response, Refusal>) -> Response {
     let refusal = match result {

@@ -292,7 +292,7 @@ pub(super) async fn update(
 }
 
 pub(super) async fn delete(grpc: &Grpc, bearer: &str, id: &str) -> Result<(), Refusal> {
-    let request = bearing(bearer, DeleteAuthenticatorRequest { authenticator_id: id.to_owned() });
+    let request = bearing(bearer, DeleteAuthenticatorRequest { authenticator_id: id.to_owned(), end_user: None });
     grpc.associate.clone().delete_authenticator(request).await.map(|_empty| ()).map_err(refused)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     account::Account,
-    app::{App, AuthenticatorView, Bearer},
+    app::{App, AuthenticatorView, Bearer, Origin},
     audit::{AuditEvent, Event},
     claims::AccessToken,
     error::{Error, Reason},
@@ -107,7 +107,7 @@ impl App {
     /// # Errors
     ///
     /// Any reason `DeleteAuthenticator` lists in the protobuf contract.
-    pub async fn delete_authenticator(&self, bearer: Bearer, id: AuthenticatorId) -> Result<(), Error> {
+    pub async fn delete_authenticator(&self, bearer: Bearer, id: AuthenticatorId, origin: Origin) -> Result<(), Error> {
         let now = self.clock.now();
         let (token, account) = self.management_token(bearer.expose(), now).await?;
         token.require("remove:authenticators")?;
@@ -117,7 +117,8 @@ impl App {
             return Err(Error::new(Reason::AuthenticatorImplied));
         }
         let row = row(Event::AuthenticatorRemoved, user, &token, &id, now);
-        let messages = self.notices_of_removal(&account.user, account.authenticator(&id), None, now)?;
+        let messages =
+            self.notices_of_removal(&account.user, account.authenticator(&id), origin.languages.as_deref(), now)?;
         let sends = !messages.is_empty();
         if self.authenticators.delete(user, &id, messages, row).await? {
             if sends {

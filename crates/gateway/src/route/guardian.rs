@@ -18,7 +18,7 @@ use crate::{
     call::{outgoing, outgoing_as_bearer},
     credentials::scheme,
     oauth_error::{Problem, Refusal},
-    reply::{Kind, guardian, json},
+    reply::{Kind, guardian, json, nothing},
     router::Gateway,
     shape,
     transport::Transport,
@@ -216,12 +216,6 @@ fn public_key(jwk: Jwk) -> Result<PublicKey, Problem> {
         }
         _ => Err(Problem::NotOneOf("public_key", "an RSA key for RS256 or a P-256 key for ES256")),
     }
-}
-
-fn nothing() -> Response {
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
 }
 
 #[cfg(test)]

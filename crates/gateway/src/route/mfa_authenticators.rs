@@ -15,10 +15,10 @@ use percent_encoding::percent_decode_str;
 
 use crate::{
     body,
-    call::outgoing_as_bearer,
+    call::{end_user, outgoing_as_bearer},
     oauth_error::{Place, Problem, Refusal},
     params::{Parameter, Params, Value},
-    reply::{Kind, json},
+    reply::{Kind, json, nothing},
     router::Gateway,
     shape::Entry,
     transport::Transport,
@@ -117,12 +117,11 @@ fn preferred(params: &Params<'_>) -> Result<Option<bool>, Problem> {
 pub(crate) async fn delete<T: Transport>(State(gateway): State<Arc<Gateway<T>>>, request: Request) -> Response {
     let (request, _) = request.into_parts();
     let result = async {
-        let message = DeleteAuthenticatorRequest { authenticator_id: id(&request)? };
+        let end_user = Some(end_user(&gateway.config, &request));
+        let message = DeleteAuthenticatorRequest { authenticator_id: id(&request)?, end_user };
         let call = outgoing_as_bearer(&gateway.config, &request, message)?;
         gateway.authenticators().delete_authenticator(call).await?;
-        let mut response = Response::default();
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        Ok(response)
+        Ok(nothing())
     };
     let result = result.await;
     gateway.answer(Place::Authenticator, result)

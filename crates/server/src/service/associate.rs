@@ -71,11 +71,12 @@ impl AssociateService for Services {
         &self,
         request: Request<v1::DeleteAuthenticatorRequest>,
     ) -> Result<Response<v1::DeleteAuthenticatorResponse>, Status> {
-        let Parts { metadata, message, .. } = request.into();
+        let Parts { metadata, extensions, message } = request.into();
+        let origin = caller::origin(&extensions, &metadata, message.end_user.as_ref());
         let app = self.app.clone();
         let work = caller::bearer(&metadata, Reason::AccessTokenInvalid)
             .and_then(|bearer| Ok((bearer, associate::parse_id(message.authenticator_id)?)))
-            .map(|(bearer, id)| async move { app.delete_authenticator(bearer, id).await });
+            .map(|(bearer, id)| async move { app.delete_authenticator(bearer, id, origin).await });
         self.call(Share::Ordinary, &metadata, work, |()| v1::DeleteAuthenticatorResponse {}).await
     }
 }
