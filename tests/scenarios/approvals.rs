@@ -6,7 +6,7 @@ use countersign_tests::{
     person::Phone,
     refusal::{
         BAD_ANSWER, BAD_OOB_CODE, EXPIRED_OOB_CODE, FOREIGN_OOB_CODE, MALFORMED_TOKEN, NO_BINDING_CODE, NO_LOGIN_WAITS,
-        PENDING, REJECTED, Refused as _, TOO_FAST, TOO_MANY_PUSHES, WRONG_NUMBER,
+        PENDING, REJECTED, Refused as _, TOO_FAST, TOO_MANY_NUMBERS, TOO_MANY_PUSHES, WRONG_NUMBER,
     },
     sent::{NUMBER, authentication},
     tenant::{BACKEND, ISSUER, NATIVE, Tenant},
@@ -98,6 +98,25 @@ everywhere! {
         api.poll(BACKEND, &token, &asked.oob_code).await.unwrap();
     }
 
+    async fn ten_wrong_numbers_over_many_questions_use_up_the_persons_tries(world: World, api: Api) {
+        let (ann, device) = (world.person("ann").await, Device::new("ann"));
+        let (_, registration) = ann.enrol_device(&api, &device).await;
+        for tries in [3, 3, 3, 1] {
+            let (_, asked, pushed) = ann.asked(&world, &api).await;
+            let wrong = device.answer(&world, &pushed, true, Some(other_number(&asked.number.unwrap())));
+            for _ in 0..tries {
+                api.resolve(&pushed.token, &wrong).await.refused(&WRONG_NUMBER);
+            }
+        }
+        let (token, asked, pushed) = ann.asked(&world, &api).await;
+        let right = device.answer(&world, &pushed, true, asked.number.as_deref());
+        api.resolve(&pushed.token, &right).await.refused(&TOO_MANY_NUMBERS);
+        api.poll(BACKEND, &token, &asked.oob_code).await.refused(&PENDING);
+        // Other factors have tries of their own.
+        let app = Phone::new(registration.totp_secret.unwrap(), None);
+        api.otp(BACKEND, &token, &app.code(&world)).await.unwrap();
+    }
+
     async fn only_the_device_itself_answers_and_only_for_this_login(world: World, api: Api) {
         let ann = world.person("ann").await;
         let (device, other) = (Device::new("ann"), Device::new("ann"));
@@ -183,8 +202,13 @@ everywhere! {
         let ann = world.person("ann").await;
         let device = Device::new("ann");
         ann.enrol_device(&api, &device).await;
-        let (token, asked, pushed) = ann.asked(&world, &api).await;
-        for _ in 0..12 {
+        let (token, asked, _) = ann.asked(&world, &api).await;
+        for _ in 0..6 {
+            api.poll(BACKEND, &token, &asked.oob_code).await.refused(&PENDING);
+        }
+        // Another question in the same login gives no new tries.
+        let (asked, pushed) = world.pushed(api.ask(BACKEND, &token, None)).await;
+        for _ in 0..6 {
             api.poll(BACKEND, &token, &asked.oob_code).await.refused(&PENDING);
         }
         let refusal = api.poll(BACKEND, &token, &asked.oob_code).await.refused(&TOO_FAST);

@@ -95,7 +95,7 @@ impl App {
         now: Timestamp,
     ) -> Result<Approved<'a>, Error> {
         let found = self.bound_approval(client, account, token, oob_code, now).await?;
-        self.charge_poll(&found.digest, now).await?;
+        self.charge_poll(&found.approval.bearer, now).await?;
         match found.decision {
             Decision::Pending => return Err(Error::new(Reason::AuthorizationPending)),
             Decision::Rejected => return Err(Error::new(Reason::AuthorizationRejected)),
@@ -140,9 +140,10 @@ impl App {
         if now >= approval.expires_at { Err(Error::new(Reason::OobCodeExpired)) } else { Ok(found) }
     }
 
-    async fn charge_poll(&self, challenge: &Digest, now: Timestamp) -> Result<(), Error> {
+    /// The budget is that of the login or the token, not of the challenge: another challenge gives no new one.
+    async fn charge_poll(&self, bearer: &str, now: Timestamp) -> Result<(), Error> {
         let limit = self.registry.policy.poll_rate;
-        let subject = self.sealer.keyed_digest(DigestPurpose::Throttle, &[b"poll", challenge.as_bytes()]);
+        let subject = self.sealer.keyed_digest(DigestPurpose::Throttle, &[b"poll", bearer.as_bytes()]);
         let key = BucketKey { subject, counter: "poll".into() };
         let bucket = Bucket { key, capacity: limit.capacity, refill: limit.refill };
         match self.sessions.reserve(&[bucket], self.attempt_id()?, now).await? {
