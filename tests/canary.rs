@@ -9,6 +9,7 @@ use countersign_domain::user::AddressChange;
 use countersign_telemetry::{Telemetry, TelemetryConfig};
 use countersign_tests::{
     api::{Api, Sent, To, Transport, Wish},
+    device::{Device, other_number, ticket},
     dump,
     http::body,
     person::{PASSWORD, Person},
@@ -95,7 +96,7 @@ async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
     let (dispatch, telemetry) = Telemetry::build(&config, move || writer.clone()).unwrap();
     tracing::dispatcher::set_global_default(dispatch).expect("the test runner gives each test a process of its own");
 
-    let world = World::start(Store::Redis, Tenant::default().with_messages()).await;
+    let world = World::start(Store::Redis, Tenant::default().with_devices()).await;
     let mut canaries = Canaries::default();
     canaries.plant("the password", PASSWORD);
     canaries.plant("a client's secret", BACKEND.secret.unwrap());
@@ -153,6 +154,7 @@ async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
             world.http().get(&format!("/notices/{token}")).await;
         }
         plant_messages(&world, &api, &person, &manager, &mut canaries).await;
+        plant_devices(&world, &api, &person, &manager, &mut canaries).await;
         // Left open, so that a transaction is in Redis.
         canaries.plant("a pending mfa_token", &person.mfa_token(&api).await);
     }
@@ -201,6 +203,42 @@ async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
         people.search(place, bytes);
     }
     drop(telemetry);
+}
+
+/// A device: enrolled, answering wrong and right, and asked without an answer.
+async fn plant_devices(world: &World, api: &Api, person: &Person, manager: &str, canaries: &mut Canaries) {
+    let mut device = Device::new(&format!("identifier-canary-{:?}", api.transport()));
+    device.push_token = Some(canaries.plant("a push token", &format!("push-canary-{:?}", api.transport())));
+    let barcode = api.associate_push(manager).await.unwrap();
+    canaries.plant("an oob_code of a device", &barcode.oob_code);
+    let ticket = canaries.plant("a ticket", &ticket(&barcode));
+    let registration = api.enroll_device(&ticket, &device).await.unwrap();
+    canaries.plant("a device's token", &registration.token);
+    canaries.plant("a seed of a device", registration.totp_secret.as_ref().unwrap());
+    let tokens = api.poll(BACKEND, manager, &barcode.oob_code).await.unwrap();
+    canaries.plant("an access token of the MFA API", &tokens.access_token);
+    let own = canaries.plant("what a device signs for itself", &device.own_bearer(world, person.id.as_str()));
+    api.update_device(&registration.id, &own, "a tablet", device.push_token.as_ref().unwrap()).await.unwrap();
+    api.delete_device(&registration.id, "csdev_forged-canary").await.unwrap_err();
+    canaries.plant("a forged token of a device", "csdev_forged-canary");
+    for answered in [true, false] {
+        let token = canaries.plant("an mfa_token", &person.mfa_token(api).await);
+        let (asked, pushed) = world.pushed(api.ask(BACKEND, &token, None)).await;
+        canaries.plant("an oob_code of a device", &asked.oob_code);
+        canaries.plant("the bearer of an answer", &pushed.token);
+        canaries.plant("what a device signs", &pushed.challenge);
+        // Two digits are somewhere in every log; the answer that carries them is looked for.
+        let number = asked.number.as_ref().unwrap();
+        let wrong = device.answer(world, &pushed, true, Some(other_number(number)));
+        canaries.plant("a wrong answer", &wrong);
+        api.resolve(&pushed.token, &wrong).await.unwrap_err();
+        if answered {
+            let right = canaries.plant("an answer", &device.answer(world, &pushed, true, Some(number)));
+            api.resolve(&pushed.token, &right).await.unwrap();
+            let tokens = api.poll(BACKEND, &token, &asked.oob_code).await.unwrap();
+            canaries.plant("an access token", &tokens.access_token);
+        }
+    }
 }
 
 /// Codes over every channel, wrong and right, enrolled and not, and some that are left open.

@@ -67,6 +67,7 @@ async fn a_login_is_approved_in_the_terminal_with_its_number() {
     assert!(refused.err.contains("invalid_otp"), "{refused:?}");
     let prompted = device(folder.path(), &["approve"], &format!("{number}\n")).await;
     assert_eq!(prompted.code, 0, "{prompted:?}");
+    assert!(prompted.err.contains("Number shown where you log in: "), "{prompted:?}");
     api.poll(DEMO_CLIENT, &token, &asked.oob_code).await.unwrap();
 }
 

@@ -2,7 +2,9 @@
 //! what does not exist.
 
 use countersign_tests::{
+    device::Device,
     everywhere,
+    person::Phone,
     refusal::{NO_SUCH_AUTHENTICATOR, NO_SUCH_CHALLENGE, Refused as _},
     sent::{GERMAN_NUMBER, NUMBER},
     tenant::BACKEND,
@@ -52,5 +54,24 @@ everywhere! {
         let tokens = ann.log_in_over(&world, &api, "voice").await;
         assert_eq!(api.subject(&tokens.access_token).await.unwrap(), ann.id.as_str());
         assert_eq!(api.list(&ann.mfa_token(&api).await).await.unwrap().len(), anns.len());
+    }
+}
+
+everywhere! {
+    in countersign_tests::tenant::Tenant::default().with_devices();
+
+    async fn anothers_device_reads_like_none_and_is_not_asked(world: World, api: Api) {
+        let (ann, bob) = (world.person("ann").await, world.person("bob").await);
+        let (anns, bobs) = (Device::new("ann"), Device::new("bob"));
+        let (_, registration) = ann.enrol_device(&api, &anns).await;
+        let (_, own) = bob.enrol_device(&api, &bobs).await;
+        let manager = bob.manager(&world, &api, &Phone::new(own.totp_secret.unwrap(), None)).await;
+        let id = format!("push|{}", registration.id);
+        api.find(&manager, &id).await.refused(&NO_SUCH_AUTHENTICATOR);
+        api.update(&manager, &id, Some("mine"), Some(true)).await.refused(&NO_SUCH_AUTHENTICATOR);
+        api.delete(&manager, &id).await.refused(&NO_SUCH_AUTHENTICATOR);
+        let token = bob.mfa_token(&api).await;
+        world.sends_nothing(api.ask(BACKEND, &token, Some(&id)), &NO_SUCH_CHALLENGE).await;
+        ann.log_in_by(&world, &api, &anns).await;
     }
 }

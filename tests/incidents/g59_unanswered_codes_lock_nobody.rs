@@ -1,6 +1,7 @@
 //! G-59, Duo: challenges that nobody answered locked people out.
 
 use countersign_tests::{
+    device::Device,
     dump, everywhere,
     refusal::TOO_MANY_SMS,
     sent::NUMBER,
@@ -39,5 +40,20 @@ everywhere! {
             assert!(more < 10, "the budget of messages holds");
         }
         world.sends_nothing(api.send_code(BACKEND, &token, None, Some("sms")), &TOO_MANY_SMS).await;
+    }
+}
+
+everywhere! {
+    in Tenant::default().with_devices();
+
+    async fn questions_that_nobody_answers_are_no_failures_of_the_person(world: World, api: Api) {
+        let (ann, device) = (world.person("ann").await, Device::new("ann"));
+        ann.enrol_device(&api, &device).await;
+        for _ in 0..9 {
+            ann.asked(&world, &api).await;
+            world.advance(301);
+        }
+        assert_eq!(dump::audited(&world.database(), "proof_rejected.push", ann.id.as_str()), 0);
+        ann.log_in_by(&world, &api, &device).await;
     }
 }

@@ -18,6 +18,7 @@ use countersign_domain::{
     secret::Secret,
     testing::ManualClock,
 };
+use http::Version;
 use serde_json::{Value, json};
 
 use super::push_server::{
@@ -77,6 +78,10 @@ impl FakeApns {
 
 impl Service for FakeApns {
     fn answer(&self, request: &Request) -> Reply {
+        // The real one speaks nothing else.
+        if request.version != Version::HTTP_2 {
+            return Reply::Reset;
+        }
         let token = request.header("authorization").strip_prefix("bearer ").unwrap_or_default();
         if let Some(reason) = self.objection(token) {
             return failure(403, reason);

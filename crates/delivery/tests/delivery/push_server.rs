@@ -20,7 +20,7 @@ use countersign_domain::{
     time::Timestamp,
 };
 use data_encoding::{BASE64, BASE64URL_NOPAD};
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Method, Response, Version};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -45,6 +45,7 @@ pub const TRANSACTION_TOKEN: &str = "the-transaction-token";
 /// A request, read to its end.
 pub struct Request {
     pub method: Method,
+    pub version: Version,
     pub path: String,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -149,7 +150,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, ser
             let (parts, body) = request.into_parts();
             let body = body.collect().await.unwrap().to_bytes();
             let path = parts.uri.path().to_owned();
-            let request = Request { method: parts.method, path, headers: parts.headers, body };
+            let request = Request { method: parts.method, version: parts.version, path, headers: parts.headers, body };
             match service.answer(&request) {
                 Reply::Silence => std::future::pending().await,
                 Reply::Reset => Err(io::Error::other("reset")),

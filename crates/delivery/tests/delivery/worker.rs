@@ -1,4 +1,5 @@
 use std::{
+    collections::HashSet,
     sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
@@ -145,13 +146,16 @@ async fn every_try_has_the_same_id_and_code_and_waits_longer_than_the_one_before
     let logs = Logs::catch();
     let rig = Rig::new(&[sms("msg_1")], Scripted::new(&[Do::Fail, Do::Lose, Do::Fail, Do::Fail], Do::Send));
     let running = rig.start();
+    let mut spread = HashSet::new();
     for (attempt, seconds) in [(1, 1), (2, 2), (3, 4), (4, 8)] {
         let wait = rig.postponed("msg_1", attempt).await;
         let expected = Duration::from_secs(seconds);
         assert!((expected..=expected * 5 / 4).contains(&wait), "try {attempt} waits {wait:?}");
+        spread.insert(wait.as_nanos() / u128::from(seconds));
         rig.clock.advance(wait);
         running.bell.ring();
     }
+    assert!(spread.len() > 1, "the waits are not spread by chance: {spread:?}");
     rig.outbox.until(|outbox| outbox.len() == 0).await;
     assert_eq!(rig.provider.seen(), vec![("msg_1".to_owned(), CODE.to_owned()); 5]);
     assert_eq!(rig.endings(), [Ending::Sent]);

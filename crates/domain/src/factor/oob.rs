@@ -190,6 +190,25 @@ mod tests {
         assert!((0.09..0.11).contains(&zeros), "{zeros} begin with 0");
     }
 
+    /// Gives these numbers, one after the other.
+    struct Numbers(std::sync::Mutex<Vec<u32>>);
+
+    impl Entropy for Numbers {
+        fn fill(&self, bytes: &mut [u8]) -> Result<(), PortError> {
+            bytes.copy_from_slice(&self.0.lock().unwrap().remove(0).to_le_bytes());
+            Ok(())
+        }
+    }
+
+    /// What is left over beyond the last whole million would make some codes likelier than others.
+    #[test]
+    fn numbers_that_would_favour_some_codes_are_thrown_away() {
+        let entropy = Numbers(vec![u32::MAX, FAIR, FAIR - 1, 42].into());
+        assert_eq!(generate(&entropy).unwrap().expose(), "999999");
+        assert_eq!(generate(&entropy).unwrap().expose(), "000042");
+        assert_eq!(FAIR % 1_000_000, 0);
+    }
+
     #[test]
     fn a_code_has_one_spelling() {
         assert!(parse("012345").is_some());
