@@ -16,6 +16,7 @@ mod management;
 mod notices;
 mod operator;
 mod planted;
+mod providers;
 mod recovery;
 mod scopes;
 mod selection;

@@ -8,10 +8,11 @@ use std::{
 };
 
 use countersign_tests::{
-    api::{Outcome, Transport},
+    api::{Outcome, To, Transport},
     dump, otp,
     process::{DEMO_CLIENT, DEMO_PASSWORD, DemoProcess},
     refusal::{Refused as _, STORE_DOWN, WRONG_OTP},
+    sent::NUMBER,
     tenant::{BACKEND, Tenant},
     world::{Store, World},
 };
@@ -60,11 +61,14 @@ async fn on_a_full_disk_nothing_is_issued_and_nothing_is_lost() {
             println!("only root may mount a small disk: files that cannot grow have to do");
             return nothing_is_issued_while_no_file_can_grow().await;
         };
-        let mut world = World::start_at(disk.path(), store, Tenant::default()).await;
+        let mut world = World::start_at(disk.path(), store, Tenant::default().with_messages()).await;
         let mut api = world.api(transport);
         let (ann, phone) = world.enrolled(&api, "ann").await;
         let manager = ann.manager(&world, &api, &phone).await;
         let pending = ann.mfa_token(&api).await;
+        let (texted, sms) = (world.person("tess").await, To::Phone("sms", NUMBER));
+        texted.enrol_oob(&world, &api, sms).await;
+        let waiting = texted.mfa_token(&api).await;
         let before = dump::audited(&world.database(), "login.otp", ann.id.as_str());
         let ballast = disk.fill();
 
@@ -92,7 +96,9 @@ async fn on_a_full_disk_nothing_is_issued_and_nothing_is_lost() {
         assert!(refusal.is(&STORE_DOWN), "{refusal:?}");
         assert!(refusal.retry_after().is_some());
         api.associate(&manager).await.refused(&STORE_DOWN);
-        assert_eq!(api.list(&manager).await.unwrap().len(), 2, "what is there can be read");
+        let unsent = api.send_code(BACKEND, &waiting, None, Some("sms"));
+        world.sends_nothing(unsent, &STORE_DOWN).await;
+        assert_eq!(api.list(&manager).await.unwrap().len(), 3, "what is there can be read");
         assert_eq!(
             dump::audited(&world.database(), "login.otp", ann.id.as_str()) - before,
             issued,
@@ -102,9 +108,10 @@ async fn on_a_full_disk_nothing_is_issued_and_nothing_is_lost() {
         std::fs::remove_file(ballast).unwrap();
         world.advance(3600);
         ann.log_in(&world, &api, &phone).await;
+        texted.log_in_over(&world, &api, "sms").await;
         world.restart().await;
         api = world.api(transport);
-        assert_eq!(api.list(&ann.mfa_token(&api).await).await.unwrap().len(), 2, "nothing was lost");
+        assert_eq!(api.list(&ann.mfa_token(&api).await).await.unwrap().len(), 3, "nothing was lost");
         ann.log_in(&world, &api, &phone).await;
         drop(world);
     }

@@ -1,10 +1,11 @@
 //! Redis dies in the middle of a login.
 
 use countersign_tests::{
-    api::Transport,
+    api::{To, Transport},
     device::{Device, ticket},
     dump,
     refusal::{BAD_TICKET, MALFORMED_TOKEN, NO_LOGIN_WAITS, Refused as _, STORE_DOWN, TOO_MANY_CODES, WRONG_OTP},
+    sent::NUMBER,
     tenant::{BACKEND, Tenant},
     world::{Store, World},
 };
@@ -141,5 +142,29 @@ async fn without_redis_nobody_hears_of_a_devices_answer_and_nothing_is_approved(
         api.enroll_device(&ticket(&barcode), &other).await.refused(&BAD_TICKET);
         assert_eq!(dump::audited(&world.database(), "login.push", ann.id.as_str()), 0);
         ann.log_in_by(&world, &api, &device).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_no_code_is_sent_and_none_is_believed() {
+    for transport in [Transport::Http, Transport::Grpc] {
+        let mut world = World::start(Store::Redis, Tenant::default().with_messages()).await;
+        let api = world.api(transport);
+        let people = world.people(&["ann", "bob"]).await;
+        let [ann, bob] = <[_; 2]>::try_from(people).unwrap();
+        ann.enrol_oob(&world, &api, To::Phone("sms", NUMBER)).await;
+        let (token, sent, message) = ann.challenged(&world, &api, "sms").await;
+        let unenrolled = bob.mfa_token(&api).await;
+        world.redis().kill();
+        world.sends_nothing(api.send_code(BACKEND, &token, None, Some("sms")), &STORE_DOWN).await;
+        world.sends_nothing(api.associate_oob(&unenrolled, To::Phone("sms", NUMBER)), &STORE_DOWN).await;
+        api.oob(BACKEND, &token, &sent.oob_code, &message.code).await.refused(&STORE_DOWN);
+        assert_eq!(dump::audited(&world.database(), "login.oob", ann.id.as_str()), 0);
+        world.redis().restart();
+        // It came back empty: the code of before opens nothing, and another one is sent.
+        let fresh = recovered(|| ann.password(&api)).await.mfa_token();
+        api.oob(BACKEND, &token, &sent.oob_code, &message.code).await.refused(&MALFORMED_TOKEN);
+        api.oob(BACKEND, &fresh, &sent.oob_code, &message.code).await.unwrap_err();
+        ann.log_in_over(&world, &api, "sms").await;
     }
 }

@@ -32,6 +32,8 @@ pub struct Device {
     pub name: String,
     /// Its token of a push service, unless it does not say.
     pub push_token: Option<String>,
+    /// Whose token that is.
+    pub push_service: PushService,
     /// Whether it asks for the number.
     pub number_matching: bool,
     key: Key,
@@ -79,6 +81,7 @@ impl Device {
             identifier: identifier.to_owned(),
             name: format!("{identifier} phone"),
             push_token: Some(format!("push-{identifier}")),
+            push_service: PushService::Fcm,
             number_matching: true,
             key: Key::Ec(key),
         }
@@ -107,7 +110,8 @@ impl Device {
             body["number_matching"] = json!(true);
         }
         if let Some(token) = &self.push_token {
-            body["push_credentials"] = json!({"service": "GCM", "token": token});
+            let service = if self.push_service == PushService::Apns { "APNS" } else { "GCM" };
+            body["push_credentials"] = json!({"service": service, "token": token});
         }
         body
     }
@@ -124,7 +128,7 @@ impl Device {
                 PublicKey::Rsa(DeviceRsaKey { modulus, exponent })
             }
         };
-        let credentials = |token: &String| PushCredentials { service: PushService::Fcm.into(), token: token.clone() };
+        let credentials = |token: &String| PushCredentials { service: self.push_service.into(), token: token.clone() };
         EnrollDeviceRequest {
             ticket: ticket.to_owned(),
             identifier: self.identifier.clone(),
