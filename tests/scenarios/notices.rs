@@ -6,10 +6,12 @@ use aws_lc_rs::digest;
 use countersign_domain::user::AddressChange;
 use countersign_tests::{
     api::{Api, To, Transport},
+    device::{Device, other_number},
     dump, everywhere,
     http::{Answer, body},
     person::{Person, Phone},
-    refusal::{BAD_ACCESS_TOKEN, MALFORMED_TOKEN, Refused as _},
+    refusal::{BAD_ACCESS_TOKEN, MALFORMED_TOKEN, NO_OOB, Refused as _},
+    sent::{GERMAN_NUMBER, NUMBER},
     tenant::{BACKEND, ISSUER, Tenant},
     world::{Store, World},
 };
@@ -214,6 +216,23 @@ everywhere! {
         assert_eq!(count(&world, FAILED).await, 1);
     }
 
+    async fn every_address_is_told_of_a_used_code_of_failures_and_of_a_removal(world: World, api: Api) {
+        let ann = world.person("ann").await;
+        let addresses = add_addresses(&world, &ann).await;
+        let phone = ann.enrol(&world, &api).await;
+        let once = addresses.map(|address| (address, 1)).into();
+        let token = ann.mfa_token(&api).await;
+        api.recovery(BACKEND, &token, phone.recovery_code.as_deref().unwrap()).await.unwrap();
+        fail(&world, &api, &ann, &phone, 3).await;
+        let manager = ann.manager(&world, &api, &phone).await;
+        let id = api.list(&manager).await.unwrap().remove(0).id;
+        api.delete(&manager, &id).await.unwrap();
+        let notices = world.notices().await;
+        for event in [CODE_USED, FAILED, REMOVED] {
+            assert_eq!(told(&notices, event), once, "{event}");
+        }
+    }
+
     async fn the_third_failure_in_a_row_is_told_of_and_no_other(world: World, api: Api) {
         let (ann, phone) = world.enrolled(&api, "ann").await;
         fail(&world, &api, &ann, &phone, 2).await;
@@ -235,6 +254,51 @@ everywhere! {
             api.otp(BACKEND, &token, "000000").await.unwrap_err();
         }
         assert_eq!(count(&world, FAILED).await, 1);
+    }
+}
+
+everywhere! {
+    in Tenant::default().with_devices();
+
+    async fn a_device_that_was_not_ones_own_goes_with_its_app_and_is_not_asked_any_more(world: World, api: Api) {
+        let (ann, device) = (world.person("ann").await, Device::new("ann"));
+        ann.enrol_device(&api, &device).await;
+        let (token, asked, pushed) = ann.asked(&world, &api).await;
+        assert_eq!(told(&world.notices().await, ADDED), [(ann.email.clone(), 1)].into(), "one for the pair");
+        let link = links(&world).await.remove(0);
+        assert_eq!(press(&world, &link).await.status, 200);
+        // The question that was on its way approves nothing.
+        let right = device.answer(&world, &pushed, true, asked.number.as_deref());
+        api.resolve(&pushed.token, &right).await.unwrap_err();
+        api.poll(BACKEND, &token, &asked.oob_code).await.unwrap_err();
+        let token = ann.mfa_token(&api).await;
+        let left: Vec<_> = api.list(&token).await.unwrap().into_iter().filter_map(|entry| entry.channel).collect();
+        assert_eq!(left, ["email"]);
+        api.ask(BACKEND, &token, None).await.refused(&NO_OOB);
+        assert_eq!(told(&world.notices().await, REMOVED), [(ann.email.clone(), 1)].into());
+    }
+
+    async fn the_third_failure_is_told_of_whatever_the_way(world: World, api: Api) {
+        let people = world.people(&["tess", "vic", "dan"]).await;
+        let [tess, vic, dan] = <[_; 3]>::try_from(people).unwrap();
+        for (person, channel, number) in [(&tess, "sms", NUMBER), (&vic, "voice", GERMAN_NUMBER)] {
+            person.enrol_oob(&world, &api, To::Phone("sms", number)).await;
+            let (token, sent, message) = person.challenged(&world, &api, channel).await;
+            for count in [0, 0, 1] {
+                let before = told(&world.notices().await, FAILED);
+                assert_eq!(before.get(&person.email), None);
+                api.oob(BACKEND, &token, &sent.oob_code, message.wrong()).await.unwrap_err();
+                assert_eq!(told(&world.notices().await, FAILED).get(&person.email).copied().unwrap_or_default(), count);
+            }
+        }
+        let device = Device::new("dan");
+        dan.enrol_device(&api, &device).await;
+        let (_, asked, pushed) = dan.asked(&world, &api).await;
+        let wrong = device.answer(&world, &pushed, true, Some(other_number(&asked.number.unwrap())));
+        for count in [0, 0, 1] {
+            api.resolve(&pushed.token, &wrong).await.unwrap_err();
+            assert_eq!(told(&world.notices().await, FAILED).get(&dan.email).copied().unwrap_or_default(), count);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use countersign_tests::{
     api::{Api, To},
+    device::{Device, Pushed, ticket},
     everywhere,
     person::Person,
     refusal::{NO_OOB, NO_OTP, NO_SUCH_CHALLENGE, OOB_GRANT_OFF},
@@ -137,5 +138,50 @@ everywhere! {
         let (_, _, message) = ann.challenged(&world, &api, "sms").await;
         assert_eq!(message.channel, "sms", "a channel that is named narrows the choice first");
         assert_eq!(api.list(&manager).await.unwrap()[0].id, of("voice", "5678"), "the list begins with what would be chosen");
+    }
+}
+
+everywhere! {
+    in Tenant::default().with_devices();
+
+    async fn a_device_is_asked_before_anything_else_and_the_last_used_of_two(world: World, api: Api) {
+        let (ann, first) = (world.person("ann").await, Device::new("first"));
+        ann.enrol_device(&api, &first).await;
+        let token = ann.login_to_manage(&api).await.unwrap().mfa_token();
+        let (asked, pushed) = world.pushed(api.ask(BACKEND, &token, None)).await;
+        api.resolve(&pushed.token, &first.answer(&world, &pushed, true, asked.number.as_deref())).await.unwrap();
+        let manager = api.poll(BACKEND, &token, &asked.oob_code).await.unwrap().access_token;
+        let (sent, message) = world.sent(api.associate_oob(&manager, To::Phone("sms", NUMBER))).await;
+        api.oob(BACKEND, &manager, &sent.oob_code, &message.code).await.unwrap();
+        world.advance(60);
+        let second = Device::new("second");
+        let barcode = api.associate_push(&manager).await.unwrap();
+        api.enroll_device(&ticket(&barcode), &second).await.unwrap();
+        api.poll(BACKEND, &manager, &barcode.oob_code).await.unwrap();
+
+        let to = |pushed: &Pushed| pushed.line["to"].as_str().unwrap().to_owned();
+        let listed = api.list(&ann.mfa_token(&api).await).await.unwrap();
+        let shown: Vec<_> = listed.iter().map(|entry| entry.channel.as_deref().unwrap_or(&entry.kind)).collect();
+        assert_eq!(shown, ["auth0", "auth0", "otp", "otp", "sms", "voice", "email", "recovery-code"]);
+        let (_, asked, pushed) = ann.asked(&world, &api).await;
+        assert_eq!(to(&pushed), "push-second", "its enrolment was its last use");
+        assert_eq!(asked.authenticator, listed[0].id, "the list begins with what is chosen");
+
+        world.advance(60);
+        let token = ann.mfa_token(&api).await;
+        let (asked, pushed) = world.pushed(api.ask(BACKEND, &token, Some(&listed[1].id))).await;
+        assert_eq!(to(&pushed), "push-first", "the one that is named");
+        api.resolve(&pushed.token, &first.answer(&world, &pushed, true, asked.number.as_deref())).await.unwrap();
+        api.poll(BACKEND, &token, &asked.oob_code).await.unwrap();
+        world.advance(60);
+        assert_eq!(to(&ann.asked(&world, &api).await.2), "push-first", "the last used");
+
+        // By its type and by its channel, and a client that cannot poll is not given a device.
+        let token = ann.mfa_token(&api).await;
+        assert_eq!(api.challenge(BACKEND, &token, "otp", None).await.unwrap(), listed[2].id);
+        let (_, message) = world.sent(api.send_code(BACKEND, &token, None, Some("sms"))).await;
+        assert_eq!(message.to, NUMBER);
+        let token = ann.password_at(&api, APP_ONLY).await.unwrap().mfa_token();
+        assert_eq!(api.challenge(APP_ONLY, &token, "otp oob", None).await.unwrap(), listed[2].id);
     }
 }
