@@ -4,9 +4,9 @@ use countersign_tests::{
     api::{Api, To, Transport},
     everywhere,
     refusal::{BAD_OOB_CODE, MALFORMED_TOKEN, Refusal, Refused as _, TOO_MANY_CODES, TOO_MANY_SMS, WRONG_BINDING_CODE},
-    sent::{GERMAN_NUMBER, NUMBER},
+    sent::{GERMAN_NUMBER, NUMBER, neighbour},
     tenant::{BACKEND, Tenant},
-    world::World,
+    world::{Store, World},
 };
 
 use super::{RUNNERS, completed, race};
@@ -101,6 +101,48 @@ everywhere! {
             if done == 1 { break }
         }
         assert_eq!(done, 1, "the handle has had one wrong code, and there are as many others as it has tries");
+    }
+}
+
+/// A budget that strangers share, and the number that each of them begins to enrol: that many messages leave, however they ask.
+#[tokio::test(flavor = "multi_thread")]
+async fn budgets_that_strangers_share_hold_when_all_ask_at_once() {
+    let number = |_: usize| NUMBER.to_owned();
+    let beside = |runner: usize| neighbour(u32::try_from(runner).unwrap());
+    let country = |runner: usize| format!("+1202{:03}0123", 200 + runner);
+    let cases: [(&str, &dyn Fn(usize) -> String); 5] = [
+        ("destination", &number),
+        ("prefix", &beside),
+        ("unproven", &beside),
+        ("country", &country),
+        ("deployment", &country),
+    ];
+    for (budget, number_of) in cases {
+        for store in [Store::Sqlite, Store::Redis] {
+            let lines = ["capacity = 5", "refill = '1h'"];
+            let tenant = Tenant::default().with_messages().section(&format!("limits.sends.{budget}"), &lines);
+            let world = World::start(store, tenant).await;
+            let names: Vec<_> = (0..RUNNERS).map(|runner| format!("user{runner}")).collect();
+            let people = world.people(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+            let mut begun = Vec::new();
+            for (runner, person) in people.iter().enumerate() {
+                let api = world.api(if runner % 2 == 0 { Transport::Http } else { Transport::Grpc });
+                let token = person.mfa_token(&api).await;
+                begun.push((api, token, number_of(runner)));
+            }
+            let results = race(|runner| {
+                let (api, token, number) = begun[runner].clone();
+                async move { api.associate_oob(&token, To::Phone("sms", &number)).await }
+            })
+            .await;
+            let sent = results.iter().filter(|result| result.is_ok()).count();
+            let unfair: Vec<_> =
+                results.iter().filter_map(|r| r.as_ref().err()).filter(|lost| !lost.is(&TOO_MANY_SMS)).collect();
+            assert!(unfair.is_empty(), "{budget}, {store:?}: {unfair:?}");
+            assert_eq!(sent, 5, "{budget}, {store:?}");
+            world.messages(5).await;
+            assert_eq!(world.message_ids().len(), 5, "{budget}, {store:?}");
+        }
     }
 }
 
