@@ -184,6 +184,7 @@ async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
     assert!(spans.len() > 1000, "spans were exported");
     let lines = lines.0.lock().unwrap().clone();
     assert!(lines.split(|byte| *byte == b'\n').count() > 40, "lines were written");
+    is_paid_for(&lines);
     for (place, bytes) in [
         ("a log line", lines.as_slice()),
         ("a trace", spans.as_bytes()),
@@ -203,6 +204,19 @@ async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
         people.search(place, bytes);
     }
     drop(telemetry);
+}
+
+/// Every message that costs money has a line for whoever adds up, which says how it went and where to, and nobody's number.
+fn is_paid_for(lines: &[u8]) {
+    let lines: Vec<serde_json::Value> = String::from_utf8_lossy(lines)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &serde_json::Value| line["target"] == "countersign::spend")
+        .collect();
+    for channel in ["sms", "voice"] {
+        assert!(lines.iter().any(|line| line["channel"] == channel && line["country"] == "US"), "{lines:?}");
+    }
+    assert!(lines.iter().all(|line| line["channel"] != "email" && line["channel"] != "push"), "{lines:?}");
 }
 
 /// A device: enrolled, answering wrong and right, and asked without an answer.
