@@ -7,7 +7,8 @@ use countersign_tests::{
     everywhere,
     grpc::proof,
     refusal::{
-        BAD_OOB_CODE, EXPIRED_TOKEN, FOREIGN_OOB_CODE, MALFORMED_TOKEN, Refusal, Refused as _, TOO_FAST, WRONG_CLIENT,
+        self, BAD_OOB_CODE, EXPIRED_TOKEN, FOREIGN_OOB_CODE, MALFORMED_TOKEN, Refusal, Refused as _, TOO_FAST,
+        WRONG_CLIENT,
     },
     sent::NUMBER,
     tenant::{BACKEND, Client, NATIVE, Tenant},
@@ -126,6 +127,11 @@ everywhere! {
         while watch(&api, BACKEND, &token, &asked.oob_code).await.is_err() {
             ticks.tick().await;
         }
+        // Nine began to watch, so that three requests of the twelve are left.
+        for _ in 0..3 {
+            api.poll(BACKEND, &token, &asked.oob_code).await.refused(&refusal::PENDING);
+        }
+        api.poll(BACKEND, &token, &asked.oob_code).await.refused(&TOO_FAST);
     }
 
     async fn a_code_to_be_typed_in_cannot_be_watched(world: World, api: Api) {

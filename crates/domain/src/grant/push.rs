@@ -141,7 +141,7 @@ impl App {
     }
 
     /// The budget is that of the login or the token, not of the challenge: another challenge gives no new one.
-    async fn charge_poll(&self, bearer: &str, now: Timestamp) -> Result<(), Error> {
+    pub(crate) async fn charge_poll(&self, bearer: &str, now: Timestamp) -> Result<(), Error> {
         let limit = self.registry.policy.poll_rate;
         let subject = self.sealer.keyed_digest(DigestPurpose::Throttle, &[b"poll", bearer.as_bytes()]);
         let key = BucketKey { subject, counter: "poll".into() };

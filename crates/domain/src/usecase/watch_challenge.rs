@@ -70,6 +70,8 @@ impl App {
             let Limit { capacity: limit, refill: retry_after } = self.registry.policy.poll_rate;
             Error::new(Reason::PollingTooFast).because("too many watch it").throttled(Throttle { limit, retry_after })
         })?;
+        // Whoever opens one stream after the other asks as often as whoever polls.
+        self.charge_poll(&found.approval.bearer, now).await?;
         Ok(Watched { waiting, expires_at, digest })
     }
 
