@@ -70,6 +70,7 @@ async fn on_a_full_disk_nothing_is_issued_and_nothing_is_lost() {
         texted.enrol_oob(&world, &api, sms).await;
         let waiting = texted.mfa_token(&api).await;
         let before = dump::audited(&world.database(), "login.otp", ann.id.as_str());
+        world.notices().await;
         let ballast = disk.fill();
 
         // The log may have a little room of its own that was written before; it is used up by trying.

@@ -199,7 +199,8 @@ everywhere! {
         assert_eq!(listed.iter().filter(|entry| entry.active && entry.channel.as_deref() == Some("sms")).count(), 1);
     }
 
-    async fn wrong_codes_at_once_are_looked_at_five_times(world: World, api: Api) {
+    // That five of them are compared and no more is the store's contract: a code without tries is refused as a wrong one is.
+    async fn wrong_codes_at_once_use_up_the_code(world: World, api: Api) {
         let ann = world.with_telephone(&api, "ann", NUMBER).await;
         let (token, sent, message) = ann.challenged(&world, &api, "sms").await;
         let results = race(|_| {

@@ -261,10 +261,10 @@ async fn codes_travel_by_a_mail_server() {
     let api = world.api(Transport::Http);
     let token = world.person("ann").await.mfa_token(&api).await;
     let sent = api.associate_oob(&token, To::Email(Some("ann@example.org"))).await.unwrap();
-    let taken = server.taken().await;
-    assert_eq!((&taken["from"], &taken["to"]), (&json!("login@example.com"), &json!("ann@example.org")));
-    assert_eq!((&taken["user"], &taken["tls"]), (&json!("countersign"), &json!(true)));
-    let source = BASE64.decode(taken["data"].as_str().unwrap().as_bytes()).unwrap();
+    let mail = server.taken().await;
+    assert_eq!((&mail["from"], &mail["to"]), (&json!("login@example.com"), &json!("ann@example.org")));
+    assert_eq!((&mail["user"], &mail["tls"]), (&json!("countersign"), &json!(true)));
+    let source = BASE64.decode(mail["data"].as_str().unwrap().as_bytes()).unwrap();
     let source = String::from_utf8(source).unwrap();
     let text = source.split("text/plain").nth(1).expect("there is a text part");
     assert!(source.contains("text/html") && source.contains("My Test Tenant"), "{source}");
