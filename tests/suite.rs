@@ -15,6 +15,7 @@ mod canary;
 mod clients;
 mod faults;
 mod incidents;
+mod newcomer;
 mod phone;
 mod races;
 mod scenarios;

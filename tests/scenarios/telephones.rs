@@ -293,3 +293,22 @@ async fn a_token_of_the_password_alone_adds_no_telephone_to_one_that_is_active()
     api.oob(BACKEND, &token, &sent.oob_code, message.wrong()).await.refused(&WRONG_BINDING_CODE);
     api.oob(BACKEND, &token, &sent.oob_code, &message.code).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_is_never_changed_only_added_and_removed() {
+    let world = World::start(Store::Sqlite, Tenant::default().with_messages()).await;
+    let api = world.api(Transport::Http);
+    let ann = world.person("ann").await;
+    ann.enrol_oob(&world, &api, To::Phone("sms", NUMBER)).await;
+    let manager = ann.manager_over(&world, &api, "sms").await;
+    let id = api.list(&manager).await.unwrap().remove(0).id;
+    let target = format!("/mfa/authenticators/{}", id.replace('|', "%7C"));
+    let patch = |change: Value| world.http().request(Method::PATCH, &target).bearer_auth(&manager).json(&change);
+    let refused = world.http().send(patch(json!({"phone_number": GERMAN_NUMBER}))).await;
+    assert_eq!((refused.status, refused.json()["error"].as_str()), (400, Some("invalid_request")));
+    // Beside something that can be changed it is a parameter that nobody knows.
+    let named = world.http().send(patch(json!({"name": "Mine", "phone_number": GERMAN_NUMBER}))).await;
+    assert_eq!((named.status, named.json()["name"].as_str()), (200, Some("Mine")));
+    let (_, _, message) = ann.challenged(&world, &api, "sms").await;
+    assert_eq!(message.to, NUMBER);
+}

@@ -66,6 +66,11 @@ impl DemoProcess {
         self.text("http_url").to_owned()
     }
 
+    /// Its issuer.
+    pub fn issuer(&self) -> &str {
+        self.text("issuer")
+    }
+
     /// Kills it: nothing is written any more, nobody is told.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("it can be killed");

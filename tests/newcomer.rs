@@ -1,0 +1,90 @@
+//! What the README shows a newcomer, against the program itself.
+
+use std::path::Path;
+
+use countersign_tests::{
+    api::{Api, To, Transport, Wish},
+    process::{DEMO_CLIENT, DemoProcess, Ended, run},
+    sent::Arrived,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PERSON: &str = "grace";
+const PASSWORD: &str = "nanosekunden für alle 1906";
+
+/// The newest code in the outbox, as soon as it holds `count` of them.
+async fn newest_code(demo: &Path, count: usize) -> Arrived {
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(5));
+    loop {
+        ticks.tick().await;
+        let text = std::fs::read_to_string(demo.join("outbox.jsonl")).unwrap();
+        // A line that is being written has no end yet.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let lines = whole.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let codes: Vec<_> = lines.filter(|line| line.get("code").is_some()).collect();
+        if codes.len() >= count {
+            return Arrived::read(&codes[count - 1]);
+        }
+    }
+}
+
+async fn mfa_token(api: &Api) -> String {
+    api.login(DEMO_CLIENT, PERSON, PASSWORD).await.unwrap().mfa_token()
+}
+
+async fn device(folder: &Path, arguments: &[&str]) -> Ended {
+    let all: Vec<_> = std::iter::once("device").chain(arguments.iter().copied()).collect();
+    let done = run(folder, &all, "").await;
+    assert_eq!(done.code, 0, "{done:?}");
+    done
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn enrols_a_number_and_a_phone_and_picks_one_of_five() {
+    for transport in [Transport::Http, Transport::Grpc] {
+        let folder = TempDir::new().unwrap();
+        let place = folder.path().join("countersign-demo");
+        let demo = DemoProcess::start(&place, 1).await;
+        let api = demo.api(transport).await;
+
+        // A number, and the code in the outbox.
+        let token = mfa_token(&api).await;
+        let sent = api.associate_oob(&token, To::Phone("sms", "+1 202 555 0143")).await.unwrap();
+        let message = newest_code(&place, 1).await;
+        assert_eq!((message.channel.as_str(), message.to.as_str()), ("sms", "+12025550143"));
+        api.oob(DEMO_CLIENT, &token, &sent.oob_code, &message.code).await.unwrap();
+
+        // A phone besides, which takes a token of the MFA API.
+        let audience = format!("{}mfa/", demo.issuer());
+        let scope = Some("enroll read:authenticators");
+        let wish = Wish { audience: Some(&audience), scope, ..Wish::default() };
+        let token = api.login_for(DEMO_CLIENT, PERSON, PASSWORD, wish).await.unwrap().mfa_token();
+        let sent = api.send_code(DEMO_CLIENT, &token, None, Some("sms")).await.unwrap();
+        let code = newest_code(&place, 2).await.code;
+        let manager = api.oob(DEMO_CLIENT, &token, &sent.oob_code, &code).await.unwrap().access_token;
+        let barcode = api.associate_push(&manager).await.unwrap();
+        device(folder.path(), &["enrol", &barcode.uri]).await;
+        api.poll(DEMO_CLIENT, &manager, &barcode.oob_code).await.unwrap();
+
+        // It approves with the number.
+        let token = mfa_token(&api).await;
+        let asked = api.ask(DEMO_CLIENT, &token, None).await.unwrap();
+        let mut ticks = tokio::time::interval(std::time::Duration::from_millis(20));
+        while !device(folder.path(), &["list"]).await.out.contains("login\t") {
+            ticks.tick().await;
+        }
+        device(folder.path(), &["approve", "--number", &asked.number.unwrap()]).await;
+        api.poll(DEMO_CLIENT, &token, &asked.oob_code).await.unwrap();
+
+        // Five factors and the recovery code; one is picked by its id.
+        let token = mfa_token(&api).await;
+        let listed = api.list(&token).await.unwrap();
+        let shown: Vec<_> = listed.iter().map(|entry| entry.channel.as_deref().unwrap_or(&entry.kind)).collect();
+        assert_eq!(shown, ["auth0", "otp", "sms", "voice", "email", "recovery-code"]);
+        let sent = api.send_code(DEMO_CLIENT, &token, Some(&listed[3].id), None).await.unwrap();
+        let message = newest_code(&place, 3).await;
+        assert_eq!(message.channel, "voice");
+        api.oob(DEMO_CLIENT, &token, &sent.oob_code, &message.code).await.unwrap();
+    }
+}
