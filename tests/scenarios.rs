@@ -18,6 +18,8 @@ mod operator;
 mod planted;
 mod providers;
 mod recovery;
+mod refresh;
+mod revocation;
 mod scopes;
 mod selection;
 mod sent_codes;

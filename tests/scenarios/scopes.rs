@@ -22,7 +22,7 @@ async fn granted_scopes_follow_the_request_and_are_named_where_they_differ() {
         (Some(API), None, "openid profile email address phone read:things write:things", true),
         (Some(API), Some("read:things"), "read:things", false),
         (Some(API), Some("read:things read:things"), "read:things", false),
-        (Some(API), Some("openid read:things offline_access"), "openid read:things", true),
+        (Some(API), Some("openid read:things offline_access"), "openid read:things offline_access", false),
     ];
     for transport in [Transport::Http, Transport::Grpc] {
         let api = world.api(transport);

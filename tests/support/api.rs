@@ -70,6 +70,37 @@ pub struct Tokens {
     pub scope: Option<String>,
     /// The new recovery code.
     pub recovery_code: Option<String>,
+    /// The token to go on with.
+    pub refresh_token: Option<String>,
+}
+
+impl Tokens {
+    /// The token to go on with.
+    #[track_caller]
+    pub fn refresh(&self) -> &str {
+        self.refresh_token.as_deref().expect("there is a refresh token")
+    }
+}
+
+/// What a token that is good says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Introspected {
+    /// Whether it is an access token.
+    pub is_access_token: bool,
+    /// Whose it is.
+    pub subject: String,
+    /// Whom it was issued to.
+    pub client: String,
+    /// For which APIs.
+    pub audiences: Vec<String>,
+    /// With which scopes.
+    pub scope: String,
+    /// When it expires.
+    pub expires_at: Option<i64>,
+    /// When the person authenticated.
+    pub authenticated_at: Option<i64>,
+    /// How.
+    pub methods: Vec<String>,
 }
 
 /// What an enrolment yields.
@@ -205,6 +236,21 @@ impl Api {
     /// A code that was sent.
     pub async fn oob(&self, client: Client, token: &str, oob_code: &str, code: &str) -> Result<Tokens, Refusal> {
         dispatch!(self.oob(client, token, oob_code, code))
+    }
+
+    /// A refresh token, for all that was granted or for `scope`.
+    pub async fn refresh(&self, client: Client, token: &str, scope: Option<&str>) -> Result<Outcome, Refusal> {
+        dispatch!(self.refresh(client, token, scope))
+    }
+
+    /// Ends a refresh token.
+    pub async fn revoke(&self, client: Client, token: &str) -> Result<(), Refusal> {
+        dispatch!(self.revoke(client, token))
+    }
+
+    /// What a token says, if it is good.
+    pub async fn introspect(&self, client: Client, token: &str) -> Result<Option<Introspected>, Refusal> {
+        dispatch!(self.introspect(client, token))
     }
 
     /// The recovery code.

@@ -55,6 +55,14 @@ pub fn make_due(path: &Path) {
     connection.execute("UPDATE outbox SET due_at = created_at", []).expect("the outbox can be changed");
 }
 
+/// Removes an account, as an operator may one day; what refers to it goes or stays as the tables say.
+pub fn forget(path: &Path, user: &str) {
+    let connection = Connection::open(path).expect("the file opens");
+    connection.busy_timeout(std::time::Duration::from_secs(5)).expect("it can wait");
+    connection.execute_batch("PRAGMA foreign_keys = ON").expect("keys can be checked");
+    connection.execute("DELETE FROM user WHERE id = ?1", [user]).expect("the account can be removed");
+}
+
 /// How many rows of the audit trail tell of `event` and `user`.
 pub fn audited(path: &Path, event: &str, user: &str) -> i64 {
     let sql = "SELECT count(*) FROM audit WHERE event = ?1 AND user_id = ?2";

@@ -140,6 +140,16 @@ refusals! {
     TOO_MANY_NUMBERS = TooManyAttempts, 429 "too_many_attempts" "Too many wrong numbers. Wait before retrying.";
     /// A code was sent, and none came back.
     NO_BINDING_CODE = RequestMalformed, 400 "invalid_request" "Missing required parameter: binding_code";
+    /// A refresh token that is none of the client's, has expired, was revoked or was used.
+    BAD_REFRESH_TOKEN = RefreshTokenInvalid, 403 "invalid_grant" "Unknown or invalid refresh token.";
+    /// The account of a refresh token is gone.
+    USER_GONE = RefreshTokenUserGone, 403 "invalid_grant" "The refresh_token was generated for a user who doesn't exist anymore.";
+    /// A refresh that asks for more than was granted.
+    SCOPE_TOO_WIDE = ScopeExceeded, 400 "invalid_scope" "The scope was not granted at the login: write:things";
+    /// The client may not use refresh tokens.
+    REFRESH_GRANT_OFF = GrantNotAllowed, 403 "unauthorized_client" "Grant type 'refresh_token' not allowed for the client.";
+    /// The client may not ask about tokens.
+    NO_INTROSPECTION = IntrospectionNotAllowed, 403 "access_denied" "The client may not ask about tokens.";
     /// A store does not answer.
     STORE_DOWN = StoreUnavailable, 503 "temporarily_unavailable" "";
 }

@@ -32,12 +32,16 @@ pub struct Client {
 
 /// A confidential client with every grant, whose people are always asked for a second factor. Its secret needs encoding.
 pub const BACKEND: Client = Client { id: "backend", secret: Some("s3cr3t/with+what%needs&encoding=") };
-/// A public client.
+/// A public client whose refresh tokens rotate without an overlap.
 pub const NATIVE: Client = Client { id: "native", secret: None };
 /// A public client that pages of [`ORIGIN`] use.
 pub const BROWSER: Client = Client { id: "browser", secret: None };
-/// A client whose people need not have a second factor.
+/// A client whose people need not have a second factor, and whose refresh tokens expire after a week without use.
 pub const LENIENT: Client = Client { id: "lenient", secret: None };
+/// A confidential client whose refresh tokens neither rotate nor expire, and whose people need not have a second factor.
+pub const KEEPER: Client = Client { id: "keeper", secret: Some("a third secret of 16 or more") };
+/// A confidential client that is asked for a second factor with refresh tokens too, and revokes all of them at once.
+pub const CAREFUL: Client = Client { id: "careful", secret: Some("a fourth secret of 16 or more") };
 /// A client with the password grant alone.
 pub const NARROW: Client = Client { id: "narrow", secret: None };
 /// A client that cannot bring back codes that were sent.
@@ -116,18 +120,22 @@ impl Tenant {
         let mut toml = format!(
             "issuer = '{ISSUER}'\napp_name = '{APP_NAME}'\ndefault_realm = '{REALM}'\n{places}\n\
              [[realms]]\nname = '{REALM}'\n[[realms]]\nname = '{OTHER_REALM}'\n\
-             [[apis]]\naudience = '{API}'\nscopes = ['read:things', 'write:things']\n"
+             [[apis]]\naudience = '{API}'\nscopes = ['read:things', 'write:things']\n\
+             allow_offline_access = true\n"
         );
         if self.es256 {
             write!(toml, "[[apis]]\naudience = '{ES256_API}'\nscopes = ['read:things']\nalgorithm = 'ES256'\n")
                 .unwrap();
         }
-        let all = "['password', 'password-realm', 'mfa-otp', 'mfa-oob', 'mfa-recovery-code']";
+        let all = "['password', 'password-realm', 'mfa-otp', 'mfa-oob', 'mfa-recovery-code', 'refresh_token']";
+        let introspects = format!("introspects = ['{API}']\n");
         for (client, grants, more) in [
-            (BACKEND, all, ""),
-            (NATIVE, all, ""),
+            (BACKEND, all, introspects.as_str()),
+            (NATIVE, all, "refresh = { overlap = '0s' }\n"),
             (BROWSER, all, "origins = ['https://spa.test']\n"),
-            (LENIENT, all, "mfa_demand = 'if-enrolled'\n"),
+            (LENIENT, all, "mfa_demand = 'if-enrolled'\nrefresh = { idle_lifetime = '7days' }\n"),
+            (KEEPER, all, "mfa_demand = 'if-enrolled'\nrefresh = { rotate = false, expire = false }\n"),
+            (CAREFUL, all, "refresh = { mfa = true, revoke_all = true }\n"),
             (NARROW, "['password']", ""),
             (APP_ONLY, "['password', 'mfa-otp', 'mfa-recovery-code']", ""),
             (TOLD, all, "publish_mfa_requirements = true\nauthentication_claims = false\n"),

@@ -32,6 +32,7 @@ use countersign_domain::{
         device_verifier::DeviceKey,
         login_store::{Burn, CommitOutcome, ConsumedChallenge, LoginCommit, Spent},
         password_hasher::{PasswordHasher, PasswordVerdict},
+        refresh_store::RefreshStep,
         signer::{Algorithm as SignatureAlgorithm, KeyMaterial},
     },
     secret::{Digest, Secret},
@@ -125,6 +126,7 @@ impl Stores {
             users: Arc::clone(&app.users),
             authenticators: Arc::clone(&app.authenticators),
             repudiations: Arc::clone(&app.repudiations),
+            refresh: Arc::clone(&app.refresh),
             logins: Arc::clone(&app.logins),
             sessions: Arc::clone(&app.sessions),
             hasher: Arc::new(Credulous(Arc::clone(&app.hasher))),
@@ -313,6 +315,7 @@ async fn enroll(app: &App, person: Person) -> anyhow::Result<Person> {
         now,
         messages: Vec::new(),
         repudiation: None,
+        refresh: RefreshStep::Nothing,
         audit: audit(Event::EnrollmentCompleted),
     };
     let outcome = app.logins.commit(commit).await?;

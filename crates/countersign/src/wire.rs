@@ -129,6 +129,7 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
         users: Metered::new(stores.users, &metrics),
         authenticators: Metered::new(stores.authenticators, &metrics),
         repudiations: Metered::new(stores.repudiations, &metrics),
+        refresh: Metered::new(stores.refresh, &metrics),
         logins: Metered::new(stores.logins, &metrics),
         sessions: Metered::new(stores.sessions, &metrics),
         hasher: Metered::new(hasher, &metrics),

@@ -34,6 +34,7 @@ pub struct AeadSealer {
     throttle: hmac::Key,
     binding_code: hmac::Key,
     address: hmac::Key,
+    refresh_token: hmac::Key,
     integrity: hmac::Key,
     entropy: Arc<dyn Entropy>,
 }
@@ -70,6 +71,7 @@ impl AeadSealer {
             throttle: master.derive_hmac("countersign throttle digest v1")?,
             binding_code: master.derive_hmac("countersign binding code digest v1")?,
             address: master.derive_hmac("countersign address digest v1")?,
+            refresh_token: master.derive_hmac("countersign refresh token v1")?,
             integrity: master.derive_hmac("countersign integrity digest v1")?,
             entropy,
         })
@@ -81,6 +83,7 @@ impl AeadSealer {
             DigestPurpose::Throttle => &self.throttle,
             DigestPurpose::BindingCode => &self.binding_code,
             DigestPurpose::Address => &self.address,
+            DigestPurpose::RefreshToken => &self.refresh_token,
             DigestPurpose::Integrity => &self.integrity,
         }
     }

@@ -14,6 +14,7 @@ use crate::{
         login_store::LoginStore,
         outbox_store::{Bell, OutboxStore},
         password_hasher::PasswordHasher,
+        refresh_store::RefreshStore,
         repudiation_store::RepudiationStore,
         sealer::Sealer,
         sender::Sender,
@@ -38,6 +39,8 @@ pub struct App {
     pub authenticators: Arc<dyn AuthenticatorStore>,
     /// Links of notices.
     pub repudiations: Arc<dyn RepudiationStore>,
+    /// Families of refresh tokens.
+    pub refresh: Arc<dyn RefreshStore>,
     /// The commit point.
     pub logins: Arc<dyn LoginStore>,
     /// Transactions and throttles.

@@ -37,6 +37,12 @@ pub enum Event {
     PushLogin,
     /// A login was completed with the recovery code, which was replaced.
     RecoveryLogin,
+    /// A refresh token was exchanged.
+    TokenRefreshed,
+    /// A refresh token was presented that had been exchanged before; its family is revoked.
+    RefreshTokenReused,
+    /// A client revoked a refresh token.
+    TokenRevoked,
     /// A wrong code of an authenticator app.
     OtpFailed,
     /// A wrong code that was sent, or one that was used.
@@ -88,6 +94,9 @@ impl Event {
             Self::OobLogin => "login.oob",
             Self::PushLogin => "login.push",
             Self::RecoveryLogin => "login.recovery_code",
+            Self::TokenRefreshed => "token.refreshed",
+            Self::RefreshTokenReused => "token.reused",
+            Self::TokenRevoked => "token.revoked",
             Self::OtpFailed => "proof_rejected.otp",
             Self::OobFailed => "proof_rejected.oob",
             Self::PushFailed => "proof_rejected.push",

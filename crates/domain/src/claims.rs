@@ -1,13 +1,13 @@
 //! What tokens say.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     app::App,
     error::{Error, Reason},
-    id::{Audience, ClientId, Scope, UserId},
+    id::{Audience, ClientId, FamilyId, Scope, UserId},
     opaque::{ALPHANUMERIC, random_text},
     port::{PortError, signer::Algorithm},
     registry::{Client, MFA_API_TOKEN_LIFETIME},
@@ -28,21 +28,21 @@ pub struct Authentication {
     /// When the first factor was proven.
     pub at: Timestamp,
     /// `amr`.
-    pub methods: Vec<&'static str>,
+    pub methods: Vec<Cow<'static, str>>,
 }
 
 impl Authentication {
     /// The password alone.
     pub fn password(at: Timestamp) -> Self {
-        Self { at, methods: vec!["pwd"] }
+        Self { at, methods: vec!["pwd".into()] }
     }
 
     /// A second factor on top, by its RFC 8176 name.
     #[must_use]
     pub fn and(mut self, method: &'static str) -> Self {
         for method in [method, "mfa"] {
-            if !self.methods.contains(&method) {
-                self.methods.push(method);
+            if !self.has(method) {
+                self.methods.push(method.into());
             }
         }
         self
@@ -51,12 +51,17 @@ impl Authentication {
     /// A second proof on top that does not make two factors: e-mail (NIST SP 800-63B-4, section 3.1.3.1).
     #[must_use]
     pub fn with(mut self, method: &'static str) -> Self {
-        self.methods.push(method);
+        self.methods.push(method.into());
         self
     }
 
-    fn acr(&self) -> &'static str {
-        if self.methods.contains(&"mfa") { ACR_MULTI_FACTOR } else { ACR_PASSWORD }
+    fn has(&self, method: &str) -> bool {
+        self.methods.iter().any(|known| known == method)
+    }
+
+    /// `acr`.
+    pub fn acr(&self) -> &'static str {
+        if self.has("mfa") { ACR_MULTI_FACTOR } else { ACR_PASSWORD }
     }
 }
 
@@ -72,6 +77,10 @@ pub struct Issue<'a> {
     pub scopes: &'a [Scope],
     /// How they authenticated.
     pub authentication: &'a Authentication,
+    /// By which grant: `gty`.
+    pub grant: &'static str,
+    /// The refresh tokens that came of the same login, if any: `sid`.
+    pub family: Option<&'a FamilyId>,
     /// When.
     pub now: Timestamp,
 }
@@ -89,7 +98,7 @@ pub struct Issued {
 #[derive(Serialize)]
 struct AuthenticationClaims<'a> {
     auth_time: i64,
-    amr: &'a [&'static str],
+    amr: &'a [Cow<'static, str>],
     acr: &'static str,
 }
 
@@ -112,6 +121,8 @@ struct AccessTokenClaims<'a> {
     jti: &'a str,
     gty: &'static str,
     scope: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<String>,
     #[serde(flatten)]
     authentication: Option<AuthenticationClaims<'a>>,
 }
@@ -179,8 +190,9 @@ impl App {
             azp: issue.client.id.as_str(),
             client_id: issue.client.id.as_str(),
             jti: &jti,
-            gty: "password",
+            gty: issue.grant,
             scope: &scope,
+            sid: issue.family.map(FamilyId::to_string),
             authentication: Self::authentication_claims(issue, self.registry.is_mfa_audience(issue.audience.as_str())),
         };
         let access_token = self.signer.sign(algorithm, to_json(&claims)?).await?;
@@ -222,7 +234,8 @@ impl App {
         })
     }
 
-    fn token_shape(&self, audience: &Audience) -> (Algorithm, Duration) {
+    /// How access tokens for `audience` are signed, and how long they live.
+    pub(crate) fn token_shape(&self, audience: &Audience) -> (Algorithm, Duration) {
         if self.registry.is_mfa_audience(audience.as_str()) {
             (Algorithm::Rs256, MFA_API_TOKEN_LIFETIME)
         } else if let Some(api) = self.registry.apis.get(audience) {
@@ -238,30 +251,36 @@ impl App {
     ///
     /// [`Reason::AccessTokenInvalid`], whatever is wrong with it.
     pub(crate) fn access_token(&self, token: &str, audience: &Audience, now: Timestamp) -> Result<AccessToken, Error> {
+        let claims = self.verified_claims(token, now)?;
+        if !claims.is_for(audience) {
+            return Err(Error::new(Reason::AccessTokenInvalid).because("audience"));
+        }
+        Ok(AccessToken {
+            user: UserId::new(claims.sub),
+            client: ClientId::new(claims.azp),
+            scopes: claims.scope.split(' ').filter(|scope| !scope.is_empty()).map(Scope::new).collect(),
+            issued_at: seconds(claims.iat),
+            authenticated_at: claims.auth_time.map(seconds),
+            methods: claims.amr,
+        })
+    }
+
+    /// The claims of one of our access tokens, if it is good at `now`, whatever for.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::AccessTokenInvalid`], whatever is wrong with it.
+    pub(crate) fn verified_claims(&self, token: &str, now: Timestamp) -> Result<VerifiedClaims, Error> {
         let invalid = |why| Error::new(Reason::AccessTokenInvalid).because(why);
         let bytes = self.signer.verify(token).ok_or_else(|| invalid("signature or form"))?;
         let claims: VerifiedClaims = serde_json::from_slice(&bytes).map_err(|_wrong_type| invalid("claims"))?;
         if claims.iss != self.registry.issuer {
             return Err(invalid("issuer"));
         }
-        let audiences = match &claims.aud {
-            OneOrMany::One(one) => std::slice::from_ref(one),
-            OneOrMany::Many(many) => many.as_slice(),
-        };
-        if !audiences.iter().any(|aud| aud == audience.as_str()) {
-            return Err(invalid("audience"));
-        }
         if now.as_secs() >= claims.exp {
             return Err(invalid("expired"));
         }
-        Ok(AccessToken {
-            user: UserId::new(claims.sub),
-            client: ClientId::new(claims.azp),
-            scopes: claims.scope.split(' ').filter(|scope| !scope.is_empty()).map(Scope::new).collect(),
-            issued_at: Timestamp::from_millis(claims.iat.saturating_mul(1000)),
-            authenticated_at: claims.auth_time.map(|seconds| Timestamp::from_millis(seconds.saturating_mul(1000))),
-            methods: claims.amr,
-        })
+        Ok(claims)
     }
 }
 
@@ -304,19 +323,40 @@ impl AccessToken {
 
 /// Every claim an access token must have, typed: a number that is a string is no number (RFC 7519, section 4.1).
 #[derive(Deserialize)]
-struct VerifiedClaims {
-    iss: String,
-    sub: String,
+pub(crate) struct VerifiedClaims {
+    pub iss: String,
+    pub sub: String,
     aud: OneOrMany,
-    iat: i64,
-    exp: i64,
-    azp: String,
-    #[expect(dead_code, reason = "only access tokens have it; an ID token must not pass for one")]
-    jti: String,
-    scope: String,
-    auth_time: Option<i64>,
+    pub iat: i64,
+    pub exp: i64,
+    pub azp: String,
+    /// Only access tokens have it: an ID token must not pass for one.
+    pub jti: String,
+    pub scope: String,
+    pub sid: Option<String>,
+    pub auth_time: Option<i64>,
     #[serde(default)]
-    amr: Vec<String>,
+    pub amr: Vec<String>,
+    pub acr: Option<String>,
+}
+
+impl VerifiedClaims {
+    /// `aud`.
+    pub fn audiences(&self) -> &[String] {
+        match &self.aud {
+            OneOrMany::One(one) => std::slice::from_ref(one),
+            OneOrMany::Many(many) => many.as_slice(),
+        }
+    }
+
+    fn is_for(&self, audience: &Audience) -> bool {
+        self.audiences().iter().any(|aud| aud == audience.as_str())
+    }
+}
+
+/// A time of a claim.
+pub(crate) fn seconds(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(seconds.saturating_mul(1000))
 }
 
 #[derive(Deserialize)]

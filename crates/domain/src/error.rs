@@ -45,6 +45,10 @@ pub enum Reason {
     DeviceNotFound,
     PushTransactionUnknown,
     DeviceAnswerRejected,
+    RefreshTokenInvalid,
+    RefreshTokenUserGone,
+    ScopeExceeded,
+    IntrospectionNotAllowed,
     StoreUnavailable,
     Overloaded,
     Internal,
@@ -52,7 +56,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of the contract.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 44] = [
         Self::RequestMalformed,
         Self::ClientUnauthenticated,
         Self::GrantNotAllowed,
@@ -90,6 +94,10 @@ impl Reason {
         Self::DeviceNotFound,
         Self::PushTransactionUnknown,
         Self::DeviceAnswerRejected,
+        Self::RefreshTokenInvalid,
+        Self::RefreshTokenUserGone,
+        Self::ScopeExceeded,
+        Self::IntrospectionNotAllowed,
         Self::StoreUnavailable,
         Self::Overloaded,
         Self::Internal,

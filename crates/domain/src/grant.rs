@@ -5,6 +5,7 @@ pub mod otp;
 pub mod password;
 pub mod push;
 pub mod recovery_code;
+pub mod refresh;
 
 use crate::{
     account::Account,
@@ -12,12 +13,14 @@ use crate::{
     audit::{AuditEvent, Event},
     claims::{AccessToken, Authentication, Issue},
     error::{Error, Reason},
+    grant::refresh::Ending,
     id::{Audience, AuthenticatorId, Scope},
     pending_login::PendingLogin,
     port::login_store::{CommitOutcome, LoginCommit},
     registry::Client,
     secret::Secret,
     time::Timestamp,
+    transaction::OriginalGrant,
     usecase::issue_token::TokenSet,
     user::User,
 };
@@ -34,8 +37,10 @@ pub(crate) struct Granted<'a> {
     pub scopes: Vec<Scope>,
     /// Whether the answer must name them.
     pub scopes_changed: bool,
-    /// How they authenticated.
-    pub authentication: Authentication,
+    /// How it ended.
+    pub ending: Ending,
+    /// By which grant: `gty`.
+    pub grant: &'static str,
     /// When.
     pub now: Timestamp,
 }
@@ -45,7 +50,8 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`Reason::MfaTokenInvalid`], [`Reason::ProofRejected`] for the factor `class`; the store failed.
+    /// [`Reason::MfaTokenInvalid`], [`Reason::RefreshTokenInvalid`], [`Reason::ProofRejected`] for the factor `class`; the store
+    /// failed.
     pub(crate) async fn commit_login(&self, login: LoginCommit, class: &'static str) -> Result<(), Error> {
         let sends = !login.messages.is_empty();
         match self.logins.commit(login).await? {
@@ -57,6 +63,9 @@ impl App {
             }
             CommitOutcome::TransactionSpent => Err(Error::new(Reason::MfaTokenInvalid).because("used before")),
             CommitOutcome::AccountChanged => Err(Error::new(Reason::MfaTokenInvalid).because("account has changed")),
+            CommitOutcome::RefreshSpent => {
+                Err(Error::new(Reason::RefreshTokenInvalid).because("exchanged or revoked meanwhile"))
+            }
             CommitOutcome::ProofSpent => Err(proof_rejected(class).because("used before")),
         }
     }
@@ -73,7 +82,9 @@ impl App {
                 client: granted.client,
                 audience: granted.audience,
                 scopes: &granted.scopes,
-                authentication: &granted.authentication,
+                authentication: &granted.ending.authentication,
+                grant: granted.grant,
+                family: granted.ending.refreshing.as_ref().map(|refreshing| &refreshing.family),
                 now: granted.now,
             })
             .await?;
@@ -83,6 +94,7 @@ impl App {
             scopes: granted.scopes,
             scopes_changed: granted.scopes_changed,
             id_token: issued.id_token,
+            refresh_token: granted.ending.refreshing.map(|refreshing| refreshing.token),
             recovery_code: None,
         })
     }
@@ -126,7 +138,7 @@ impl App {
 }
 
 impl App {
-    /// What completes a pending login: tokens for what it asked for. `by` adds the second factor.
+    /// What a committed login yields: tokens for what it asked for.
     ///
     /// # Errors
     ///
@@ -135,18 +147,18 @@ impl App {
         &self,
         login: PendingLogin,
         client: &Client,
-        by: impl FnOnce(Authentication) -> Authentication,
+        ending: Ending,
         now: Timestamp,
     ) -> Result<TokenSet, Error> {
         let PendingLogin { transaction, account, .. } = login;
-        let authentication = by(Self::first_factor(&transaction));
         self.answer(Granted {
             user: &account.user,
             client,
             audience: &transaction.audience,
             scopes: transaction.scopes,
             scopes_changed: transaction.scopes_changed,
-            authentication,
+            ending,
+            grant: transaction.grant.name(),
             now,
         })
         .await
@@ -173,7 +185,8 @@ impl App {
             audience: &audience,
             scopes: access.scopes.into_iter().collect(),
             scopes_changed: true,
-            authentication: by(first),
+            ending: Ending { authentication: by(first), refreshing: None },
+            grant: OriginalGrant::Password.name(),
             now,
         })
         .await

@@ -4,6 +4,8 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use crate::opaque;
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -66,4 +68,41 @@ id! {
 id! {
     /// A message to a person, `msg_` and 24 alphanumerics; the idempotency key at providers.
     MessageId
+}
+
+/// The refresh tokens of one login: 128 random bits. As text, the `sid` of its access tokens, 26 base32 characters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FamilyId([u8; Self::BYTES]);
+
+impl FamilyId {
+    /// How many bytes it has.
+    pub const BYTES: usize = 16;
+
+    /// Wraps the bytes.
+    pub const fn new(bytes: [u8; Self::BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    pub const fn as_bytes(&self) -> &[u8; Self::BYTES] {
+        &self.0
+    }
+
+    /// Reads the text.
+    pub fn parse(text: &str) -> Option<Self> {
+        opaque::parse_base32(text).and_then(|bytes| bytes.try_into().ok()).map(Self)
+    }
+}
+
+impl fmt::Display for FamilyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&opaque::base32(&self.0))
+    }
+}
+
+impl fmt::Debug for FamilyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FamilyId({self})")
+    }
 }

@@ -32,6 +32,7 @@ pub mod opaque;
 mod pending_login;
 pub mod phone;
 pub mod port;
+mod refresh_token;
 pub mod registry;
 pub mod secret;
 #[cfg(feature = "testing")]

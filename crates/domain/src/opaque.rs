@@ -2,6 +2,7 @@
 
 use data_encoding::{Encoding, Specification};
 use std::sync::LazyLock;
+use zeroize::Zeroizing;
 
 use crate::{
     port::{PortError, entropy::Entropy},
@@ -21,6 +22,8 @@ pub enum TokenKind {
     PushTransaction,
     /// The link of a notice.
     Notice,
+    /// A refresh token. It is derived, not drawn: see `refresh_token.rs`.
+    Refresh,
 }
 
 impl TokenKind {
@@ -32,6 +35,7 @@ impl TokenKind {
             Self::Approval => "csapp_",
             Self::PushTransaction => "cstxn_",
             Self::Notice => "csnot_",
+            Self::Refresh => "csref_",
         }
     }
 
@@ -43,12 +47,24 @@ impl TokenKind {
             Self::Approval => "approval",
             Self::PushTransaction => "push_transaction",
             Self::Notice => "notice",
+            Self::Refresh => "refresh_token",
+        }
+    }
+
+    /// How many bytes it stands for.
+    const fn bytes(self) -> usize {
+        match self {
+            Self::Refresh => REFRESH_BYTES,
+            _ => RANDOM_BYTES,
         }
     }
 }
 
 const RANDOM_BYTES: usize = 32;
-const RANDOM_CHARS: usize = 52;
+
+/// What a refresh token stands for: its family, its generation and what proves them.
+pub(crate) const REFRESH_BYTES: usize = 52;
+
 const CHECKSUM_CHARS: usize = 7;
 
 static BASE32: LazyLock<Encoding> = LazyLock::new(|| encoding("abcdefghijklmnopqrstuvwxyz234567"));
@@ -72,7 +88,7 @@ pub fn mint(kind: TokenKind, entropy: &dyn Entropy) -> Result<Secret<String>, Po
 }
 
 /// The token of `kind` that has these bytes, which nobody else must be able to know.
-pub fn of_bytes(kind: TokenKind, bytes: &[u8; RANDOM_BYTES]) -> Secret<String> {
+pub fn of_bytes<const N: usize>(kind: TokenKind, bytes: &[u8; N]) -> Secret<String> {
     let body = format!("{}{}", kind.prefix(), BASE32.encode(bytes));
     let checksum = checksum(&body);
     Secret::new(format!("{body}_{checksum}"))
@@ -83,13 +99,28 @@ pub fn base32(bytes: &[u8]) -> String {
     BASE32.encode(bytes)
 }
 
+/// What [`base32`] wrote; `None` if it is anything else.
+pub fn parse_base32(text: &str) -> Option<Vec<u8>> {
+    BASE32.decode(text.as_bytes()).ok()
+}
+
 /// Whether `token` has the form of a token of `kind`, checksum included. It says nothing about whether it exists.
 pub fn is_well_formed(kind: TokenKind, token: &str) -> bool {
-    let length = kind.prefix().len() + RANDOM_CHARS + 1 + CHECKSUM_CHARS;
+    let length = kind.prefix().len() + BASE32.encode_len(kind.bytes()) + 1 + CHECKSUM_CHARS;
     token.is_ascii()
         && token.len() == length
         && token.starts_with(kind.prefix())
         && token.rsplit_once('_').is_some_and(|(body, sum)| checksum(body) == sum)
+}
+
+/// The bytes that `token` stands for, if it is a token of `kind`, which has `N` of them.
+pub fn bytes_of<const N: usize>(kind: TokenKind, token: &str) -> Option<Secret<[u8; N]>> {
+    if !is_well_formed(kind, token) {
+        return None;
+    }
+    let (body, _checksum) = token.rsplit_once('_')?;
+    let decoded = Zeroizing::new(BASE32.decode(body.strip_prefix(kind.prefix())?.as_bytes()).ok()?);
+    decoded.as_slice().try_into().ok().map(Secret::new)
 }
 
 fn checksum(body: &str) -> String {
@@ -156,6 +187,20 @@ mod tests {
         for junk in ["", "csmfa_", "csmfa__", "eyJhbGciOiJSUzI1NiJ9.e30.AA", "csmfa_\u{e9}", &"_".repeat(66)] {
             assert!(!is_well_formed(TokenKind::Mfa, junk), "{junk}");
         }
+    }
+
+    #[test]
+    fn a_token_stands_for_its_bytes_and_has_one_spelling() {
+        let bytes: [u8; REFRESH_BYTES] = std::array::from_fn(|at| u8::try_from(at * 5).unwrap());
+        let token = of_bytes(TokenKind::Refresh, &bytes);
+        assert_eq!(bytes_of::<REFRESH_BYTES>(TokenKind::Refresh, token.expose()).unwrap().expose(), &bytes);
+        assert!(bytes_of::<RANDOM_BYTES>(TokenKind::Mfa, token.expose()).is_none(), "another kind");
+        // Bits that stand for nothing are zero: with others, and a checksum that fits, it is no token.
+        let (body, _) = token.expose().rsplit_once('_').unwrap();
+        let other = format!("{}7", &body[..body.len() - 1]);
+        let other = format!("{other}_{}", checksum(&other));
+        assert!(is_well_formed(TokenKind::Refresh, &other));
+        assert!(bytes_of::<REFRESH_BYTES>(TokenKind::Refresh, &other).is_none());
     }
 
     #[test]

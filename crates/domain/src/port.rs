@@ -10,6 +10,7 @@ pub mod key_store;
 pub mod login_store;
 pub mod outbox_store;
 pub mod password_hasher;
+pub mod refresh_store;
 pub mod repudiation_store;
 pub mod sealer;
 pub mod sender;

@@ -61,6 +61,41 @@ pub struct Client {
     pub trust_forwarded_for: bool,
     /// Lifetime of its ID tokens.
     pub id_token_lifetime: Duration,
+    /// Its refresh tokens.
+    pub refresh: RefreshPolicy,
+    /// The APIs whose tokens it may ask about (RFC 7662).
+    pub introspects: BTreeSet<Audience>,
+}
+
+/// How a client's refresh tokens live (RFC 9700, section 4.14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefreshPolicy {
+    /// Whether each exchange yields another token, and ends the one that was presented.
+    pub rotates: bool,
+    /// For how long after that the one before the current may be presented again; it yields the same successor. Zero: not at all.
+    pub overlap: Duration,
+    /// How long after the login the last one expires. `None`: never.
+    pub lifetime: Option<Duration>,
+    /// How long one lives that is not used. `None`: as long as `lifetime` says.
+    pub idle_lifetime: Option<Duration>,
+    /// Whether an exchange asks for a second factor as a login does.
+    pub asks_mfa: bool,
+    /// Whether revoking one ends all of the same person, client and audience.
+    pub revocation_ends_grant: bool,
+}
+
+impl Default for RefreshPolicy {
+    fn default() -> Self {
+        let month = Duration::from_secs(30 * 86_400);
+        Self {
+            rotates: true,
+            overlap: Duration::from_secs(10),
+            lifetime: Some(month),
+            idle_lifetime: Some(month),
+            asks_mfa: false,
+            revocation_ends_grant: false,
+        }
+    }
 }
 
 /// How a client proves itself.
@@ -85,11 +120,14 @@ pub enum GrantType {
     MfaOob,
     /// `http://auth0.com/oauth/grant-type/mfa-recovery-code`
     MfaRecoveryCode,
+    /// `refresh_token`
+    RefreshToken,
 }
 
 impl GrantType {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Password, Self::PasswordRealm, Self::MfaOtp, Self::MfaOob, Self::MfaRecoveryCode];
+    pub const ALL: [Self; 6] =
+        [Self::Password, Self::PasswordRealm, Self::MfaOtp, Self::MfaOob, Self::MfaRecoveryCode, Self::RefreshToken];
 
     /// The value of `grant_type` (RFC 6749, section 4; Auth0's extension grants).
     pub const fn as_str(self) -> &'static str {
@@ -99,6 +137,7 @@ impl GrantType {
             Self::MfaOtp => "http://auth0.com/oauth/grant-type/mfa-otp",
             Self::MfaOob => "http://auth0.com/oauth/grant-type/mfa-oob",
             Self::MfaRecoveryCode => "http://auth0.com/oauth/grant-type/mfa-recovery-code",
+            Self::RefreshToken => "refresh_token",
         }
     }
 
@@ -128,6 +167,8 @@ pub struct Api {
     pub algorithm: Algorithm,
     /// How long its access tokens live.
     pub token_lifetime: Duration,
+    /// Whether refresh tokens may be had for it.
+    pub allow_offline_access: bool,
 }
 
 /// Lifetimes and limits.
@@ -257,6 +298,9 @@ pub const MFA_API_TOKEN_LIFETIME: Duration = Duration::from_secs(600);
 
 /// Scopes of the MFA API.
 pub const MFA_API_SCOPES: [&str; 3] = ["enroll", "read:authenticators", "remove:authenticators"];
+
+/// The scope that asks for a refresh token (OpenID Connect Core, section 11).
+pub const OFFLINE_ACCESS: &str = "offline_access";
 
 /// Scopes of OpenID Connect that are understood, in the order in which they are granted when none is asked for.
 pub const OIDC_SCOPES: [&str; 5] = ["openid", "profile", "email", "address", "phone"];

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::{Audience, ClientId, Scope, UserId},
+    id::{Audience, ClientId, FamilyId, Scope, UserId},
     secret::{Digest, Sealed},
     time::Timestamp,
 };
@@ -32,11 +32,30 @@ pub struct MfaTransaction {
 }
 
 /// The grant that proved the first factor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OriginalGrant {
     /// `password` or `password-realm`.
     Password,
+    /// `refresh_token`: what is completed is its exchange.
+    Refresh {
+        /// The family of the token that was presented.
+        family: FamilyId,
+        /// The token's generation.
+        generation: u32,
+        /// How the person authenticated when the family was opened.
+        methods: Vec<String>,
+    },
+}
+
+impl OriginalGrant {
+    /// What `gty` says of it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Refresh { .. } => "refresh_token",
+        }
+    }
 }
 
 /// How a session store keeps a transaction.

@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 use crate::{
     oauth_error::{Problem, Refusal},
     params::{Parameter, Params},
+    reply::ClientId,
 };
 
 /// Reads the client's credentials. Only the Basic scheme counts: a stray bearer token is none of a client's business.
@@ -33,6 +34,19 @@ pub(crate) fn client(headers: &HeaderMap, params: &Params<'_>) -> Result<ClientA
     }
     let credential = (!secret.is_empty()).then_some(Credential::ClientSecret(secret));
     Ok(ClientAuthentication { client_id, credential })
+}
+
+/// The same, with the name noted for CORS where it can be read.
+pub(crate) fn noted_client(
+    headers: &HeaderMap,
+    params: &Params<'_>,
+    name: &mut Option<ClientId>,
+) -> Result<ClientAuthentication, Refusal> {
+    let client = client(headers, params);
+    if let Ok(client) = &client {
+        *name = Some(ClientId(client.client_id.clone()));
+    }
+    client
 }
 
 /// The rest of an `Authorization` header of this scheme, whose letter case does not matter (RFC 9110, section 11.1).

@@ -60,7 +60,11 @@ pub(crate) const fn row(reason: ErrorReason) -> Row {
         | R::AuthenticatorImplied
         | R::AuthorizationPending
         | R::AuthorizationRejected
-        | R::PollingTooFast => (500, "server_error", "Internal server error"),
+        | R::PollingTooFast
+        | R::RefreshTokenInvalid
+        | R::RefreshTokenUserGone
+        | R::ScopeExceeded
+        | R::IntrospectionNotAllowed => (500, "server_error", "Internal server error"),
     };
     Row { status, code, message }
 }

@@ -26,6 +26,12 @@ pub(crate) enum Place {
     OobGrant,
     /// `/oauth/token` with a recovery code.
     RecoveryCodeGrant,
+    /// `/oauth/token` with a refresh token.
+    RefreshGrant,
+    /// `/oauth/revoke`.
+    Revocation,
+    /// `/oauth/introspect`.
+    Introspection,
     /// `/mfa/challenge`.
     Challenge,
     /// `/mfa/associate` and `GET /mfa/authenticators`.
@@ -86,22 +92,27 @@ pub(crate) fn row(reason: ErrorReason, place: Place, style: Style) -> Row {
              instructions on how to unblock it.",
         ),
         (R::RateLimited, _) => is(429, "too_many_requests", "Rate limit exceeded. Please retry after some time."),
-        (R::UserBlocked, P::PasswordGrant) => is(403, "unauthorized", "user is blocked"),
+        (R::UserBlocked, P::PasswordGrant | P::RefreshGrant) => is(403, "unauthorized", "user is blocked"),
         (R::UserBlocked, P::OtpGrant | P::OobGrant | P::RecoveryCodeGrant | P::Challenge) => {
             is(403, "invalid_grant", "user is blocked")
         }
-        (R::UserBlocked, P::Authenticators | P::Authenticator | P::UserInfo | P::Open) => {
-            is(403, "access_denied", "user is blocked")
-        }
+        (
+            R::UserBlocked,
+            P::Authenticators | P::Authenticator | P::UserInfo | P::Revocation | P::Introspection | P::Open,
+        ) => is(403, "access_denied", "user is blocked"),
         (
             R::MfaTokenInvalid | R::AccessTokenInvalid,
-            P::PasswordGrant | P::OtpGrant | P::OobGrant | P::RecoveryCodeGrant | P::Challenge,
+            P::PasswordGrant | P::OtpGrant | P::OobGrant | P::RecoveryCodeGrant | P::RefreshGrant | P::Challenge,
         ) => is(403, "invalid_grant", "Malformed mfa_token"),
         (R::MfaTokenInvalid | R::AccessTokenInvalid, P::Authenticators | P::Authenticator) => BEARER_REFUSED,
-        (R::MfaTokenInvalid | R::AccessTokenInvalid | R::MfaTokenExpired, P::UserInfo | P::Open) => NO_ACCESS,
-        (R::MfaTokenExpired, P::PasswordGrant | P::OtpGrant | P::OobGrant | P::RecoveryCodeGrant | P::Challenge) => {
-            is(403, "expired_token", "mfa_token is expired")
-        }
+        (
+            R::MfaTokenInvalid | R::AccessTokenInvalid | R::MfaTokenExpired,
+            P::UserInfo | P::Revocation | P::Introspection | P::Open,
+        ) => NO_ACCESS,
+        (
+            R::MfaTokenExpired,
+            P::PasswordGrant | P::OtpGrant | P::OobGrant | P::RecoveryCodeGrant | P::RefreshGrant | P::Challenge,
+        ) => is(403, "expired_token", "mfa_token is expired"),
         (R::MfaTokenExpired, P::Authenticators | P::Authenticator) => is(401, "expired_token", "mfa_token is expired"),
         (R::MfaTokenOfOtherClient, _) => is(400, "invalid_request", "mfa_token not issued to this client"),
         (R::ProofRejected, P::RecoveryCodeGrant) => is(403, "invalid_grant", "MFA Authorization rejected."),
@@ -154,6 +165,12 @@ pub(crate) fn row(reason: ErrorReason, place: Place, style: Style) -> Row {
         (R::PollingTooFast, _) => {
             is(429, "slow_down", "You are polling faster than allowed. Try again in {retry_after} seconds.")
         }
+        (R::RefreshTokenInvalid, _) => is(403, "invalid_grant", "Unknown or invalid refresh token."),
+        (R::RefreshTokenUserGone, _) => {
+            is(403, "invalid_grant", "The refresh_token was generated for a user who doesn't exist anymore.")
+        }
+        (R::ScopeExceeded, _) => is(400, "invalid_scope", "The scope was not granted at the login: {scope}"),
+        (R::IntrospectionNotAllowed, _) => is(403, "access_denied", "The client may not ask about tokens."),
         (R::StoreUnavailable | R::Overloaded, _) => {
             is(503, "temporarily_unavailable", "The service is temporarily unavailable. Please retry.")
         }

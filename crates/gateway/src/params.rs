@@ -46,6 +46,8 @@ names! {
     MfaToken = "mfa_token",
     Otp = "otp",
     RecoveryCode = "recovery_code",
+    RefreshToken = "refresh_token",
+    Token = "token",
     ChallengeType = "challenge_type",
     AuthenticatorId = "authenticator_id",
     OobChannel = "oob_channel",

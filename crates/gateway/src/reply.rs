@@ -60,10 +60,18 @@ impl<T: Transport> Gateway<T> {
     pub(crate) fn answer(&self, place: Place, result: Result<Response, Refusal>) -> Response {
         result.unwrap_or_else(|refusal| {
             let kind = match place {
-                Place::PasswordGrant | Place::OtpGrant | Place::OobGrant | Place::RecoveryCodeGrant => Kind::Token,
-                Place::Challenge | Place::Authenticators | Place::Authenticator | Place::UserInfo | Place::Open => {
-                    Kind::Api
-                }
+                Place::PasswordGrant
+                | Place::OtpGrant
+                | Place::OobGrant
+                | Place::RecoveryCodeGrant
+                | Place::RefreshGrant => Kind::Token,
+                Place::Revocation
+                | Place::Introspection
+                | Place::Challenge
+                | Place::Authenticators
+                | Place::Authenticator
+                | Place::UserInfo
+                | Place::Open => Kind::Api,
             };
             match &refusal {
                 Refusal::Problem(_) => self.refuse(kind, refusal),
@@ -118,6 +126,14 @@ impl<T: Transport> Gateway<T> {
         }
         response
     }
+}
+
+/// `response`, to a client that the request named: it decides which page may read it.
+pub(crate) fn to_client(mut response: Response, client: Option<ClientId>) -> Response {
+    if let Some(client) = client {
+        response.extensions_mut().insert(client);
+    }
+    response
 }
 
 /// 204: done, and there is nothing to tell.

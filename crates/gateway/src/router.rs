@@ -23,7 +23,10 @@ use crate::{
     oauth_error::Problem,
     openapi,
     reply::Kind,
-    route::{guardian, mfa_associate, mfa_authenticators, mfa_challenge, notices, oauth_token, userinfo, well_known},
+    route::{
+        guardian, mfa_associate, mfa_authenticators, mfa_challenge, notices, oauth_introspect, oauth_revoke,
+        oauth_token, userinfo, well_known,
+    },
     transport::Transport,
 };
 
@@ -65,6 +68,8 @@ pub(crate) type Route<T> = (&'static str, MethodRouter<Arc<Gateway<T>>>);
 pub(crate) fn routes<T: Transport>() -> Vec<Route<T>> {
     vec![
         ("/oauth/token", post(oauth_token::handle::<T>)),
+        ("/oauth/revoke", post(oauth_revoke::handle::<T>)),
+        ("/oauth/introspect", post(oauth_introspect::handle::<T>)),
         ("/mfa/challenge", post(mfa_challenge::handle::<T>)),
         ("/mfa/associate", post(mfa_associate::handle::<T>)),
         ("/mfa/authenticators", get(mfa_authenticators::list::<T>)),
@@ -88,8 +93,10 @@ pub(crate) fn routes<T: Transport>() -> Vec<Route<T>> {
 
 /// The name of the route a path belongs to.
 pub(crate) fn route_name(path: &str) -> Option<&'static str> {
-    const PATHS: [&str; 11] = [
+    const PATHS: [&str; 13] = [
         "/oauth/token",
+        "/oauth/revoke",
+        "/oauth/introspect",
         "/mfa/challenge",
         "/mfa/associate",
         "/mfa/authenticators",

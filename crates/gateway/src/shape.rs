@@ -24,7 +24,39 @@ pub(crate) struct Tokens<'a> {
     pub(crate) expires_in: i64,
     pub(crate) token_type: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) refresh_token: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) recovery_code: &'a str,
+}
+
+/// What a token says (RFC 7662, section 2.2). One that is not active says nothing.
+#[derive(Default, Serialize)]
+pub(crate) struct Introspection<'a> {
+    pub(crate) active: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scope: Option<String>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) client_id: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) token_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) exp: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) iat: Option<i64>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) sub: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub(crate) aud: &'a [String],
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) iss: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) jti: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) auth_time: Option<i64>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) acr: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub(crate) amr: &'a [String],
 }
 
 /// The demand for a second factor.
@@ -253,13 +285,17 @@ pub(crate) struct Discovery<'a> {
     pub(crate) issuer: &'a str,
     pub(crate) token_endpoint: String,
     pub(crate) userinfo_endpoint: String,
+    pub(crate) revocation_endpoint: String,
+    pub(crate) introspection_endpoint: String,
     pub(crate) mfa_challenge_endpoint: String,
     pub(crate) jwks_uri: String,
     pub(crate) scopes_supported: &'a [String],
-    pub(crate) grant_types_supported: [&'static str; 5],
+    pub(crate) grant_types_supported: [&'static str; 6],
     pub(crate) subject_types_supported: [&'static str; 1],
     pub(crate) id_token_signing_alg_values_supported: &'a [String],
     pub(crate) token_endpoint_auth_methods_supported: [&'static str; 3],
+    pub(crate) revocation_endpoint_auth_methods_supported: [&'static str; 3],
+    pub(crate) introspection_endpoint_auth_methods_supported: [&'static str; 2],
     pub(crate) claims_supported: &'a [String],
     pub(crate) request_uri_parameter_supported: bool,
     pub(crate) request_parameter_supported: bool,

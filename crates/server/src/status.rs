@@ -105,6 +105,16 @@ pub const fn row(reason: Reason) -> (Code, &'static str, &'static str) {
         Reason::DeviceAnswerRejected => {
             (Code::PermissionDenied, "DEVICE_ANSWER_REJECTED", "the answer is not the device's for this login")
         }
+        Reason::RefreshTokenInvalid => {
+            (Code::PermissionDenied, "REFRESH_TOKEN_INVALID", "the refresh token is not valid, or was used or revoked")
+        }
+        Reason::RefreshTokenUserGone => {
+            (Code::PermissionDenied, "REFRESH_TOKEN_USER_GONE", "the account of the refresh token is gone")
+        }
+        Reason::ScopeExceeded => (Code::InvalidArgument, "SCOPE_EXCEEDED", "a scope was not granted at the login"),
+        Reason::IntrospectionNotAllowed => {
+            (Code::PermissionDenied, "INTROSPECTION_NOT_ALLOWED", "the client may not ask about tokens")
+        }
         Reason::StoreUnavailable => (Code::Unavailable, "STORE_UNAVAILABLE", "a store does not answer"),
         Reason::Overloaded => (Code::Unavailable, "OVERLOADED", "the server is too busy"),
         Reason::Internal => (Code::Internal, "INTERNAL", "the server has failed"),

@@ -20,6 +20,7 @@ pub mod outbox;
 pub mod pairs;
 pub mod races;
 pub mod records;
+pub mod refresh;
 pub mod repudiations;
 pub mod sessions;
 pub mod throttles;
@@ -155,6 +156,18 @@ macro_rules! durable_contract {
             races::every_failure_counts,
             races::one_is_preferred_whoever_asks,
             races::a_block_and_logins_do_not_cross,
+            refresh::a_family_reads_back,
+            refresh::a_token_is_exchanged_once,
+            refresh::an_exchange_without_rotation_keeps_the_generation,
+            refresh::a_refused_exchange_leaves_everything,
+            refresh::an_exchange_may_come_with_a_proof,
+            refresh::a_revoked_family_is_gone,
+            refresh::a_revocation_may_end_the_whole_grant,
+            refresh::there_are_two_hundred_and_the_oldest_goes,
+            refresh::a_family_is_swept_when_it_may_be,
+            refresh::one_generation_has_one_winner,
+            refresh::ten_thousand_rotations_do_not_fork,
+            refresh::a_revocation_and_exchanges_do_not_cross,
             keys::the_first_key_of_an_algorithm_is_the_only_first,
             keys::keys_are_listed_newest_first,
         }

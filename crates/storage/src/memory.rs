@@ -5,6 +5,7 @@ mod burn;
 mod keys;
 mod logins;
 mod outbox;
+mod refresh;
 mod repudiations;
 mod sessions;
 mod users;
@@ -19,9 +20,11 @@ use countersign_domain::{
     audit::AuditEvent,
     authenticator::{Authenticator, RecoveryCode, Status},
     challenge::ChallengeRecord,
-    id::{AuthenticatorId, MessageId, RealmName, UserId},
+    id::{AuthenticatorId, FamilyId, MessageId, RealmName, UserId},
     message::OutboxRow,
-    port::{key_store::StoredKey, repudiation_store::Repudiation, session_store::BucketKey},
+    port::{
+        key_store::StoredKey, refresh_store::RefreshFamily, repudiation_store::Repudiation, session_store::BucketKey,
+    },
     secret::Digest,
     time::Timestamp,
     transaction::TransactionRecord,
@@ -44,6 +47,7 @@ struct State {
     transactions: HashMap<Digest, TransactionRecord>,
     challenges: HashMap<Digest, ChallengeRecord>,
     outbox: BTreeMap<MessageId, OutboxRow>,
+    families: HashMap<FamilyId, RefreshFamily>,
     /// Links of notices. One whose authenticator is gone is none.
     repudiations: HashMap<Digest, Repudiation>,
     /// With when each is full again.

@@ -4,7 +4,8 @@ use std::{path::Path, sync::Arc};
 
 use countersign_domain::port::{
     PortError, authenticator_store::AuthenticatorStore, key_store::KeyStore, login_store::LoginStore,
-    outbox_store::OutboxStore, repudiation_store::RepudiationStore, session_store::SessionStore, user_store::UserStore,
+    outbox_store::OutboxStore, refresh_store::RefreshStore, repudiation_store::RepudiationStore,
+    session_store::SessionStore, user_store::UserStore,
 };
 
 use crate::{
@@ -22,6 +23,8 @@ pub struct Stores {
     pub authenticators: Arc<dyn AuthenticatorStore>,
     /// Links of notices.
     pub repudiations: Arc<dyn RepudiationStore>,
+    /// Families of refresh tokens.
+    pub refresh: Arc<dyn RefreshStore>,
     /// The commit point.
     pub logins: Arc<dyn LoginStore>,
     /// Signing keys.
@@ -39,6 +42,7 @@ impl Stores {
         S: UserStore
             + AuthenticatorStore
             + RepudiationStore
+            + RefreshStore
             + LoginStore
             + KeyStore
             + OutboxStore
@@ -49,6 +53,7 @@ impl Stores {
             users: Arc::clone(&store) as _,
             authenticators: Arc::clone(&store) as _,
             repudiations: Arc::clone(&store) as _,
+            refresh: Arc::clone(&store) as _,
             logins: Arc::clone(&store) as _,
             keys: Arc::clone(&store) as _,
             outbox: Arc::clone(&store) as _,

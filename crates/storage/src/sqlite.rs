@@ -8,6 +8,7 @@ mod keys;
 mod logins;
 mod outbox;
 mod readers;
+mod refresh;
 mod repudiations;
 mod rows;
 mod schema;

@@ -2,15 +2,16 @@
 
 use countersign_proto::v1::{
     AnswerChallengeRequest, AssociateAuthenticatorRequest, Authenticator, AuthenticatorState, CreateChallengeRequest,
-    DeleteAuthenticatorRequest, DeleteDeviceRequest, GetAuthenticatorRequest, GetUserInfoRequest, IssueTokenRequest,
-    ListAuthenticatorsRequest, OobChannel, OobEnrollment, OobGrant, OtpEnrollment, OtpGrant, PasswordGrant,
-    PushCredentials, PushService, RecoveryCodeGrant, TokenSet, UpdateAuthenticatorRequest, UpdateDeviceRequest,
+    DeleteAuthenticatorRequest, DeleteDeviceRequest, GetAuthenticatorRequest, GetUserInfoRequest,
+    IntrospectTokenRequest, IssueTokenRequest, ListAuthenticatorsRequest, OobChannel, OobEnrollment, OobGrant,
+    OtpEnrollment, OtpGrant, PasswordGrant, PushCredentials, PushService, RecoveryCodeGrant, RefreshTokenGrant,
+    RevokeTokenRequest, TokenSet, UpdateAuthenticatorRequest, UpdateDeviceRequest,
     associate_authenticator_request::Enrollment, associate_authenticator_response::Enrollment as Details,
     authenticator::Factor, create_challenge_response::Challenge, issue_token_request::Grant,
     issue_token_response::Outcome as Issued,
 };
 
-use super::{Asked, Association, Barcode, Entry, Outcome, Sent, To, Tokens, Wish};
+use super::{Asked, Association, Barcode, Entry, Introspected, Outcome, Sent, To, Tokens, Wish};
 use crate::{
     device::{Device, Registration},
     grpc::{Grpc, bearing, proof},
@@ -34,6 +35,7 @@ fn tokens(set: TokenSet) -> Tokens {
         expires_in: u64::try_from(lifetime.seconds).expect("a lifetime is positive"),
         scope: set.scopes_changed.then(|| set.scopes.join(" ")),
         recovery_code: some(set.recovery_code),
+        refresh_token: some(set.refresh_token),
     }
 }
 
@@ -74,6 +76,31 @@ fn channel_of(name: &str) -> OobChannel {
         "auth0" => OobChannel::Push,
         _ => OobChannel::Unspecified,
     }
+}
+
+pub(super) async fn refresh(grpc: &Grpc, client: Client, token: &str, scope: Option<&str>) -> Result<Outcome, Refusal> {
+    let grant = RefreshTokenGrant { refresh_token: token.into() };
+    issue(grpc, client, Grant::RefreshToken(grant), Wish { scope, ..Wish::default() }).await
+}
+
+pub(super) async fn revoke(grpc: &Grpc, client: Client, token: &str) -> Result<(), Refusal> {
+    let request = RevokeTokenRequest { client: proof(client), token: token.into(), end_user: None };
+    grpc.token.clone().revoke_token(request).await.map(drop).map_err(refused)
+}
+
+pub(super) async fn introspect(grpc: &Grpc, client: Client, token: &str) -> Result<Option<Introspected>, Refusal> {
+    let request = IntrospectTokenRequest { client: proof(client), token: token.into() };
+    let answer = grpc.token.clone().introspect_token(request).await.map_err(refused)?.into_inner();
+    Ok(answer.active.map(|token| Introspected {
+        is_access_token: !token.is_refresh_token,
+        subject: token.subject,
+        client: token.client_id,
+        audiences: token.audiences,
+        scope: token.scopes.join(" "),
+        expires_at: token.expire_time.map(|time| time.seconds),
+        authenticated_at: token.auth_time.map(|time| time.seconds),
+        methods: token.methods,
+    }))
 }
 
 pub(super) async fn oob(

@@ -4,7 +4,7 @@ use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::{Asked, Association, Barcode, Entry, Outcome, Sent, To, Tokens, Wish};
+use super::{Asked, Association, Barcode, Entry, Introspected, Outcome, Sent, To, Tokens, Wish};
 use crate::{
     device::{Device, Registration},
     http::{Answer, Http, body},
@@ -37,6 +37,7 @@ fn tokens(body: &Value) -> Tokens {
         expires_in: body["expires_in"].as_u64().expect("expires_in is a whole number"),
         scope: some(&body["scope"]),
         recovery_code: some(&body["recovery_code"]),
+        refresh_token: some(&body["refresh_token"]),
     }
 }
 
@@ -61,7 +62,11 @@ pub(super) async fn login(
     let mut fields = vec![("grant_type", grant), ("username", username), ("password", password)];
     let more = [("audience", wish.audience), ("scope", wish.scope), ("realm", wish.realm)];
     fields.extend(more.into_iter().filter_map(|(name, value)| Some((name, value?))));
-    match accepted(http.post("/oauth/token", &body(client, &fields)).await, 200) {
+    outcome(http.post("/oauth/token", &body(client, &fields)).await)
+}
+
+fn outcome(answer: Answer) -> Result<Outcome, Refusal> {
+    match accepted(answer, 200) {
         Ok(body) => Ok(Outcome::Tokens(tokens(&body))),
         Err(Refusal::Http { status: 403, body, .. }) if body["error"] == "mfa_required" => {
             assert_eq!(body["error_description"], "Multifactor authentication required");
@@ -69,6 +74,37 @@ pub(super) async fn login(
         }
         Err(refusal) => Err(refusal),
     }
+}
+
+pub(super) async fn refresh(http: &Http, client: Client, token: &str, scope: Option<&str>) -> Result<Outcome, Refusal> {
+    let mut fields = vec![("grant_type", "refresh_token"), ("refresh_token", token)];
+    fields.extend(scope.map(|scope| ("scope", scope)));
+    outcome(http.post("/oauth/token", &body(client, &fields)).await)
+}
+
+pub(super) async fn revoke(http: &Http, client: Client, token: &str) -> Result<(), Refusal> {
+    let answer = http.post("/oauth/revoke", &body(client, &[("token", token)])).await;
+    let empty = answer.body.is_empty();
+    accepted(answer, 200).map(|_| assert!(empty, "a revocation is answered with nothing"))
+}
+
+pub(super) async fn introspect(http: &Http, client: Client, token: &str) -> Result<Option<Introspected>, Refusal> {
+    let body = accepted(http.post("/oauth/introspect", &body(client, &[("token", token)])).await, 200)?;
+    if body["active"] == false {
+        assert_eq!(body, json!({"active": false}), "nothing else is told");
+        return Ok(None);
+    }
+    let list = |name: &str| body[name].as_array().into_iter().flatten().map(text).collect();
+    Ok(Some(Introspected {
+        is_access_token: body["token_type"] == "Bearer",
+        subject: text(&body["sub"]),
+        client: text(&body["client_id"]),
+        audiences: list("aud"),
+        scope: text(&body["scope"]),
+        expires_at: body["exp"].as_i64(),
+        authenticated_at: body["auth_time"].as_i64(),
+        methods: list("amr"),
+    }))
 }
 
 pub(super) async fn otp(http: &Http, client: Client, token: &str, code: &str) -> Result<Tokens, Refusal> {

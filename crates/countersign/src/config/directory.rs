@@ -43,6 +43,52 @@ pub struct ClientConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub id_token_lifetime: Duration,
+    /// Its refresh tokens, if `refresh_token` is among its grants.
+    pub refresh: RefreshConfig,
+    /// The audiences of the APIs whose tokens it may ask about (`/oauth/introspect`). Empty: it may not ask.
+    pub introspects: Vec<String>,
+}
+
+/// A client's refresh tokens.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RefreshConfig {
+    /// Whether each exchange yields another token and ends the one that was presented. If that is presented again, all that came of the
+    /// same login is revoked. A client without authentication must rotate (RFC 9700, section 2.2.2).
+    pub rotate: bool,
+    /// For how long after an exchange the same token may be exchanged again, for an answer that got lost. It yields the same successor.
+    /// 0s (as at Auth0, where a lost answer ends the login) to 1m.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub overlap: Duration,
+    /// Whether they expire. A client without authentication must have tokens that do.
+    pub expire: bool,
+    /// How long after the login the last one expires. It counts for logins from then on. 1s to 8766h (a year).
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub lifetime: Duration,
+    /// How long one lives that is not used; at most `lifetime`. It counts at once. 1s to 8766h (a year).
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub idle_lifetime: Duration,
+    /// Whether an exchange asks for a second factor whenever a login would. The token that was presented is spent when it is given.
+    pub mfa: bool,
+    /// Whether revoking one (`/oauth/revoke`) ends all of the same person, client and audience.
+    pub revoke_all: bool,
+}
+
+impl Default for RefreshConfig {
+    fn default() -> Self {
+        Self {
+            rotate: true,
+            overlap: Duration::from_secs(10),
+            expire: true,
+            lifetime: Duration::from_secs(30 * 86_400),
+            idle_lifetime: Duration::from_secs(30 * 86_400),
+            mfa: false,
+            revoke_all: false,
+        }
+    }
 }
 
 impl Default for ClientConfig {
@@ -61,6 +107,8 @@ impl Default for ClientConfig {
             authentication_claims: true,
             trust_forwarded_for: false,
             id_token_lifetime: Duration::from_secs(36_000),
+            refresh: RefreshConfig::default(),
+            introspects: Vec::new(),
         }
     }
 }
@@ -93,11 +141,15 @@ pub enum GrantName {
     /// `mfa_token` and the recovery code.
     #[serde(rename = "http://auth0.com/oauth/grant-type/mfa-recovery-code", alias = "mfa-recovery-code")]
     MfaRecoveryCode,
+    /// A refresh token, which logins then yield that ask for `offline_access`.
+    #[serde(rename = "refresh_token", alias = "refresh-token")]
+    RefreshToken,
 }
 
 impl GrantName {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Password, Self::PasswordRealm, Self::MfaOtp, Self::MfaOob, Self::MfaRecoveryCode];
+    pub const ALL: [Self; 6] =
+        [Self::Password, Self::PasswordRealm, Self::MfaOtp, Self::MfaOob, Self::MfaRecoveryCode, Self::RefreshToken];
 
     /// The grant.
     pub const fn grant(self) -> GrantType {
@@ -107,6 +159,7 @@ impl GrantName {
             Self::MfaOtp => GrantType::MfaOtp,
             Self::MfaOob => GrantType::MfaOob,
             Self::MfaRecoveryCode => GrantType::MfaRecoveryCode,
+            Self::RefreshToken => GrantType::RefreshToken,
         }
     }
 
@@ -131,6 +184,8 @@ pub struct ApiConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub token_lifetime: Duration,
+    /// Whether refresh tokens may be had for it, by the scope `offline_access`.
+    pub allow_offline_access: bool,
 }
 
 impl Default for ApiConfig {
@@ -140,6 +195,7 @@ impl Default for ApiConfig {
             scopes: Vec::new(),
             algorithm: Algorithm::Rs256,
             token_lifetime: Duration::from_secs(86_400),
+            allow_offline_access: false,
         }
     }
 }

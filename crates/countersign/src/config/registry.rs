@@ -5,13 +5,13 @@ use std::sync::Arc;
 use countersign_domain::{
     id::{Audience, ClientId, RealmName, Scope},
     port::sealer::Sealer,
-    registry::{Api, Client, ClientAuthMethod, MfaDemand, OtpWindow, Policy, Registry},
+    registry::{Api, Client, ClientAuthMethod, MfaDemand, OtpWindow, Policy, RefreshPolicy, Registry},
     secret::Digest,
 };
 
 use super::{
     check::Checked,
-    directory::{ClientAuthName, ClientConfig, GrantName},
+    directory::{ClientAuthName, ClientConfig, GrantName, RefreshConfig},
     limits::{CountBy, MfaDemandName},
 };
 
@@ -33,6 +33,7 @@ impl Checked {
                     scopes: api.scopes.iter().map(|scope| Scope::new(scope.as_str())).collect(),
                     algorithm: api.algorithm,
                     token_lifetime: api.token_lifetime,
+                    allow_offline_access: api.allow_offline_access,
                 })
                 .map(|api| (api.audience.clone(), api))
                 .collect(),
@@ -105,9 +106,22 @@ impl Checked {
             authentication_claims: client.authentication_claims,
             trust_forwarded_for: client.trust_forwarded_for,
             id_token_lifetime: client.id_token_lifetime,
+            refresh: refresh_policy(&client.refresh),
+            introspects: client.introspects.iter().map(|audience| Audience::new(audience.as_str())).collect(),
             name: given(&client.name).unwrap_or(&client.id).to_owned(),
             id,
         }
+    }
+}
+
+fn refresh_policy(refresh: &RefreshConfig) -> RefreshPolicy {
+    RefreshPolicy {
+        rotates: refresh.rotate,
+        overlap: refresh.overlap,
+        lifetime: refresh.expire.then_some(refresh.lifetime),
+        idle_lifetime: refresh.expire.then_some(refresh.idle_lifetime),
+        asks_mfa: refresh.mfa,
+        revocation_ends_grant: refresh.revoke_all,
     }
 }
 

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{certificates::Certificates, people};
 use crate::config::{
     Config,
-    directory::{ApiConfig, ClientAuthName, ClientConfig, GrantName, RealmConfig},
+    directory::{ApiConfig, ClientAuthName, ClientConfig, GrantName, RealmConfig, RefreshConfig},
     limits::{CountBy, FactorName},
     messages::{MessagesConfig, OutboxConfig},
     secret::SecretText,
@@ -57,6 +57,7 @@ pub fn config(place: &Place) -> Config {
         apis: vec![ApiConfig {
             audience: AUDIENCE.to_owned(),
             scopes: vec!["read:reports".to_owned(), "write:reports".to_owned()],
+            allow_offline_access: true,
             ..ApiConfig::default()
         }],
         realms: vec![RealmConfig { name: REALM.to_owned() }],
@@ -98,6 +99,8 @@ fn clients() -> Vec<ClientConfig> {
         name: name.to_owned(),
         authentication: ClientAuthName::None,
         grant_types: GrantName::ALL.to_vec(),
+        // As at Auth0, so that what comes from there sees nothing new.
+        refresh: RefreshConfig { overlap: Duration::ZERO, ..RefreshConfig::default() },
         ..ClientConfig::default()
     };
     vec![
@@ -105,6 +108,7 @@ fn clients() -> Vec<ClientConfig> {
             authentication: ClientAuthName::Secret,
             secrets: vec![SecretText::new(SECRET)],
             trust_forwarded_for: true,
+            introspects: vec![AUDIENCE.to_owned()],
             ..client(CONFIDENTIAL, "A server application")
         },
         client(NATIVE, "An app on a phone"),

@@ -8,7 +8,7 @@ use countersign_domain::{
     audit::{AuditEvent, Event},
     authenticator::FactorKind,
     challenge::ChallengeRecord,
-    id::{AuthenticatorId, MessageId, RealmName, UserId},
+    id::{AuthenticatorId, FamilyId, MessageId, RealmName, UserId},
     login_name::LoginName,
     message::{Channel, OutboxRow},
     port::{
@@ -17,6 +17,7 @@ use countersign_domain::{
         login_store::{Burn, CommitOutcome, Failure, FailureTarget, LoginCommit, LoginStore, Spent},
         outbox_store::{Ended, OutboxStore},
         password_hasher::{PasswordHasher, PasswordVerdict},
+        refresh_store::{RefreshFamily, RefreshStep, RefreshStore, RevocationReach},
         repudiation_store::{Redemption, Repudiation, RepudiationStore},
         session_store::{AttemptId, Bucket, Reservation, SessionStore, Settlement},
         user_store::{AddressesChanged, NewUser, UserInserted, UserStore},
@@ -92,9 +93,21 @@ impl PasswordHasher for Metered<dyn PasswordHasher> {
 }
 
 #[async_trait]
+impl RefreshStore for Metered<dyn RefreshStore> {
+    async fn find_family(&self, id: &FamilyId) -> Result<Option<RefreshFamily>, PortError> {
+        self.watch(Store::Durable, self.port.find_family(id).await)
+    }
+
+    async fn revoke_family(&self, id: &FamilyId, reach: RevocationReach, audit: AuditEvent) -> Result<bool, PortError> {
+        self.watch(Store::Durable, self.port.revoke_family(id, reach, audit).await)
+    }
+}
+
+#[async_trait]
 impl LoginStore for Metered<dyn LoginStore> {
     async fn commit(&self, login: LoginCommit) -> Result<CommitOutcome, PortError> {
         let (grant, factor) = match &login.burn {
+            Burn::Nothing if matches!(login.refresh, RefreshStep::Exchange { .. }) => (Grant::RefreshToken, None),
             Burn::Nothing => (Grant::Password, None),
             Burn::Use { spent: Spent::Step(_), .. } | Burn::Confirm { spent: Spent::Step(_), .. } => {
                 (Grant::Otp, Some(Factor::Otp))

@@ -73,11 +73,12 @@ impl App {
         let account = &login.account;
         let proven = self.judge_oob(client, account, offer, origin, Some(&login.digest), now).await?;
         let burn = proven.burn(true);
-        let commit = proven.commit(burn, Some(login.consumed()), account, client, origin, now);
-        self.commit_login(self.telling(commit, account, origin)?, CLASS).await?;
-        self.settle_proven(Some(login.digest), &proven, now).await;
         let kind = proven.authenticator.kind;
-        self.answer_login(login, client, |first| authentication(first, kind), now).await
+        let ending = self.ending(&login, client, |first| authentication(first, kind), origin, now).await?;
+        let commit = proven.commit(burn, Some(login.consumed()), account, client, origin, now);
+        self.commit_login(ending.of(self.telling(commit, account, origin)?), CLASS).await?;
+        self.settle_proven(Some(login.digest), &proven, now).await;
+        self.answer_login(login, client, ending, now).await
     }
 
     /// An access token of the MFA API: the code confirms a pending authenticator, and nothing else.

@@ -72,10 +72,11 @@ impl App {
         } else {
             Burn::Confirm { authenticator, spent: Spent::Step(step), only_if_unenrolled: true }
         };
+        let ending = self.ending(&login, client, |first| first.and("otp"), origin, now).await?;
         let commit = self.telling(proof.commit(burn, Some(login.consumed()), found), account, origin)?;
-        self.commit_login(commit, CLASS).await?;
+        self.commit_login(ending.of(commit), CLASS).await?;
         self.settle_success(Some(login.digest), &account.user.id, &permit, now).await;
-        self.answer_login(login, client, |first| first.and("otp"), now).await
+        self.answer_login(login, client, ending, now).await
     }
 
     /// An access token of the MFA API: the code confirms a pending app, and nothing else.

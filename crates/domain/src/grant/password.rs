@@ -7,27 +7,37 @@ use crate::{
     audit::Event,
     claims::Authentication,
     error::{Error, Reason},
-    grant::{Granted, audit},
+    grant::{Granted, audit, refresh::Ending},
     id::{Audience, RealmName, Scope},
     port::{
         login_store::{Burn, LoginCommit},
         password_hasher::PasswordVerdict,
         session_store::Settlement,
     },
-    registry::{Client, GrantType, MFA_API_SCOPES, MfaDemand, OIDC_SCOPES},
+    registry::{Client, GrantType, MFA_API_SCOPES, MfaDemand, OFFLINE_ACCESS, OIDC_SCOPES},
     transaction::{MfaTransaction, OriginalGrant},
     usecase::issue_token::{FactorType, MfaRequired, Outcome, PasswordGrant},
 };
 
-/// What follows a right password.
+/// What follows a first factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Demand {
+pub(crate) enum Demand {
     /// Tokens.
     Nothing,
     /// A second factor the person has.
     Challenge,
     /// A second factor the person must enrol.
     Enroll,
+}
+
+/// What may be had of an audience.
+pub(crate) struct Offer {
+    /// The audience.
+    pub audience: Audience,
+    /// The scopes.
+    pub scopes: Vec<Scope>,
+    /// The scopes that are granted when none is asked for.
+    pub when_unnamed: Vec<Scope>,
 }
 
 impl App {
@@ -39,7 +49,7 @@ impl App {
         origin: &Origin,
     ) -> Result<Outcome, Error> {
         client.may_use(if grant.realm_grant { GrantType::PasswordRealm } else { GrantType::Password })?;
-        let (audience, scopes) = self.resolve(grant.audience.as_deref(), &grant.scopes)?;
+        let (audience, scopes) = self.resolve(client, grant.audience.as_deref(), &grant.scopes)?;
         let scopes_changed = named_differently(grant.scopes.as_ref(), &scopes);
         let realm = self.realm_of(client, &grant)?;
         let now = self.clock.now();
@@ -76,19 +86,22 @@ impl App {
             Demand::Nothing => {
                 let audit = audit(Event::PasswordLogin, &account.user, client, None, address, now);
                 let login = LoginCommit::new(&account.user, None, Burn::Nothing, audit);
-                self.commit_login(login, "password").await.map_err(|error| match error.reason() {
+                let authentication = Authentication::password(now);
+                let refreshing = self.opening(client, &account.user, (&audience, &scopes), &authentication, now)?;
+                let ending = Ending { authentication, refreshing };
+                self.commit_login(ending.of(login), "password").await.map_err(|error| match error.reason() {
                     // The account changed while its password was checked: the password is what was refused.
                     Reason::MfaTokenInvalid => Error::new(Reason::CredentialsRejected).because("account has changed"),
                     _ => error,
                 })?;
-                let authentication = Authentication::password(now);
                 let granted = Granted {
                     user: &account.user,
                     client,
                     audience: &audience,
                     scopes,
                     scopes_changed,
-                    authentication,
+                    ending,
+                    grant: OriginalGrant::Password.name(),
                     now,
                 };
                 self.answer(granted).await.map(Outcome::Tokens)
@@ -110,7 +123,8 @@ impl App {
         }
     }
 
-    async fn require_mfa(
+    /// Asks for a second factor.
+    pub(crate) async fn require_mfa(
         &self,
         client: &Client,
         demand: Demand,
@@ -133,7 +147,7 @@ impl App {
 
     /// Whether a second factor is needed. A person's own factor is never ignored; the MFA API's audience asks for it by itself
     /// and for nothing else.
-    fn demand(&self, client: &Client, account: &Account, audience: &Audience) -> Demand {
+    pub(crate) fn demand(&self, client: &Client, account: &Account, audience: &Audience) -> Demand {
         let mfa_api = self.registry.is_mfa_audience(audience.as_str());
         if account.is_strongly_enrolled() || (account.is_enrolled() && !mfa_api) {
             Demand::Challenge
@@ -164,45 +178,65 @@ impl App {
     }
 
     /// The audience and the scopes that are granted.
-    fn resolve(&self, audience: Option<&str>, requested: &RequestedScopes) -> Result<(Audience, Vec<Scope>), Error> {
-        let userinfo = self.registry.userinfo_audience();
+    fn resolve(
+        &self,
+        client: &Client,
+        audience: Option<&str>,
+        requested: &RequestedScopes,
+    ) -> Result<(Audience, Vec<Scope>), Error> {
         let audience = match audience {
             Some(audience) => Audience::new(audience),
-            None => self.registry.default_audience.clone().unwrap_or_else(|| userinfo.clone()),
+            None => self.registry.default_audience.clone().unwrap_or_else(|| self.registry.userinfo_audience()),
         };
-        let oidc = OIDC_SCOPES.iter().map(|scope| Scope::new(*scope));
-        let (audience, offered, when_unnamed): (_, Vec<Scope>, Vec<Scope>) =
-            if self.registry.is_mfa_audience(audience.as_str()) {
-                let own: Vec<Scope> = MFA_API_SCOPES.iter().map(|scope| Scope::new(*scope)).collect();
-                (self.registry.mfa_audience(), own.iter().cloned().chain(oidc).collect(), own)
-            } else if let Some(api) = self.registry.apis.get(&audience) {
-                let all: Vec<Scope> = oidc.chain(api.scopes.iter().cloned()).collect();
-                (audience, all.clone(), all)
-            } else if audience == userinfo {
-                let all: Vec<Scope> = oidc.collect();
-                (audience, all.clone(), all)
-            } else {
-                return Err(Error::new(Reason::AudienceUnknown).with("audience", audience.as_str()));
-            };
+        let offer = self.offer(client, audience)?;
         let granted = match requested {
-            None => when_unnamed,
+            None => offer.when_unnamed,
             Some(requested) => {
                 let mut granted: Vec<Scope> = Vec::new();
                 for scope in requested {
-                    if offered.contains(scope) && !granted.contains(scope) {
+                    if offer.scopes.contains(scope) && !granted.contains(scope) {
                         granted.push(scope.clone());
                     }
                 }
                 granted
             }
         };
-        Ok((audience, granted))
+        Ok((offer.audience, granted))
+    }
+
+    /// What `client` may have of `audience`.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::AudienceUnknown`].
+    pub(crate) fn offer(&self, client: &Client, audience: Audience) -> Result<Offer, Error> {
+        let named = |names: &[&'static str]| names.iter().map(|name| Scope::new(*name)).collect::<Vec<_>>();
+        let oidc = named(&OIDC_SCOPES);
+        if self.registry.is_mfa_audience(audience.as_str()) {
+            let own = named(&MFA_API_SCOPES);
+            let scopes = own.iter().cloned().chain(oidc).collect();
+            return Ok(Offer { audience: self.registry.mfa_audience(), scopes, when_unnamed: own });
+        }
+        let (all, offline): (Vec<Scope>, _) = if let Some(api) = self.registry.apis.get(&audience) {
+            (oidc.into_iter().chain(api.scopes.iter().cloned()).collect(), api.allow_offline_access)
+        } else if audience == self.registry.userinfo_audience() {
+            (oidc, true)
+        } else {
+            return Err(Error::new(Reason::AudienceUnknown).with("audience", audience.as_str()));
+        };
+        let offline = offline && client.grants.contains(&GrantType::RefreshToken);
+        let scopes = all.iter().cloned().chain(offline.then(|| Scope::new(OFFLINE_ACCESS))).collect();
+        Ok(Offer { audience, scopes, when_unnamed: all })
     }
 
     /// The pending login's parts that a second factor needs, as of `now`.
     pub(crate) fn first_factor(transaction: &MfaTransaction) -> Authentication {
-        match transaction.grant {
+        match &transaction.grant {
             OriginalGrant::Password => Authentication::password(transaction.authenticated_at),
+            OriginalGrant::Refresh { methods, .. } => Authentication {
+                at: transaction.authenticated_at,
+                methods: methods.iter().map(|method| method.clone().into()).collect(),
+            },
         }
     }
 }

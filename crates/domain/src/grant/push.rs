@@ -57,10 +57,11 @@ impl App {
         let login = self.pending_login(token.expose(), Some(client), now).await?;
         let account = &login.account;
         let approved = self.poll(client, account, token, oob_code, now).await?;
+        let ending = self.ending(&login, client, |first| first.and(METHOD), origin, now).await?;
         let commit = approved.commit(true, Some(login.consumed()), account, client, origin, now);
-        self.commit_login(self.telling(commit, account, origin)?, CLASS).await.map_err(spent)?;
+        self.commit_login(ending.of(self.telling(commit, account, origin)?), CLASS).await.map_err(spent)?;
         self.settle_approved(Some(login.digest), &approved, now).await;
-        self.answer_login(login, client, |first| first.and(METHOD), now).await
+        self.answer_login(login, client, ending, now).await
     }
 
     /// An access token of the MFA API: the registration of the device confirms its authenticator, and nothing else.

@@ -63,10 +63,12 @@ impl App {
             successor: new_recovery_code(RecoveryStatus::Active, now, self.entropy.as_ref())?,
             successor_digest: digest_to_store(&successor, &user.id, self.sealer.as_ref()),
         };
+        // RFC 8176 has no name for look-up secrets; "otp" is its name for anything that is good for one login.
+        let ending = self.ending(&login, client, |first| first.and("otp"), origin, now).await?;
         let commit =
             LoginCommit { messages, ..LoginCommit::new(user, Some(login.consumed()), burn, row(Event::RecoveryLogin)) };
         // The store compares: the digest is the key of the one conditional statement that spends the code.
-        if let Err(error) = self.commit_login(commit, CLASS).await {
+        if let Err(error) = self.commit_login(ending.of(commit), CLASS).await {
             if error.reason() == crate::error::Reason::ProofRejected {
                 let row = row(Event::RecoveryFailed);
                 let failure = Failure::new(FailureTarget::RecoveryCode, FAILURE_CEILING, row);
@@ -75,8 +77,7 @@ impl App {
             return Err(error);
         }
         self.settle_success(Some(login.digest), &user.id, &permit, now).await;
-        // RFC 8176 has no name for look-up secrets; "otp" is its name for anything that is good for one login.
-        let mut tokens = self.answer_login(login, client, |first| first.and("otp"), now).await?;
+        let mut tokens = self.answer_login(login, client, ending, now).await?;
         tokens.recovery_code = Some(successor);
         Ok(tokens)
     }

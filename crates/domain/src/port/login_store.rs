@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::PortError;
+use super::{PortError, refresh_store::RefreshStep};
 use crate::{
     audit::AuditEvent,
     authenticator::RecoveryCode,
@@ -25,6 +25,8 @@ pub struct LoginCommit {
     pub transaction: Option<ConsumedTransaction>,
     /// The factor to burn.
     pub burn: Burn,
+    /// What becomes of the refresh tokens.
+    pub refresh: RefreshStep,
     /// When; `last_used_at` of what was burnt.
     pub now: Timestamp,
     /// What is to be sent if it is decided.
@@ -43,6 +45,7 @@ impl LoginCommit {
             epoch: user.epoch,
             transaction,
             burn,
+            refresh: RefreshStep::Nothing,
             now: audit.at,
             messages: Vec::new(),
             repudiation: None,
@@ -145,6 +148,8 @@ pub enum CommitOutcome {
     ProofSpent,
     /// The account is gone, blocked, or its epoch has moved. Nothing was changed.
     AccountChanged,
+    /// The refresh token was exchanged or revoked before. Nothing was changed.
+    RefreshSpent,
 }
 
 /// What a wrong code counts against.
@@ -194,6 +199,6 @@ pub trait LoginStore: Send + Sync {
     /// Writes a row of the audit trail about something that changes nothing else here, with what is to be sent of it. Both or neither.
     async fn record(&self, audit: AuditEvent, messages: Vec<OutboxRow>) -> Result<(), PortError>;
 
-    /// Sweeps consumed marks, links of notices and expired pending enrolments that no longer matter at `now`. The answer is how many rows went.
+    /// Sweeps consumed marks, links of notices, families of refresh tokens and expired pending enrolments that no longer matter at `now`. The answer is how many rows went.
     async fn purge(&self, now: Timestamp) -> Result<u64, PortError>;
 }

@@ -25,6 +25,8 @@ pub enum DigestPurpose {
     BindingCode,
     /// Numbers, addresses and keys of devices, to find them by: they hide what they stand for.
     Address,
+    /// Refresh tokens: HMAC-SHA-256 over family, generation and the family's salt.
+    RefreshToken,
     /// Page tokens and other things that only we must be able to make.
     Integrity,
 }

@@ -1,6 +1,10 @@
 //! Describe the authorization server.
 
-use crate::{app::App, port::signer::PublicKey, registry::OIDC_SCOPES};
+use crate::{
+    app::App,
+    port::signer::PublicKey,
+    registry::{OFFLINE_ACCESS, OIDC_SCOPES},
+};
 
 /// What discovery documents say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +31,7 @@ impl App {
         let owned = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
         Metadata {
             issuer: self.registry.issuer.clone(),
-            scopes: owned(&OIDC_SCOPES),
+            scopes: OIDC_SCOPES.iter().chain([&OFFLINE_ACCESS]).map(|scope| (*scope).to_owned()).collect(),
             id_token_algorithms: owned(&["RS256"]),
             claims: owned(&[
                 "acr",

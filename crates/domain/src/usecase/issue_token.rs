@@ -46,6 +46,13 @@ pub enum Grant {
         /// The code as it was typed; `None` while a device is waited for.
         binding_code: Option<Secret<String>>,
     },
+    /// RFC 6749, section 6.
+    Refresh {
+        /// The token as it was presented.
+        token: Secret<String>,
+        /// The scopes, if any were named: fewer than were granted, or the same.
+        scopes: RequestedScopes,
+    },
     /// The recovery code.
     RecoveryCode {
         /// The pending login.
@@ -94,6 +101,8 @@ pub struct TokenSet {
     pub scopes_changed: bool,
     /// The ID token, with the scope `openid`.
     pub id_token: Option<Secret<String>>,
+    /// The token to go on with, if the login was granted `offline_access`.
+    pub refresh_token: Option<Secret<String>>,
     /// The recovery code that replaces the one just used.
     pub recovery_code: Option<Secret<String>>,
 }
@@ -161,6 +170,7 @@ impl App {
                 let offer = Offer { token: &mfa_token, oob_code: &oob_code, binding_code: &binding_code };
                 self.oob_grant(client, offer, origin).await.map(Outcome::Tokens)
             }
+            Grant::Refresh { token, scopes } => self.refresh_grant(client, &token, &scopes, origin).await,
             Grant::RecoveryCode { mfa_token, code } => {
                 self.recovery_grant(client, &mfa_token, &code, origin).await.map(Outcome::Tokens)
             }

@@ -5,11 +5,14 @@ use tonic_types::ErrorDetails;
 
 use super::*;
 
-const PLACES: [Place; 9] = [
+const PLACES: [Place; 12] = [
     Place::PasswordGrant,
     Place::OtpGrant,
     Place::OobGrant,
     Place::RecoveryCodeGrant,
+    Place::RefreshGrant,
+    Place::Revocation,
+    Place::Introspection,
     Place::Challenge,
     Place::Authenticators,
     Place::Authenticator,

@@ -15,7 +15,7 @@ use crate::{
     credentials,
     oauth_error::{Place, Refusal},
     params::{Parameter, Params},
-    reply::{ClientId, Kind, json},
+    reply::{ClientId, Kind, json, to_client},
     router::Gateway,
     shape,
     transport::Transport,
@@ -25,11 +25,7 @@ use crate::{
 pub(crate) async fn handle<T: Transport>(State(gateway): State<Arc<Gateway<T>>>, request: Request) -> Response {
     let mut client_id = None;
     let result = challenge(&gateway, request, &mut client_id).await;
-    let mut response = gateway.answer(Place::Challenge, result);
-    if let Some(client_id) = client_id {
-        response.extensions_mut().insert(client_id);
-    }
-    response
+    to_client(gateway.answer(Place::Challenge, result), client_id)
 }
 
 async fn challenge<T: Transport>(
@@ -40,10 +36,7 @@ async fn challenge<T: Transport>(
     let (request, body) = request.into_parts();
     let body = body::read(&gateway.config, &request.headers, body).await?;
     let params = Params::parse(&request.headers, &body)?;
-    let client = credentials::client(&request.headers, &params);
-    if let Ok(client) = &client {
-        *client_id = Some(ClientId(client.client_id.clone()));
-    }
+    let client = credentials::noted_client(&request.headers, &params, client_id);
     let mfa_token = params.required(Parameter::MfaToken)?;
     let types = params.text(Parameter::ChallengeType)?.unwrap_or_default();
     let message = CreateChallengeRequest {

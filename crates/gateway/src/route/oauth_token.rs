@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 use countersign_proto::v1::{
-    IssueTokenRequest, MfaRequired, OobGrant, OtpGrant, PasswordGrant, RecoveryCodeGrant, TokenSet,
+    IssueTokenRequest, MfaRequired, OobGrant, OtpGrant, PasswordGrant, RecoveryCodeGrant, RefreshTokenGrant, TokenSet,
     issue_token_request::Grant, issue_token_response::Outcome as Issued,
 };
 use countersign_telemetry::RequestFacts;
@@ -19,16 +19,18 @@ use crate::{
     credentials,
     oauth_error::{Place, Problem, Refusal},
     params::{Parameter, Params},
-    reply::{ClientId, Kind, json},
+    reply::{ClientId, Kind, json, to_client},
     router::Gateway,
     shape,
     transport::Transport,
 };
 
 /// The grant types, as clients spell them and discovery lists them.
-pub(crate) const GRANT_TYPES: [&str; 5] = [PASSWORD, PASSWORD_REALM, MFA_OTP, MFA_OOB, MFA_RECOVERY_CODE];
+pub(crate) const GRANT_TYPES: [&str; 6] =
+    [PASSWORD, PASSWORD_REALM, REFRESH_TOKEN, MFA_OTP, MFA_OOB, MFA_RECOVERY_CODE];
 const PASSWORD: &str = "password";
 const PASSWORD_REALM: &str = "http://auth0.com/oauth/grant-type/password-realm";
+const REFRESH_TOKEN: &str = "refresh_token";
 const MFA_OTP: &str = "http://auth0.com/oauth/grant-type/mfa-otp";
 const MFA_OOB: &str = "http://auth0.com/oauth/grant-type/mfa-oob";
 const MFA_RECOVERY_CODE: &str = "http://auth0.com/oauth/grant-type/mfa-recovery-code";
@@ -38,11 +40,7 @@ pub(crate) async fn handle<T: Transport>(State(gateway): State<Arc<Gateway<T>>>,
     let mut place = Place::PasswordGrant;
     let mut client_id = None;
     let result = issue(&gateway, request, &mut place, &mut client_id).await;
-    let mut response = gateway.answer(place, result);
-    if let Some(client_id) = client_id {
-        response.extensions_mut().insert(client_id);
-    }
-    response
+    to_client(gateway.answer(place, result), client_id)
 }
 
 async fn issue<T: Transport>(
@@ -54,10 +52,7 @@ async fn issue<T: Transport>(
     let (request, body) = request.into_parts();
     let body = body::read(&gateway.config, &request.headers, body).await?;
     let params = Params::parse(&request.headers, &body)?;
-    let client = credentials::client(&request.headers, &params);
-    if let Ok(client) = &client {
-        *client_id = Some(ClientId(client.client_id.clone()));
-    }
+    let client = credentials::noted_client(&request.headers, &params, client_id);
     let grant = grant(&params, place)?;
     let message = IssueTokenRequest {
         client: Some(client?),
@@ -93,6 +88,10 @@ fn grant(params: &Params<'_>, place: &mut Place) -> Result<Grant, Problem> {
             },
             realm_required: grant_type == PASSWORD_REALM,
         }),
+        REFRESH_TOKEN => {
+            *place = Place::RefreshGrant;
+            Grant::RefreshToken(RefreshTokenGrant { refresh_token: params.required(Parameter::RefreshToken)? })
+        }
         MFA_OTP => {
             *place = Place::OtpGrant;
             Grant::Otp(OtpGrant { mfa_token: params.required(Parameter::MfaToken)?, otp: params.code(Parameter::Otp)? })
@@ -124,6 +123,7 @@ fn issued(tokens: &TokenSet) -> Response {
         scope: tokens.scopes_changed.then(|| tokens.scopes.join(" ")),
         expires_in: tokens.lifetime.as_ref().map_or(0, |lifetime| lifetime.seconds),
         token_type: "Bearer",
+        refresh_token: &tokens.refresh_token,
         recovery_code: &tokens.recovery_code,
     };
     json(Kind::Token, StatusCode::OK, &body)

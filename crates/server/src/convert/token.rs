@@ -1,7 +1,7 @@
 //! Messages of `TokenService`.
 
 use countersign_domain::{
-    app::Origin,
+    app::{Origin, RequestedScopes},
     error::Error,
     id::{RealmName, Scope},
     login_name::{LoginName, MAX_CHARS},
@@ -10,8 +10,10 @@ use countersign_domain::{
     secret::Secret,
     usecase::{
         describe::Metadata,
+        introspect_token::{self, ActiveToken},
         issue_token::{Command, FactorType, Grant, MfaRequired, Outcome, PasswordGrant, TokenSet},
         manage_users::MAX_PASSWORD_BYTES,
+        revoke_token,
         user_info::UserInfo,
     },
 };
@@ -53,6 +55,10 @@ pub(crate) fn parse(request: v1::IssueTokenRequest, origin: Origin) -> Result<Co
             };
             Grant::Oob { mfa_token, oob_code: Secret::new(oob_code), binding_code: code }
         }
+        Some(issue_token_request::Grant::RefreshToken(grant)) => {
+            let token = token("refresh_token", grant.refresh_token, &mut violations);
+            Grant::Refresh { token, scopes: scopes(request.scopes, &mut violations) }
+        }
         Some(issue_token_request::Grant::RecoveryCode(grant)) => {
             let mfa_token = mfa_token(grant.mfa_token, &mut violations);
             let code = violations.required("recovery_code", grant.recovery_code);
@@ -65,9 +71,60 @@ pub(crate) fn parse(request: v1::IssueTokenRequest, origin: Origin) -> Result<Co
 
 /// An `mfa_token` of any kind.
 pub(crate) fn mfa_token(token: String, violations: &mut Violations) -> Secret<String> {
-    let token = violations.required("mfa_token", token);
-    violations.at_most("mfa_token", &token, MAX_TOKEN);
+    self::token("mfa_token", token, violations)
+}
+
+fn token(field: &'static str, token: String, violations: &mut Violations) -> Secret<String> {
+    let token = violations.required(field, token);
+    violations.at_most(field, &token, MAX_TOKEN);
     Secret::new(token)
+}
+
+/// The scopes a request names.
+fn scopes(scopes: Vec<String>, violations: &mut Violations) -> RequestedScopes {
+    if scopes.len() > 100 || scopes.iter().any(|scope| scope.len() > 128) {
+        violations.add("scope", "scope must have at most 100 values of at most 128 characters".into());
+    }
+    let scopes: Vec<Scope> = scopes.into_iter().filter(|scope| !scope.is_empty()).map(Scope::new).collect();
+    Some(scopes).filter(|scopes| !scopes.is_empty())
+}
+
+/// What is to be revoked, or everything that is wrong with the request.
+pub(crate) fn parse_revocation(
+    request: v1::RevokeTokenRequest,
+    origin: Origin,
+) -> Result<revoke_token::Command, Error> {
+    let mut violations = Violations::default();
+    let client = client(request.client, &mut violations);
+    let token = token("token", request.token, &mut violations);
+    violations.none(revoke_token::Command { client, token, origin })
+}
+
+/// What is asked about, or everything that is wrong with the request.
+pub(crate) fn parse_introspection(request: v1::IntrospectTokenRequest) -> Result<introspect_token::Command, Error> {
+    let mut violations = Violations::default();
+    let client = client(request.client, &mut violations);
+    let token = token("token", request.token, &mut violations);
+    violations.none(introspect_token::Command { client, token })
+}
+
+/// What a token says as a message.
+pub(crate) fn render_introspection(active: Option<ActiveToken>) -> v1::IntrospectTokenResponse {
+    let active = active.map(|token| v1::ActiveToken {
+        is_refresh_token: token.is_refresh_token,
+        issuer: token.issuer,
+        subject: token.subject,
+        audiences: token.audiences,
+        client_id: token.client,
+        scopes: token.scope.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect(),
+        expire_time: token.expires_at.map(timestamp),
+        issue_time: Some(timestamp(token.issued_at)),
+        token_id: token.id.unwrap_or_default(),
+        auth_time: token.authenticated_at.map(timestamp),
+        methods: token.methods,
+        acr: token.acr.unwrap_or_default(),
+    });
+    v1::IntrospectTokenResponse { active }
 }
 
 fn password(
@@ -88,17 +145,13 @@ fn password(
     }
     violations.at_most("realm", realm.as_deref().unwrap_or_default(), 128);
     violations.at_most("audience", &audience, 512);
-    if scopes.len() > 100 || scopes.iter().any(|scope| scope.len() > 128) {
-        violations.add("scope", "scope must have at most 100 values of at most 128 characters".into());
-    }
-    let scopes: Vec<Scope> = scopes.into_iter().filter(|scope| !scope.is_empty()).map(Scope::new).collect();
     PasswordGrant {
         login: LoginName::parse(&username).ok(),
         password,
         realm: realm.map(RealmName::new),
         realm_grant: grant.realm_required,
         audience: given(audience),
-        scopes: Some(scopes).filter(|scopes| !scopes.is_empty()),
+        scopes: self::scopes(scopes, violations),
     }
 }
 
@@ -123,6 +176,7 @@ fn token_set(tokens: TokenSet) -> v1::TokenSet {
         scopes_changed: tokens.scopes_changed,
         id_token: text(tokens.id_token),
         recovery_code: text(tokens.recovery_code),
+        refresh_token: text(tokens.refresh_token),
     }
 }
 

@@ -25,6 +25,29 @@ impl TokenService for Services {
         self.call(share, &metadata, work, token::render).await
     }
 
+    async fn revoke_token(
+        &self,
+        request: Request<v1::RevokeTokenRequest>,
+    ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
+        let Parts { metadata, extensions, message } = request.into();
+        let origin = caller::origin(&extensions, &metadata, message.end_user.as_ref());
+        let app = self.app.clone();
+        let work =
+            token::parse_revocation(message, origin).map(|command| async move { app.revoke_token(command).await });
+        self.call(Share::Completion, &metadata, work, |()| v1::RevokeTokenResponse {}).await
+    }
+
+    async fn introspect_token(
+        &self,
+        request: Request<v1::IntrospectTokenRequest>,
+    ) -> Result<Response<v1::IntrospectTokenResponse>, Status> {
+        let Parts { metadata, message, .. } = request.into();
+        let app = self.app.clone();
+        let work =
+            token::parse_introspection(message).map(|command| async move { app.introspect_token(command).await });
+        self.call(Share::Ordinary, &metadata, work, token::render_introspection).await
+    }
+
     async fn get_user_info(
         &self,
         request: Request<v1::GetUserInfoRequest>,

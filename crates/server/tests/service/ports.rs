@@ -9,7 +9,7 @@ use countersign_domain::{
     account::Account,
     audit::AuditEvent,
     challenge::ChallengeRecord,
-    id::{AuthenticatorId, MessageId, RealmName, UserId},
+    id::{AuthenticatorId, FamilyId, MessageId, RealmName, UserId},
     login_name::LoginName,
     message::{Channel, Message, OutboxRow},
     port::{
@@ -19,6 +19,7 @@ use countersign_domain::{
         login_store::{CommitOutcome, Failure, LoginCommit, LoginStore},
         outbox_store::{Bell, Ended, OutboxStore},
         password_hasher::{PasswordHasher, PasswordVerdict},
+        refresh_store::{RefreshFamily, RefreshStore, RevocationReach},
         repudiation_store::{Redemption, Repudiation, RepudiationStore},
         sealer::{DigestPurpose, Place, Sealer},
         sender::{ChannelState, ProviderName, SendError, Sender},
@@ -231,6 +232,16 @@ impl RepudiationStore for Ports {
         unscripted()
     }
     async fn redeem(&self, _: Redemption) -> Result<bool, PortError> {
+        unscripted()
+    }
+}
+
+#[async_trait]
+impl RefreshStore for Ports {
+    async fn find_family(&self, _: &FamilyId) -> Result<Option<RefreshFamily>, PortError> {
+        unscripted()
+    }
+    async fn revoke_family(&self, _: &FamilyId, _: RevocationReach, _: AuditEvent) -> Result<bool, PortError> {
         unscripted()
     }
 }

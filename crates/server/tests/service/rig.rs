@@ -10,7 +10,7 @@ use countersign_domain::{
     app::App,
     authenticator::FactorKind,
     id::{ClientId, RealmName},
-    registry::{Client, ClientAuthMethod, GrantType, MfaDemand, Policy, Registry},
+    registry::{Client, ClientAuthMethod, GrantType, MfaDemand, Policy, RefreshPolicy, Registry},
     testing::{ManualClock, SeededEntropy},
     time::Timestamp,
 };
@@ -48,6 +48,8 @@ impl Rig {
             authentication_claims: false,
             trust_forwarded_for: false,
             id_token_lifetime: Duration::from_secs(60),
+            refresh: RefreshPolicy::default(),
+            introspects: BTreeSet::new(),
         };
         let realm = RealmName::new("people");
         let app = App {
@@ -56,6 +58,7 @@ impl Rig {
             users: ports.clone(),
             authenticators: ports.clone(),
             repudiations: ports.clone(),
+            refresh: ports.clone(),
             logins: ports.clone(),
             sessions: ports.clone(),
             hasher: ports.clone(),

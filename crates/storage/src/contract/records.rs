@@ -7,7 +7,7 @@ use countersign_domain::{
     audit::{AuditEvent, Event},
     authenticator::{Authenticator, FactorKind, RecoveryCode, RecoveryStatus, Status},
     challenge::{ChallengeRecord, TRIES},
-    id::{AuthenticatorId, ClientId, MessageId, PairId, RealmName, UserId},
+    id::{Audience, AuthenticatorId, ClientId, FamilyId, MessageId, PairId, RealmName, Scope, UserId},
     login_name::LoginName,
     message::{Channel, OutboxRow, Urgency},
     port::{
@@ -15,6 +15,7 @@ use countersign_domain::{
         login_store::{
             Burn, CommitOutcome, ConsumedChallenge, ConsumedTransaction, Failure, FailureTarget, LoginCommit, Spent,
         },
+        refresh_store::{RefreshFamily, RefreshStep},
         session_store::{AttemptId, Bucket, BucketKey},
         user_store::{NewUser, UserInserted},
     },
@@ -173,7 +174,8 @@ pub fn device_enrollment(user: &UserId, n: usize) -> NewEnrollment {
 /// A login of `user` that burns `burn`, at the first epoch.
 pub fn login(user: &UserId, burn: Burn) -> LoginCommit {
     let (messages, audit) = (Vec::new(), audit(user));
-    LoginCommit { user: user.clone(), epoch: 0, transaction: None, burn, now: NOW, messages, repudiation: None, audit }
+    let (transaction, refresh, repudiation) = (None, RefreshStep::Nothing, None);
+    LoginCommit { user: user.clone(), epoch: 0, transaction, burn, refresh, now: NOW, messages, repudiation, audit }
 }
 
 /// The same with the `n`th transaction.
@@ -250,6 +252,45 @@ pub fn message(n: usize) -> OutboxRow {
         due_at: NOW,
         expires_at: later(600),
     }
+}
+
+/// The `n`th family of `user`, with the client "client": it ends in a day, and may be swept an hour later.
+pub fn family(user: &UserId, n: usize) -> RefreshFamily {
+    RefreshFamily {
+        id: family_id(n),
+        user: user.clone(),
+        client: ClientId::new("client"),
+        audience: Audience::new("https://api.example.com"),
+        scopes: ["openid", "offline_access"].map(Scope::new).to_vec(),
+        epoch: 0,
+        authenticated_at: NOW,
+        methods: ["pwd", "otp", "mfa"].map(str::to_owned).to_vec(),
+        salt: [0xff; 16],
+        generation: 0,
+        rotated_at: NOW,
+        used_at: NOW,
+        created_at: NOW,
+        expires_at: Some(later(86_400)),
+        sweep_at: Some(later(90_000)),
+    }
+}
+
+/// Id of the `n`th family.
+pub fn family_id(n: usize) -> FamilyId {
+    let mut bytes = [0xfa; 16];
+    bytes[..8].copy_from_slice(&n.to_be_bytes());
+    FamilyId::new(bytes)
+}
+
+/// A login that opens a family.
+pub fn open(family: RefreshFamily) -> LoginCommit {
+    LoginCommit { refresh: RefreshStep::Open(Box::new(family.clone())), ..login(&family.user, Burn::Nothing) }
+}
+
+/// Exchanges the token of the `n`th family that has this generation, for the next one.
+pub fn rotate(user: &UserId, n: usize, generation: u32) -> LoginCommit {
+    let refresh = RefreshStep::Exchange { family: family_id(n), generation, rotates: true };
+    LoginCommit { refresh, ..login(user, Burn::Nothing) }
 }
 
 /// A challenge with five tries in the `slot`th slot that ends in ten minutes.

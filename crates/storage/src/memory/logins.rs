@@ -31,9 +31,13 @@ impl LoginStore for MemoryStore {
             _ => None,
         };
         let spent = challenge.is_some_and(|(mark, _)| state.consumed.contains_key(&mark));
+        let refreshes = state.can_refresh(&login.user, &login.refresh);
         let Some(entry) = state.standing(&login.user, login.epoch) else {
             return Ok(CommitOutcome::AccountChanged);
         };
+        if !refreshes {
+            return Ok(CommitOutcome::RefreshSpent);
+        }
         let link = login.repudiation.map(|new| {
             let (user, authenticator, expires_at) = (login.user.clone(), new.authenticator, new.expires_at);
             (new.digest, Repudiation { user, authenticator, expires_at })
@@ -41,6 +45,7 @@ impl LoginStore for MemoryStore {
         if spent || !entry.burn(login.burn, login.now) {
             return Ok(CommitOutcome::ProofSpent);
         }
+        state.refresh(login.refresh, login.now);
         state.consumed.extend(transaction.into_iter().chain(challenge));
         state.repudiations.extend(link);
         state.insert_messages(login.messages);
@@ -75,6 +80,9 @@ impl LoginStore for MemoryStore {
         let before = state.repudiations.len();
         state.repudiations.retain(|_, link| link.expires_at > now);
         let links = u64::try_from(before - state.repudiations.len()).unwrap_or(u64::MAX);
-        Ok(state.users.values_mut().map(|entry| entry.sweep(now)).sum::<u64>() + marks + links)
+        let before = state.families.len();
+        state.families.retain(|_, family| family.sweep_at.is_none_or(|at| at > now));
+        let families = u64::try_from(before - state.families.len()).unwrap_or(u64::MAX);
+        Ok(state.users.values_mut().map(|entry| entry.sweep(now)).sum::<u64>() + marks + links + families)
     }
 }

@@ -16,7 +16,7 @@ use rusqlite::{Connection, params};
 use super::{
     SqliteStore, burn, failures,
     outbox::insert_messages,
-    repudiations, rows,
+    refresh, repudiations, rows,
     writer::{Durability, Step},
 };
 
@@ -79,6 +79,9 @@ fn decide(connection: &Connection, login: &LoginCommit) -> rusqlite::Result<Comm
     if !rows::account_stands(connection, &login.user, login.epoch)? {
         return Ok(CommitOutcome::AccountChanged);
     }
+    if !refresh::apply(connection, login)? {
+        return Ok(CommitOutcome::RefreshSpent);
+    }
     if !burn::burn(connection, login)? {
         return Ok(CommitOutcome::ProofSpent);
     }
@@ -112,5 +115,6 @@ fn sweep(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
         )?
         .execute([rows::signed(SWEEP as u64)])?;
     let links = repudiations::sweep(connection, now, rows::signed(SWEEP as u64))?;
-    Ok(marks + pending + codes + links)
+    let families = refresh::sweep(connection, now, rows::signed(SWEEP as u64))?;
+    Ok(marks + pending + codes + links + families)
 }

@@ -51,6 +51,8 @@ label! {
         Oob = "oob",
         /// The recovery code.
         RecoveryCode = "recovery_code",
+        /// A refresh token.
+        RefreshToken = "refresh_token",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whether clients, APIs, realms and people fit together.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use countersign_domain::{
     login_name::LoginName,
@@ -11,9 +11,12 @@ use url::Url;
 use super::{TOKEN_LIFETIME, within};
 use crate::config::{
     Config,
-    directory::{ApiConfig, ClientAuthName, ClientConfig, UserConfig},
+    directory::{ApiConfig, ClientAuthName, ClientConfig, GrantName, UserConfig},
     mistake::Mistakes,
 };
+
+/// The longest a refresh token may live: 365.25 days.
+const YEAR: Duration = Duration::from_secs(31_557_600);
 
 impl Config {
     pub(super) fn check_directory(&self, mistakes: &mut Mistakes) {
@@ -80,7 +83,7 @@ impl Config {
         }
         self.check_realm(&format!("{path}.default_realm"), &client.default_realm, mistakes);
         mistakes.add_if(
-            client.grant_types.contains(&crate::config::directory::GrantName::Password)
+            client.grant_types.contains(&GrantName::Password)
                 && client.default_realm.is_empty()
                 && self.default_realm.is_empty(),
             format!("{path}.default_realm"),
@@ -94,6 +97,16 @@ impl Config {
             );
         }
         within(&format!("{path}.id_token_lifetime"), client.id_token_lifetime, &TOKEN_LIFETIME, mistakes);
+        check_refresh(&format!("{path}.refresh"), client, mistakes);
+        for (index, audience) in client.introspects.iter().enumerate() {
+            let known = self.apis.iter().any(|api| api.audience == *audience);
+            mistakes.add_if(!known, format!("{path}.introspects[{index}]"), "is not the audience of any of the apis");
+        }
+        mistakes.add_if(
+            !client.introspects.is_empty() && client.authentication == ClientAuthName::None,
+            format!("{path}.introspects"),
+            "a client without authentication may not ask (RFC 7662, section 2.1)",
+        );
     }
 
     fn check_api(&self, path: &str, api: &ApiConfig, mistakes: &mut Mistakes) {
@@ -158,6 +171,31 @@ impl Config {
         let path = name.strip_prefix(self.issuer.as_str()).map(|path| path.strip_suffix('/').unwrap_or(path));
         !self.issuer.is_empty() && matches!(path, Some("mfa" | "userinfo"))
     }
+}
+
+/// What RFC 9700, section 2.2.2 asks of clients that cannot prove themselves holds only for those that have refresh tokens.
+fn check_refresh(path: &str, client: &ClientConfig, mistakes: &mut Mistakes) {
+    let refresh = &client.refresh;
+    let public = client.authentication == ClientAuthName::None && client.grant_types.contains(&GrantName::RefreshToken);
+    mistakes.add_if(
+        public && !refresh.rotate,
+        format!("{path}.rotate"),
+        "a client without authentication must rotate its refresh tokens",
+    );
+    mistakes.add_if(
+        public && !refresh.expire,
+        format!("{path}.expire"),
+        "refresh tokens of a client without authentication must expire",
+    );
+    within(&format!("{path}.overlap"), refresh.overlap, &(Duration::ZERO..=Duration::from_secs(60)), mistakes);
+    for (name, lifetime) in [("lifetime", refresh.lifetime), ("idle_lifetime", refresh.idle_lifetime)] {
+        within(&format!("{path}.{name}"), lifetime, &(Duration::from_secs(1)..=YEAR), mistakes);
+    }
+    mistakes.add_if(
+        refresh.idle_lifetime > refresh.lifetime,
+        format!("{path}.idle_lifetime"),
+        "must be at most the lifetime",
+    );
 }
 
 fn is_printable(text: &str) -> bool {

@@ -1,14 +1,14 @@
 //! The HTTP contract, over scripted services.
 
 use countersign_proto::v1::{
-    ErrorReason, FactorType, IssueTokenRequest, MfaRequired, client_authentication::Credential,
+    ActiveToken, ErrorReason, FactorType, IssueTokenRequest, MfaRequired, client_authentication::Credential,
     issue_token_request::Grant, issue_token_response::Outcome,
 };
 use countersign_telemetry::{RequestFacts, RouteName};
 use http::{Method, Request};
 use serde_json::json;
 
-use super::script::{Rig, recovery_code, tokens, totp};
+use super::script::{Rig, active_token, recovery_code, tokens, totp};
 
 const OTP: &str = "grant_type=http://auth0.com/oauth/grant-type/mfa-otp&mfa_token=m&otp=123456";
 const PASSWORD: &str = "grant_type=password&username=jo&password=pw";
@@ -392,4 +392,67 @@ async fn the_button_removes_and_dead_links_have_one_page() {
     assert_eq!(shown.extensions.get::<RequestFacts>().unwrap().reason, Some("AUTHENTICATOR_NOT_FOUND"));
     let later = Rig::refusing(ErrorReason::StoreUnavailable).send(press(), "").await;
     assert_eq!((later.status.as_u16(), later.header("retry-after")), (503, "6"));
+}
+
+#[tokio::test]
+async fn a_refresh_token_becomes_a_grant_and_comes_back() {
+    let Outcome::Tokens(mut set) = tokens() else { unreachable!() };
+    set.refresh_token = "next".into();
+    let rig = Rig::issuing(Outcome::Tokens(set));
+    let reply = rig.token("grant_type=refresh_token&refresh_token=r&scope=openid+email&audience=a").await;
+    assert_eq!((reply.status.as_u16(), &reply.json()["refresh_token"]), (200, &json!("next")));
+    let asked = issue(&rig);
+    assert!(matches!(asked.grant, Some(Grant::RefreshToken(grant)) if grant.refresh_token == "r"));
+    assert_eq!(asked.scopes, ["openid", "email"]);
+    let missing = rig.token("grant_type=refresh_token").await;
+    assert_eq!(missing.error(), "400 invalid_request: Missing required parameter: refresh_token");
+}
+
+#[tokio::test]
+async fn a_revocation_is_answered_with_nothing() {
+    let rig = Rig::default();
+    for body in [
+        "client_id=web&client_secret=s&token=r&token_type_hint=refresh_token",
+        r#"{"client_id":"web","client_secret":"s","token":"r","token_type_hint":7}"#,
+    ] {
+        let reply = rig.send(Request::post("/oauth/revoke").header("auth0-forwarded-for", "1.2.3.4"), body).await;
+        assert_eq!((reply.status.as_u16(), reply.body.as_str()), (200, ""));
+        assert_eq!((reply.header("cache-control"), reply.header("content-type")), ("no-store", ""));
+        let asked = rig.asked().revocation.unwrap();
+        assert_eq!((asked.token.as_str(), asked.client.unwrap().client_id.as_str()), ("r", "web"));
+        assert_eq!(asked.end_user.unwrap().address, "10.0.0.1");
+    }
+    let missing = rig.send(Request::post("/oauth/revoke"), "client_id=web").await;
+    assert_eq!(missing.error(), "400 invalid_request: Missing required parameter: token");
+    let nobody = rig.send(Request::post("/oauth/revoke"), "token=r").await;
+    assert_eq!(nobody.error(), "400 invalid_request: Missing required parameter: client_id");
+    let away = Rig::refusing(ErrorReason::StoreUnavailable);
+    let away = away.send(Request::post("/oauth/revoke"), "client_id=web&token=r").await;
+    assert_eq!((away.status.as_u16(), away.header("retry-after")), (503, "7"));
+}
+
+#[tokio::test]
+async fn an_introspection_tells_all_or_nothing() {
+    let rig = Rig::default();
+    let ask = || Request::post("/oauth/introspect").header("authorization", "Basic d2ViOnM=");
+    let reply = rig.send(ask(), "token=t").await;
+    assert_eq!((reply.status.as_u16(), reply.body.as_str()), (200, r#"{"active":false}"#));
+    assert_eq!(rig.asked().introspection.unwrap().token, "t");
+
+    rig.services.0.lock().unwrap().active = Some(active_token());
+    let expected = json!({"active": true, "scope": "openid read", "client_id": "web", "token_type": "Bearer", "exp": 20, "iat": 10,
+        "sub": "auth0|1", "aud": ["https://a/", "https://id.example/userinfo"], "iss": "https://id.example/", "jti": "j",
+        "auth_time": 5, "acr": "high", "amr": ["pwd", "otp", "mfa"]});
+    assert_eq!(rig.send(ask(), "token=t").await.json(), expected);
+
+    let endless = ActiveToken { is_refresh_token: true, expire_time: None, token_id: String::new(), ..active_token() };
+    rig.services.0.lock().unwrap().active = Some(endless);
+    let body = rig.send(ask(), "token=t").await.json();
+    for absent in ["token_type", "exp", "jti"] {
+        assert!(body.get(absent).is_none(), "{absent}");
+    }
+    let missing = rig.send(ask(), "").await;
+    assert_eq!(missing.error(), "400 invalid_request: Missing required parameter: token");
+    let forbidden = Rig::refusing(ErrorReason::IntrospectionNotAllowed).send(ask(), "token=t").await;
+    assert_eq!(forbidden.error(), "403 access_denied: The client may not ask about tokens.");
 }

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use countersign_proto::v1::{Email, ErrorReason, MfaRequired, OobChannel, Profile, issue_token_response::Outcome};
+use countersign_proto::v1::{
+    Email, ErrorReason, MfaRequired, OobChannel, Profile, TokenSet, issue_token_response::Outcome,
+};
 use http::{Method, Request};
 use serde_json::{Value, json};
 
 use super::{
     super::{route_name, routes},
-    script::{Reply, Rig, oob, recovery_code, tokens, totp},
+    script::{Reply, Rig, active_token, oob, recovery_code, tokens, totp},
 };
 use crate::OPENAPI_DOCUMENT;
 
@@ -28,9 +30,13 @@ fn requests() -> Vec<(Method, &'static str, &'static str, Value)> {
     let device = json!({"client_id": "web", "mfa_token": "m", "oob_channel": "auth0"});
     let enroll = json!({"identifier": "i", "name": "n", "push_credentials": {"service": "GCM", "token": "t"},
         "public_key": {"kty": "RSA", "alg": "RS256", "use": "sig", "n": "AQ", "e": "AQAB"}, "number_matching": true});
+    let refresh = json!({"client_id": "web", "grant_type": "refresh_token", "refresh_token": "r"});
     let account = "/appliance-mfa/api/device-accounts/{device_id}";
     vec![
         (Method::POST, "/oauth/token", "/oauth/token", waiting),
+        (Method::POST, "/oauth/token", "/oauth/token", refresh),
+        (Method::POST, "/oauth/revoke", "/oauth/revoke", json!({"client_id": "web", "token": "r"})),
+        (Method::POST, "/oauth/introspect", "/oauth/introspect", json!({"client_id": "web", "token": "r"})),
         (Method::POST, "/mfa/challenge", "/mfa/challenge", device),
         (
             Method::POST,
@@ -148,8 +154,11 @@ async fn routes_and_document_name_the_same_operations() {
 #[tokio::test]
 async fn good_answers_are_as_documented() {
     let document = document();
+    let Outcome::Tokens(set) = tokens() else { unreachable!() };
+    let refreshed = TokenSet { refresh_token: "r".into(), recovery_code: "c".into(), ..set };
     for outcome in [
         tokens(),
+        Outcome::Tokens(refreshed),
         Outcome::MfaRequired(MfaRequired {
             mfa_token: "m".into(),
             challenge: vec![1, 2, 3, 4, 5],
@@ -168,6 +177,7 @@ async fn good_answers_are_as_documented() {
                 oob("push|dev_4", OobChannel::Push),
                 recovery_code("recovery-code|dev_1"),
             ]];
+            script.active = matches!(script.issue, Some(Outcome::Tokens(_))).then(active_token);
             script.user.subject = "auth0|1".into();
             script.user.profile = Some(Profile {
                 name: "Jo".into(),
@@ -198,7 +208,8 @@ async fn every_refusal_is_as_documented_wherever_it_can_come_from() {
         "REQUEST_MALFORMED CLIENT_UNAUTHENTICATED GRANT_NOT_ALLOWED AUDIENCE_UNKNOWN NO_DEFAULT_REALM \
          CREDENTIALS_REJECTED ACCOUNT_LOCKED RATE_LIMITED USER_BLOCKED MFA_TOKEN_INVALID MFA_TOKEN_EXPIRED \
          MFA_TOKEN_OF_OTHER_CLIENT PROOF_REJECTED TOO_MANY_ATTEMPTS OOB_CODE_INVALID OOB_CODE_EXPIRED \
-         OOB_CODE_MISMATCHED AUTHORIZATION_PENDING AUTHORIZATION_REJECTED POLLING_TOO_FAST STORE_UNAVAILABLE OVERLOADED INTERNAL",
+         OOB_CODE_MISMATCHED AUTHORIZATION_PENDING AUTHORIZATION_REJECTED POLLING_TOO_FAST REFRESH_TOKEN_INVALID \
+         REFRESH_TOKEN_USER_GONE SCOPE_EXCEEDED STORE_UNAVAILABLE OVERLOADED INTERNAL",
         "REQUEST_MALFORMED CLIENT_UNAUTHENTICATED GRANT_NOT_ALLOWED MFA_TOKEN_INVALID MFA_TOKEN_EXPIRED \
          MFA_TOKEN_OF_OTHER_CLIENT USER_BLOCKED NOT_ENROLLED CHALLENGE_TYPE_UNSUPPORTED AUTHENTICATOR_NOT_FOUND \
          TOO_MANY_ATTEMPTS MESSAGE_LIMIT_REACHED DELIVERY_UNAVAILABLE STORE_UNAVAILABLE OVERLOADED INTERNAL",
@@ -216,10 +227,13 @@ async fn every_refusal_is_as_documented_wherever_it_can_come_from() {
         "PUSH_TRANSACTION_UNKNOWN DEVICE_ANSWER_REJECTED PROOF_REJECTED TOO_MANY_ATTEMPTS STORE_UNAVAILABLE OVERLOADED \
          INTERNAL",
         "REQUEST_MALFORMED DEVICE_UNAUTHENTICATED DEVICE_NOT_FOUND STORE_UNAVAILABLE OVERLOADED INTERNAL",
+        "REQUEST_MALFORMED CLIENT_UNAUTHENTICATED STORE_UNAVAILABLE OVERLOADED INTERNAL",
     ];
     for (method, path, uri, body) in requests() {
         let reasons = match (path, &method) {
             ("/oauth/token", _) => services[0].to_owned(),
+            ("/oauth/revoke", _) => services[11].to_owned(),
+            ("/oauth/introspect", _) => format!("{} INTROSPECTION_NOT_ALLOWED", services[11]),
             ("/mfa/challenge", _) => services[1].to_owned(),
             ("/mfa/associate", _) => services[2].to_owned(),
             ("/mfa/authenticators", _) => services[3].to_owned(),

@@ -33,6 +33,7 @@ pub(super) struct Script {
     pub(super) issue: Option<issue_token_response::Outcome>,
     pub(super) pages: Vec<Vec<Authenticator>>,
     pub(super) user: GetUserInfoResponse,
+    pub(super) active: Option<ActiveToken>,
     pub(super) asked: Asked,
 }
 
@@ -41,6 +42,8 @@ pub(super) struct Script {
 pub(super) struct Asked {
     pub(super) metadata: MetadataMap,
     pub(super) issue: Option<IssueTokenRequest>,
+    pub(super) revocation: Option<RevokeTokenRequest>,
+    pub(super) introspection: Option<IntrospectTokenRequest>,
     pub(super) challenge: Option<CreateChallengeRequest>,
     pub(super) associate: Option<AssociateAuthenticatorRequest>,
     pub(super) update: Option<UpdateAuthenticatorRequest>,
@@ -73,6 +76,23 @@ impl TokenService for Services {
         self.answer(request, |script, message| {
             script.asked.issue = Some(message);
             IssueTokenResponse { outcome: script.issue.clone() }
+        })
+    }
+
+    async fn revoke_token(&self, request: tonic::Request<RevokeTokenRequest>) -> Answer<RevokeTokenResponse> {
+        self.answer(request, |script, message| {
+            script.asked.revocation = Some(message);
+            RevokeTokenResponse {}
+        })
+    }
+
+    async fn introspect_token(
+        &self,
+        request: tonic::Request<IntrospectTokenRequest>,
+    ) -> Answer<IntrospectTokenResponse> {
+        self.answer(request, |script, message| {
+            script.asked.introspection = Some(message);
+            IntrospectTokenResponse { active: script.active.clone() }
         })
     }
 
@@ -348,7 +368,27 @@ pub(super) fn tokens() -> issue_token_response::Outcome {
         scopes_changed: true,
         id_token: "it".into(),
         recovery_code: String::new(),
+        refresh_token: String::new(),
     })
+}
+
+/// An access token that says all it can.
+pub(super) fn active_token() -> ActiveToken {
+    let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    ActiveToken {
+        is_refresh_token: false,
+        issuer: "https://id.example/".into(),
+        subject: "auth0|1".into(),
+        audiences: vec!["https://a/".into(), "https://id.example/userinfo".into()],
+        client_id: "web".into(),
+        scopes: vec!["openid".into(), "read".into()],
+        expire_time: at(20),
+        issue_time: at(10),
+        token_id: "j".into(),
+        auth_time: at(5),
+        methods: vec!["pwd".into(), "otp".into(), "mfa".into()],
+        acr: "high".into(),
+    }
 }
 
 /// A refusal as the server makes it.

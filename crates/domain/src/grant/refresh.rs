@@ -1,0 +1,287 @@
+//! The refresh_token grant: goes on with a login (RFC 6749, section 6), and notices when two do (RFC 9700, section 4.14.2).
+
+use crate::{
+    account::Account,
+    app::{App, Origin, RequestedScopes},
+    audit::{AuditEvent, Event},
+    claims::Authentication,
+    error::{Error, Reason},
+    grant::{Granted, password::Demand},
+    id::{Audience, FamilyId, Scope},
+    pending_login::PendingLogin,
+    port::{
+        login_store::{Burn, CommitOutcome, LoginCommit},
+        refresh_store::{RefreshFamily, RefreshStep, RevocationReach},
+    },
+    refresh_token::PresentedRefreshToken,
+    registry::{Client, GrantType, OFFLINE_ACCESS},
+    secret::Secret,
+    time::Timestamp,
+    transaction::{MfaTransaction, OriginalGrant},
+    usecase::issue_token::Outcome,
+    user::User,
+};
+
+/// How a login ends.
+pub(crate) struct Ending {
+    /// How the person authenticated, all factors.
+    pub authentication: Authentication,
+    /// What becomes of its refresh tokens, if it has any.
+    pub refreshing: Option<Refreshing>,
+}
+
+/// What becomes of the refresh tokens of a login.
+pub(crate) struct Refreshing {
+    /// What is to be committed.
+    pub step: RefreshStep,
+    /// The family.
+    pub family: FamilyId,
+    /// The token that is handed out if it was.
+    pub token: Secret<String>,
+}
+
+impl Ending {
+    /// `login`, with what becomes of the refresh tokens.
+    pub(crate) fn of(&self, login: LoginCommit) -> LoginCommit {
+        let refresh = self.refreshing.as_ref().map(|refreshing| refreshing.step.clone()).unwrap_or_default();
+        LoginCommit { refresh, ..login }
+    }
+}
+
+impl App {
+    /// Exchanges a refresh token.
+    pub(crate) async fn refresh_grant(
+        &self,
+        client: &Client,
+        token: &Secret<String>,
+        scopes: &RequestedScopes,
+        origin: &Origin,
+    ) -> Result<Outcome, Error> {
+        client.may_use(GrantType::RefreshToken)?;
+        let now = self.clock.now();
+        let presented = PresentedRefreshToken::parse(token.expose()).ok_or_else(|| invalid("malformed"))?;
+        loop {
+            let family =
+                self.refresh.find_family(&presented.family).await?.ok_or_else(|| invalid("unknown or revoked"))?;
+            if !presented.is_of(&family, self) {
+                return Err(invalid("forged"));
+            }
+            let exchange = self.exchange(client, &family, presented.generation, origin, now).await?;
+            let account = self.account_of(&family).await?;
+            let scopes = self.narrowed(client, &family, scopes)?;
+            let demand =
+                if client.refresh.asks_mfa { self.demand(client, &account, &family.audience) } else { Demand::Nothing };
+            if demand != Demand::Nothing {
+                let transaction = self.interrupted(client, family, presented.generation, scopes, now);
+                return self.require_mfa(client, demand, &transaction).await;
+            }
+            let audit = family.audit(Event::TokenRefreshed, client, origin, now);
+            let ending = Ending { authentication: family.authentication(), refreshing: Some(exchange) };
+            let commit = ending.of(LoginCommit::new(&account.user, None, Burn::Nothing, audit));
+            match self.logins.commit(commit).await? {
+                CommitOutcome::Committed => {}
+                // Somebody was faster. What the token is worth now is looked at again: each time round it is a generation older.
+                CommitOutcome::RefreshSpent => continue,
+                _ => return Err(invalid("account has changed")),
+            }
+            let granted = Granted {
+                user: &account.user,
+                client,
+                audience: &family.audience,
+                scopes,
+                scopes_changed: true,
+                ending,
+                grant: GrantType::RefreshToken.as_str(),
+                now,
+            };
+            return self.answer(granted).await.map(Outcome::Tokens);
+        }
+    }
+
+    /// How `login` ends once the second factor is committed, which `by` adds.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::RefreshTokenInvalid`]: the login goes on with a refresh token that is none any more. There is no randomness; the
+    /// store failed.
+    pub(crate) async fn ending(
+        &self,
+        login: &PendingLogin,
+        client: &Client,
+        by: impl FnOnce(Authentication) -> Authentication,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<Ending, Error> {
+        let transaction = &login.transaction;
+        let authentication = by(Self::first_factor(transaction));
+        let refreshing = match &transaction.grant {
+            OriginalGrant::Password => {
+                let access = (&transaction.audience, transaction.scopes.as_slice());
+                self.opening(client, &login.account.user, access, &authentication, now)?
+            }
+            OriginalGrant::Refresh { family, generation, .. } => {
+                let family = self.refresh.find_family(family).await?.ok_or_else(|| invalid("revoked"))?;
+                Some(self.exchange(client, &family, *generation, origin, now).await?)
+            }
+        };
+        Ok(Ending { authentication, refreshing })
+    }
+
+    /// Opens a family, if `offline_access` was granted.
+    ///
+    /// # Errors
+    ///
+    /// There is no randomness.
+    pub(crate) fn opening(
+        &self,
+        client: &Client,
+        user: &User,
+        (audience, scopes): (&Audience, &[Scope]),
+        authentication: &Authentication,
+        now: Timestamp,
+    ) -> Result<Option<Refreshing>, Error> {
+        if !scopes.iter().any(|scope| scope.as_str() == OFFLINE_ACCESS) {
+            return Ok(None);
+        }
+        let (mut id, mut salt) = ([0; FamilyId::BYTES], [0; 16]);
+        self.entropy.fill(&mut id)?;
+        self.entropy.fill(&mut salt)?;
+        let (_algorithm, token_lifetime) = self.token_shape(audience);
+        let expires_at = client.refresh.lifetime.map(|lifetime| now.plus(lifetime));
+        let family = RefreshFamily {
+            id: FamilyId::new(id),
+            user: user.id.clone(),
+            client: client.id.clone(),
+            audience: audience.clone(),
+            scopes: scopes.to_vec(),
+            epoch: user.epoch,
+            authenticated_at: authentication.at,
+            methods: authentication.methods.iter().map(|method| method.clone().into_owned()).collect(),
+            salt,
+            generation: 0,
+            rotated_at: now,
+            used_at: now,
+            created_at: now,
+            expires_at,
+            sweep_at: expires_at.map(|at| at.plus(token_lifetime)),
+        };
+        let (id, token) = (family.id, self.refresh_token(&family, 0));
+        Ok(Some(Refreshing { step: RefreshStep::Open(Box::new(family)), family: id, token }))
+    }
+
+    /// What exchanging a token of `generation` does. One that was exchanged before ends the family.
+    async fn exchange(
+        &self,
+        client: &Client,
+        family: &RefreshFamily,
+        generation: u32,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<Refreshing, Error> {
+        if family.client != client.id {
+            return Err(invalid("of another client"));
+        }
+        if family.has_expired(client, now) {
+            return Err(invalid("expired"));
+        }
+        let policy = &client.refresh;
+        let current = generation == family.generation;
+        let overlaps = generation.checked_add(1) == Some(family.generation)
+            && now < family.rotated_at.plus(policy.overlap)
+            && policy.rotates;
+        if !current && !overlaps {
+            let audit = family.audit(Event::RefreshTokenReused, client, origin, now);
+            self.refresh.revoke_family(&family.id, RevocationReach::Family, audit).await?;
+            return Err(invalid("reused: the family is revoked"));
+        }
+        let rotates = current && policy.rotates;
+        let handed_out = if rotates { family.generation.saturating_add(1) } else { family.generation };
+        Ok(Refreshing {
+            step: RefreshStep::Exchange { family: family.id, generation: family.generation, rotates },
+            family: family.id,
+            token: self.refresh_token(family, handed_out),
+        })
+    }
+
+    /// Whose family it is, if they may go on.
+    async fn account_of(&self, family: &RefreshFamily) -> Result<Account, Error> {
+        let account = self.account(&family.user).await?.ok_or_else(|| Error::new(Reason::RefreshTokenUserGone))?;
+        if account.user.blocked {
+            return Err(Error::new(Reason::UserBlocked));
+        }
+        if account.user.epoch == family.epoch { Ok(account) } else { Err(invalid("account has changed")) }
+    }
+
+    /// The scopes of this exchange: those that were granted and are offered still, or those of them that were asked for. A scope
+    /// that nobody can have is passed over, as at the login.
+    fn narrowed(
+        &self,
+        client: &Client,
+        family: &RefreshFamily,
+        requested: &RequestedScopes,
+    ) -> Result<Vec<Scope>, Error> {
+        let offer = self.offer(client, family.audience.clone())?;
+        if !offer.scopes.iter().any(|scope| scope.as_str() == OFFLINE_ACCESS) {
+            return Err(invalid("offline access is no longer offered"));
+        }
+        let granted: Vec<Scope> = family.scopes.iter().filter(|scope| offer.scopes.contains(scope)).cloned().collect();
+        let Some(requested) = requested else { return Ok(granted) };
+        let mut narrowed = Vec::new();
+        for scope in requested {
+            if granted.contains(scope) {
+                if !narrowed.contains(scope) {
+                    narrowed.push(scope.clone());
+                }
+            } else if offer.scopes.contains(scope) {
+                return Err(Error::new(Reason::ScopeExceeded).with("scope", scope.as_str()));
+            }
+        }
+        Ok(narrowed)
+    }
+
+    /// The exchange as a login that waits for its second factor. The token that was presented is not spent.
+    fn interrupted(
+        &self,
+        client: &Client,
+        family: RefreshFamily,
+        generation: u32,
+        scopes: Vec<Scope>,
+        now: Timestamp,
+    ) -> MfaTransaction {
+        MfaTransaction {
+            user: family.user,
+            client: client.id.clone(),
+            audience: family.audience,
+            scopes,
+            scopes_changed: true,
+            grant: OriginalGrant::Refresh { family: family.id, generation, methods: family.methods },
+            epoch: family.epoch,
+            authenticated_at: family.authenticated_at,
+            expires_at: now.plus(self.registry.policy.mfa_token_lifetime),
+        }
+    }
+}
+
+impl RefreshFamily {
+    /// A row of the audit trail about it.
+    pub(crate) fn audit(&self, event: Event, client: &Client, origin: &Origin, at: Timestamp) -> AuditEvent {
+        let (user, address) = (self.user.clone(), client.address_of(origin));
+        AuditEvent { event, user, client: Some(client.id.clone()), authenticator: None, address, at }
+    }
+
+    /// How the person authenticated when it was opened. An exchange proves nothing.
+    pub(crate) fn authentication(&self) -> Authentication {
+        let methods = self.methods.iter().map(|method| method.clone().into()).collect();
+        Authentication { at: self.authenticated_at, methods }
+    }
+
+    /// Whether its tokens are of no use at `now`: too long after the login, or not used for too long.
+    pub(crate) fn has_expired(&self, client: &Client, now: Timestamp) -> bool {
+        let idle = client.refresh.idle_lifetime.map(|lifetime| self.used_at.plus(lifetime));
+        self.expires_at.into_iter().chain(idle).any(|at| now >= at)
+    }
+}
+
+fn invalid(why: &'static str) -> Error {
+    Error::new(Reason::RefreshTokenInvalid).because(why)
+}

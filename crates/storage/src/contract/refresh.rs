@@ -1,0 +1,227 @@
+//! Families of refresh tokens.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use countersign_domain::{
+    id::{Audience, ClientId, UserId},
+    port::{
+        PortError,
+        login_store::{
+            Burn,
+            CommitOutcome::{self, AccountChanged, Committed, ProofSpent, RefreshSpent, TransactionSpent},
+            LoginCommit,
+        },
+        refresh_store::{MAX_FAMILIES, RefreshFamily, RefreshStep, RevocationReach},
+    },
+};
+
+use super::{
+    race,
+    records::{NOW, add_user, audit, enroll, family, family_id, later, login, login_with, open, otp, recover, rotate},
+};
+use crate::open::Stores;
+
+async fn commit(stores: &Stores, login: LoginCommit) -> CommitOutcome {
+    stores.logins.commit(login).await.unwrap()
+}
+
+async fn find(stores: &Stores, n: usize) -> Option<RefreshFamily> {
+    stores.refresh.find_family(&family_id(n)).await.unwrap()
+}
+
+async fn revoke(stores: &Stores, user: &UserId, n: usize, reach: RevocationReach) -> bool {
+    stores.refresh.revoke_family(&family_id(n), reach, audit(user)).await.unwrap()
+}
+
+/// Adds a person with the first family.
+async fn with_family(stores: &Stores) -> UserId {
+    let user = add_user(stores, "ann").await;
+    assert_eq!(commit(stores, open(family(&user, 1))).await, Committed);
+    user
+}
+
+/// All of it, with and without an end.
+pub async fn a_family_reads_back(stores: &Stores) {
+    let user = with_family(stores).await;
+    assert_eq!(find(stores, 1).await, Some(family(&user, 1)));
+    let endless = RefreshFamily { expires_at: None, sweep_at: None, scopes: vec![], ..family(&user, 2) };
+    assert_eq!(commit(stores, open(endless.clone())).await, Committed);
+    assert_eq!(find(stores, 2).await, Some(endless));
+    assert_eq!(find(stores, 3).await, None);
+}
+
+/// Then only its successor is.
+pub async fn a_token_is_exchanged_once(stores: &Stores) {
+    let user = with_family(stores).await;
+    let at = |now, generation| LoginCommit { now, ..rotate(&user, 1, generation) };
+    assert_eq!(commit(stores, at(later(5), 1)).await, RefreshSpent, "not there yet");
+    assert_eq!(commit(stores, at(later(5), 0)).await, Committed);
+    assert_eq!(commit(stores, at(later(6), 0)).await, RefreshSpent);
+    assert_eq!(commit(stores, at(later(7), 1)).await, Committed);
+    let expected = RefreshFamily { generation: 2, rotated_at: later(7), used_at: later(7), ..family(&user, 1) };
+    assert_eq!(find(stores, 1).await, Some(expected));
+    assert_eq!(commit(stores, rotate(&user, 2, 0)).await, RefreshSpent, "no such family");
+    let eve = add_user(stores, "eve").await;
+    assert_eq!(commit(stores, rotate(&eve, 1, 2)).await, RefreshSpent, "another's");
+}
+
+/// It is used, and stays what it was. A clock that went back takes nothing.
+pub async fn an_exchange_without_rotation_keeps_the_generation(stores: &Stores) {
+    let user = with_family(stores).await;
+    for now in [later(9), later(3)] {
+        let refresh = RefreshStep::Exchange { family: family_id(1), generation: 0, rotates: false };
+        assert_eq!(commit(stores, LoginCommit { refresh, now, ..login(&user, Burn::Nothing) }).await, Committed);
+        assert_eq!(find(stores, 1).await, Some(RefreshFamily { used_at: later(9), ..family(&user, 1) }));
+    }
+}
+
+/// The mark and the account are judged before the token, the proof after it. Whatever loses, nothing is changed.
+pub async fn a_refused_exchange_leaves_everything(stores: &Stores) {
+    let user = with_family(stores).await;
+    enroll(stores, &user, 1).await;
+    let with = |n, generation, burn| LoginCommit {
+        refresh: rotate(&user, 1, generation).refresh,
+        ..login_with(&user, n, burn)
+    };
+    assert_eq!(commit(stores, LoginCommit { epoch: 9, ..with(7, 8, otp(1, 101)) }).await, AccountChanged);
+    assert_eq!(commit(stores, with(7, 8, otp(1, 101))).await, RefreshSpent);
+    assert_eq!(commit(stores, with(7, 0, otp(1, 100))).await, ProofSpent);
+    assert_eq!(commit(stores, with(7, 0, recover(9, 2))).await, ProofSpent);
+    assert_eq!(find(stores, 1).await, Some(family(&user, 1)));
+    let unopened = LoginCommit { burn: otp(1, 100), ..open(family(&user, 2)) };
+    assert_eq!(commit(stores, unopened).await, ProofSpent);
+    assert_eq!(find(stores, 2).await, None);
+    assert_eq!(commit(stores, with(7, 0, otp(1, 101))).await, Committed);
+    assert_eq!(commit(stores, with(7, 1, otp(1, 102))).await, TransactionSpent);
+}
+
+/// Both or neither.
+pub async fn an_exchange_may_come_with_a_proof(stores: &Stores) {
+    let user = with_family(stores).await;
+    enroll(stores, &user, 1).await;
+    let both = |step| LoginCommit { burn: otp(1, step), ..rotate(&user, 1, 0) };
+    assert_eq!(commit(stores, both(101)).await, Committed);
+    assert_eq!(commit(stores, both(102)).await, RefreshSpent);
+    assert_eq!(commit(stores, login(&user, otp(1, 102))).await, Committed, "the loser burnt nothing");
+}
+
+/// Once, and nothing else with it.
+pub async fn a_revoked_family_is_gone(stores: &Stores) {
+    let user = with_family(stores).await;
+    commit(stores, open(family(&user, 2))).await;
+    assert!(revoke(stores, &user, 1, RevocationReach::Family).await);
+    assert!(!revoke(stores, &user, 1, RevocationReach::Family).await);
+    assert!(!revoke(stores, &user, 1, RevocationReach::Grant).await);
+    assert_eq!((find(stores, 1).await, find(stores, 2).await), (None, Some(family(&user, 2))));
+    assert_eq!(commit(stores, rotate(&user, 1, 0)).await, RefreshSpent);
+}
+
+/// Of the same person, client and audience, whatever the scopes.
+pub async fn a_revocation_may_end_the_whole_grant(stores: &Stores) {
+    let user = with_family(stores).await;
+    let eve = add_user(stores, "eve").await;
+    let others = [
+        RefreshFamily { scopes: vec![], ..family(&user, 2) },
+        RefreshFamily { client: ClientId::new("another"), ..family(&user, 3) },
+        RefreshFamily { audience: Audience::new("another"), ..family(&user, 4) },
+        family(&eve, 5),
+    ];
+    for other in others {
+        assert_eq!(commit(stores, open(other)).await, Committed);
+    }
+    assert!(revoke(stores, &user, 1, RevocationReach::Grant).await);
+    let mut left = Vec::new();
+    for n in 1..=5 {
+        left.push(find(stores, n).await.is_some());
+    }
+    assert_eq!(left, [false, false, true, true, true]);
+}
+
+/// Per person and client. One that has expired goes before one that has not.
+pub async fn there_are_two_hundred_and_the_oldest_goes(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    let eve = add_user(stores, "eve").await;
+    let opened = |n: usize| RefreshFamily {
+        created_at: NOW.plus(Duration::from_millis(n as u64)),
+        expires_at: (n != 5).then(|| later(86_400)),
+        ..family(&user, n)
+    };
+    let expired = RefreshFamily { expires_at: Some(NOW), ..opened(7) };
+    commit(stores, open(family(&eve, 1000))).await;
+    commit(stores, open(RefreshFamily { client: ClientId::new("another"), ..family(&user, 1001) })).await;
+    for n in 0..MAX_FAMILIES {
+        commit(stores, open(if n == 7 { expired.clone() } else { opened(n) })).await;
+    }
+    let there = async |n| find(stores, n).await.is_some();
+    assert!(there(0).await && there(7).await && there(MAX_FAMILIES - 1).await);
+    commit(stores, open(opened(MAX_FAMILIES))).await;
+    assert!(there(0).await && !there(7).await, "the expired one went");
+    commit(stores, open(opened(MAX_FAMILIES + 1))).await;
+    assert!(!there(0).await && there(1).await && there(5).await, "the oldest went");
+    assert!(there(MAX_FAMILIES + 1).await && there(1000).await && there(1001).await);
+}
+
+/// At its moment, and those without one never.
+pub async fn a_family_is_swept_when_it_may_be(stores: &Stores) {
+    let user = with_family(stores).await;
+    commit(stores, open(RefreshFamily { expires_at: None, sweep_at: None, ..family(&user, 2) })).await;
+    assert_eq!(stores.logins.purge(later(89_999)).await.unwrap(), 0);
+    assert_eq!(stores.logins.purge(later(90_000)).await.unwrap(), 1);
+    assert_eq!(stores.logins.purge(later(9_000_000)).await.unwrap(), 0);
+    assert!(find(stores, 1).await.is_none() && find(stores, 2).await.is_some());
+}
+
+/// 64 exchange the same token.
+pub async fn one_generation_has_one_winner(stores: &Stores) {
+    let user = with_family(stores).await;
+    let outcomes = race(64, |_| {
+        let (logins, login) = (Arc::clone(&stores.logins), rotate(&user, 1, 0));
+        async move { logins.commit(login).await.unwrap() }
+    })
+    .await;
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == Committed).count(), 1, "{outcomes:?}");
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Committed | RefreshSpent)));
+}
+
+/// Whoever wins has a generation that nobody else won, and none is left out.
+pub async fn ten_thousand_rotations_do_not_fork(stores: &Stores) {
+    let user = with_family(stores).await;
+    let won = race(10_000, |_| {
+        let (stores, user) = (stores.clone(), user.clone());
+        async move {
+            let family = stores.refresh.find_family(&family_id(1)).await.unwrap().unwrap();
+            match stores.logins.commit(rotate(&user, 1, family.generation)).await {
+                Ok(Committed) => Some(family.generation),
+                // A store may turn away what it has no room for; then nothing has happened.
+                Ok(RefreshSpent) | Err(PortError::Overloaded) => None,
+                other => panic!("{other:?}"),
+            }
+        }
+    })
+    .await;
+    let won: Vec<u32> = won.into_iter().flatten().collect();
+    let generation = find(stores, 1).await.unwrap().generation;
+    assert!(generation > 0);
+    assert_eq!(won.len(), won.iter().collect::<BTreeSet<_>>().len(), "a generation was won twice");
+    assert_eq!(won.into_iter().collect::<BTreeSet<_>>(), (0..generation).collect());
+}
+
+/// After it nothing is exchanged.
+pub async fn a_revocation_and_exchanges_do_not_cross(stores: &Stores) {
+    let user = with_family(stores).await;
+    let exchanged = race(64, |n| {
+        let (stores, user) = (stores.clone(), user.clone());
+        async move {
+            if n == 32 {
+                assert!(revoke(&stores, &user, 1, RevocationReach::Family).await);
+                return None;
+            }
+            Some(commit(&stores, rotate(&user, 1, 0)).await)
+        }
+    })
+    .await;
+    assert!(exchanged.iter().filter(|outcome| **outcome == Some(Committed)).count() <= 1);
+    assert_eq!(find(stores, 1).await, None);
+    assert_eq!(commit(stores, rotate(&user, 1, 0)).await, RefreshSpent);
+    assert_eq!(commit(stores, rotate(&user, 1, 1)).await, RefreshSpent);
+}
