@@ -144,6 +144,26 @@ async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
         let code = canaries.plant("a code", &phone.code(&world));
         let manager = api.otp(BACKEND, &token, &code).await.unwrap().access_token;
         canaries.plant("an access token of the MFA API", &manager);
+        let wish = Wish { scope: Some("openid offline_access"), ..Wish::default() };
+        let token = api.login_for(BACKEND, &username, PASSWORD, wish).await.unwrap().mfa_token();
+        canaries.plant("an mfa_token", &token);
+        let code = canaries.plant("a code", &phone.code(&world));
+        let tokens = api.otp(BACKEND, &token, &code).await.unwrap();
+        let refresh = canaries.plant("a refresh token", tokens.refresh());
+        let tokens = api.refresh(BACKEND, &refresh, None).await.unwrap().tokens();
+        let refresh = canaries.plant("its successor", tokens.refresh());
+        canaries.plant("an access token", &tokens.access_token);
+        for token in [&refresh, &tokens.access_token] {
+            api.introspect(BACKEND, token).await.unwrap();
+        }
+        for wrong in ["csref_forged-canary", "forged-refresh-canary"] {
+            let wrong = canaries.plant("a forged refresh token", wrong);
+            api.refresh(BACKEND, &wrong, None).await.unwrap_err();
+            api.revoke(BACKEND, &wrong).await.unwrap();
+        }
+        api.revoke(BACKEND, &refresh).await.unwrap();
+        api.refresh(BACKEND, &refresh, None).await.unwrap_err();
+
         let listed = api.list(&manager).await.unwrap();
         api.update(&manager, &listed[0].id, Some("a phone"), Some(true)).await.unwrap();
         api.list("forged-bearer-canary").await.unwrap_err();

@@ -2,6 +2,7 @@
 //! requests that came at the same moment.
 
 mod devices;
+mod refresh;
 mod sent_codes;
 
 use std::{future::Future, sync::Arc};

@@ -1,11 +1,11 @@
 //! The program is killed in the middle of its work.
 
 use countersign_tests::{
-    api::{Api, Outcome, Transport},
+    api::{Api, Outcome, Transport, Wish},
     otp,
     person::Phone,
     process::{DEMO_CLIENT, DEMO_PASSWORD, DemoProcess},
-    refusal::{MALFORMED_TOKEN, Refused as _, TOO_MANY_CODES, WRONG_OTP, WRONG_RECOVERY_CODE},
+    refusal::{BAD_REFRESH_TOKEN, MALFORMED_TOKEN, Refused as _, TOO_MANY_CODES, WRONG_OTP, WRONG_RECOVERY_CODE},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -107,5 +107,65 @@ async fn after_a_kill_what_was_used_is_used_and_what_was_counted_is_counted() {
     api.recovery(DEMO_CLIENT, &again, &next).await.unwrap();
     for number in 3..23 {
         token(&api, &format!("user{number:05}")).await;
+    }
+}
+
+/// A login of a newcomer that may go on: its refresh token.
+async fn lasting(api: &Api, name: &str) -> String {
+    let wish = Wish { scope: Some("openid offline_access"), ..Wish::default() };
+    let token = api.login_for(DEMO_CLIENT, name, DEMO_PASSWORD, wish).await.unwrap().mfa_token();
+    let secret = api.associate(&token).await.expect("nothing is enrolled yet").secret;
+    let code = otp::code_of(&secret, otp::real_step());
+    api.otp(DEMO_CLIENT, &token, &code).await.expect("the first code confirms").refresh().to_owned()
+}
+
+/// Exchanges all of `tokens` at once; what arrived before the program was killed, which is after the first.
+async fn kill_amid_exchanges(demo: DemoProcess, tokens: &[String]) -> Vec<Option<String>> {
+    let client = countersign_tests::http::plain_client();
+    let mut exchanges = JoinSet::new();
+    for (number, token) in tokens.iter().enumerate() {
+        let fields = [("grant_type", "refresh_token"), ("client_id", DEMO_CLIENT.id), ("refresh_token", token)];
+        let request = client.post(format!("{}/oauth/token", demo.http())).form(&fields);
+        exchanges.spawn(async move {
+            let answer: Value = request.send().await.ok()?.json().await.ok()?;
+            Some((number, answer["refresh_token"].as_str()?.to_owned()))
+        });
+    }
+    let first = exchanges.join_next().await.expect("there are some").expect("no exchange panics");
+    demo.kill().await;
+    let mut arrived = vec![None; tokens.len()];
+    for (number, successor) in exchanges.join_all().await.into_iter().chain([first]).flatten() {
+        arrived[number] = Some(successor);
+    }
+    arrived
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_kill_amid_exchanges_each_login_goes_on_once_or_ends() {
+    let folder = TempDir::new().unwrap();
+    let demo = DemoProcess::start(folder.path(), 16).await;
+    let api = demo.api(Transport::Grpc).await;
+    let mut tokens = Vec::new();
+    for number in 1..=16 {
+        tokens.push(lasting(&api, &format!("user{number:05}")).await);
+    }
+    let arrived = kill_amid_exchanges(demo, &tokens).await;
+    assert!(arrived.iter().any(Option::is_some), "the first exchange was answered");
+
+    let demo = DemoProcess::start(folder.path(), 16).await;
+    let api = demo.api(Transport::Http).await;
+    for (token, successor) in tokens.iter().zip(arrived) {
+        if let Some(successor) = successor {
+            api.refresh(DEMO_CLIENT, &successor, None).await.expect("what was answered was written").tokens();
+            api.refresh(DEMO_CLIENT, token, None).await.refused(&BAD_REFRESH_TOKEN);
+        } else if let Ok(outcome) = api.refresh(DEMO_CLIENT, token, None).await {
+            // It had not been exchanged. Now it has.
+            let successor = outcome.tokens();
+            api.refresh(DEMO_CLIENT, token, None).await.refused(&BAD_REFRESH_TOKEN);
+            api.refresh(DEMO_CLIENT, successor.refresh(), None).await.refused(&BAD_REFRESH_TOKEN);
+        } else {
+            // The answer was lost, and the demo has no overlap: the login is over.
+            api.refresh(DEMO_CLIENT, token, None).await.refused(&BAD_REFRESH_TOKEN);
+        }
     }
 }

@@ -66,6 +66,7 @@ async fn on_a_full_disk_nothing_is_issued_and_nothing_is_lost() {
         let (ann, phone) = world.enrolled(&api, "ann").await;
         let manager = ann.manager(&world, &api, &phone).await;
         let pending = ann.mfa_token(&api).await;
+        let lasting = ann.lasting(&world, &api, &phone).await;
         let (texted, sms) = (world.person("tess").await, To::Phone("sms", NUMBER));
         texted.enrol_oob(&world, &api, sms).await;
         let waiting = texted.mfa_token(&api).await;
@@ -97,6 +98,8 @@ async fn on_a_full_disk_nothing_is_issued_and_nothing_is_lost() {
         assert!(refusal.is(&STORE_DOWN), "{refusal:?}");
         assert!(refusal.retry_after().is_some());
         api.associate(&manager).await.refused(&STORE_DOWN);
+        api.refresh(BACKEND, lasting.refresh(), None).await.refused(&STORE_DOWN);
+        api.revoke(BACKEND, lasting.refresh()).await.refused(&STORE_DOWN);
         let unsent = api.send_code(BACKEND, &waiting, None, Some("sms"));
         world.sends_nothing(unsent, &STORE_DOWN).await;
         assert_eq!(api.list(&manager).await.unwrap().len(), 3, "what is there can be read");
@@ -107,6 +110,7 @@ async fn on_a_full_disk_nothing_is_issued_and_nothing_is_lost() {
         );
 
         std::fs::remove_file(ballast).unwrap();
+        api.refresh(BACKEND, lasting.refresh(), None).await.expect("neither exchanged nor revoked");
         world.advance(3600);
         ann.log_in(&world, &api, &phone).await;
         texted.log_in_over(&world, &api, "sms").await;

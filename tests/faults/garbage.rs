@@ -13,8 +13,10 @@ use tokio::{
     net::TcpStream,
 };
 
-const PATHS: [&str; 12] = [
+const PATHS: [&str; 14] = [
     "/oauth/token",
+    "/oauth/revoke",
+    "/oauth/introspect",
     "/mfa/challenge",
     "/mfa/associate",
     "/mfa/authenticators",
@@ -95,6 +97,8 @@ impl Dice {
                     "mfa_token",
                     "otp",
                     "recovery_code",
+                    "refresh_token",
+                    "token",
                     "realm",
                     "audience",
                     "scope",

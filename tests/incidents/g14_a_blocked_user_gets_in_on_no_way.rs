@@ -18,7 +18,11 @@ everywhere! {
         let (ann, phone) = world.enrolled(&api, "ann").await;
         let manager = ann.manager(&world, &api, &phone).await;
         let pending = ann.mfa_token(&api).await;
+        let wish = Wish { scope: Some("openid offline_access"), ..Wish::default() };
+        let token = api.login_for(BACKEND, &ann.username, PASSWORD, wish).await.unwrap().mfa_token();
+        let lasting = api.otp(BACKEND, &token, &phone.code(&world)).await.unwrap();
         assert!(world.app().set_blocked(&ann.id, true).await.unwrap());
+        api.refresh(BACKEND, lasting.refresh(), None).await.refused(&BLOCKED_AT_PASSWORD);
         for realm in [None, Some(REALM)] {
             for name in [&ann.username, &ann.email] {
                 let wish = Wish { realm, ..Wish::default() };

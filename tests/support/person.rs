@@ -14,7 +14,7 @@ use crate::{
     api::{Api, Outcome, Tokens, Wish},
     otp,
     refusal::Refusal,
-    tenant::{BACKEND, Client, MFA_API, MFA_SCOPES, REALM},
+    tenant::{API, BACKEND, Client, MFA_API, MFA_SCOPES, REALM},
     world::World,
 };
 
@@ -137,6 +137,13 @@ impl Person {
     pub async fn log_in(&self, world: &World, api: &Api, phone: &Phone) -> Tokens {
         let token = self.mfa_token(api).await;
         api.otp(BACKEND, &token, &phone.code(world)).await.expect("the code is right")
+    }
+
+    /// Both factors at [`BACKEND`], asking for a refresh token.
+    pub async fn lasting(&self, world: &World, api: &Api, phone: &Phone) -> Tokens {
+        let wish = Wish { audience: Some(API), scope: Some("openid offline_access read:things"), ..Wish::default() };
+        let outcome = api.login_for(BACKEND, &self.username, PASSWORD, wish).await.expect("the password is right");
+        api.otp(BACKEND, &outcome.mfa_token(), &phone.code(world)).await.expect("the code is right")
     }
 
     /// An access token of the MFA API with all its scopes, obtained with both factors.

@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::Arc};
+
+use countersign_crypto::{entropy::SystemEntropy, master_key::MasterKey, sealer::AeadSealer};
+use countersign_domain::{port::sealer::Sealer, registry::RefreshPolicy};
 
 use super::*;
 use crate::config::layers::{Variables, load, parse};
@@ -103,6 +106,12 @@ fn every_mistake_of_sense_is_found() {
         authentication = "none"
         secrets = ["0123456789abcdef"]
         trust_forwarded_for = true
+        introspects = ["https://api.example.com", "https://unknown.example.com"]
+        [[clients]]
+        id = "browser"
+        authentication = "none"
+        grant_types = ["refresh_token"]
+        refresh = { rotate = false, expire = false, overlap = "2m", lifetime = "400days", idle_lifetime = "500days" }
 
         [[apis]]
         audience = "https://api.example.com"
@@ -121,6 +130,30 @@ fn every_mistake_of_sense_is_found() {
         password_phc = "$2b$12$abc"
     "#;
     insta::assert_snapshot!(mistakes(toml, &[]));
+}
+
+#[test]
+fn what_refresh_tokens_must_do_is_asked_of_those_who_have_them() {
+    let with = |client: &str| format!("{GOOD}\n[[clients]]\nid = \"app\"\n{client}");
+    let good = [
+        "authentication = \"none\"\nrefresh = { rotate = false, expire = false }",
+        "authentication = \"none\"\ngrant_types = [\"refresh-token\"]\nrefresh = { overlap = \"0s\", lifetime = \"1s\", idle_lifetime = \"1s\" }",
+        "secrets = [\"0123456789abcdef\"]\ngrant_types = [\"refresh_token\"]\nrefresh = { rotate = false, expire = false }",
+    ];
+    for client in good {
+        assert!(loaded(&with(client), &[]).is_ok(), "{client}");
+    }
+    let policy = |client: &str| {
+        let config = loaded(&with(client), &[]).unwrap();
+        let entropy = Arc::new(SystemEntropy::new());
+        let sealer: Arc<dyn Sealer> = Arc::new(AeadSealer::new(&MasterKey::parse(KEK).unwrap(), entropy).unwrap());
+        config.registry(&sealer).clients.into_values().next().unwrap().refresh
+    };
+    let usual = policy("secrets = [\"0123456789abcdef\"]");
+    assert_eq!(usual, RefreshPolicy::default());
+    assert!(usual.rotates && !usual.asks_mfa && usual.overlap.as_secs() == 10);
+    let endless = policy(good[2]);
+    assert_eq!((endless.rotates, endless.lifetime, endless.idle_lifetime), (false, None, None));
 }
 
 #[test]

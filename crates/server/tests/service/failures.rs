@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use countersign_proto::v1::IssueTokenRequest;
+use countersign_domain::opaque::{self, TokenKind};
+use countersign_proto::v1::{
+    IntrospectTokenRequest, IssueTokenRequest, RefreshTokenGrant, RevokeTokenRequest, issue_token_request::Grant,
+};
 use countersign_server::DEADLINE;
 use countersign_telemetry::{Telemetry, TelemetryConfig};
 use tokio::time::Instant;
@@ -14,7 +17,7 @@ use tonic::{Code, Request};
 
 use crate::{
     ports::Lookup,
-    rig::{Refused, Rig, password},
+    rig::{Refused, Rig, asking, client, offering, password},
 };
 
 const CANARY: &str = "canary-7f3a";
@@ -47,6 +50,23 @@ async fn damage_and_panics_are_internal_and_say_no_more() {
     // Nothing is left broken.
     rig.ports.lookup(Lookup::Finds);
     assert_eq!(rig.refused(password()).await.reason, "CREDENTIALS_REJECTED");
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_nothing_is_revoked_refreshed_or_active() {
+    let rig = Rig::new().await;
+    let token = opaque::of_bytes(TokenKind::Refresh, &[7; 52]).expose().clone();
+    let revocation = RevokeTokenRequest { client: Some(client()), token: token.clone(), end_user: None };
+    let question = IntrospectTokenRequest { client: Some(asking()), token: token.clone() };
+    let grant = Grant::RefreshToken(RefreshTokenGrant { refresh_token: token });
+    for refused in [
+        Refused::from(rig.token().revoke_token(revocation).await.map(drop).unwrap_err()),
+        Refused::from(rig.token().introspect_token(question).await.map(drop).unwrap_err()),
+        rig.refused(offering(grant)).await,
+    ] {
+        assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
+        assert!(refused.retry_delay().is_some());
+    }
 }
 
 /// What was logged.

@@ -9,7 +9,7 @@ use std::{
 use countersign_domain::{
     app::App,
     authenticator::FactorKind,
-    id::{ClientId, RealmName},
+    id::{Audience, ClientId, RealmName},
     registry::{Client, ClientAuthMethod, GrantType, MfaDemand, Policy, RefreshPolicy, Registry},
     testing::{ManualClock, SeededEntropy},
     time::Timestamp,
@@ -26,6 +26,8 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::ports::Ports;
 
 pub const CLIENT: &str = "web";
+/// A client that may ask about tokens.
+pub const ASKING: &str = "api";
 
 /// The services, and what is behind them.
 pub struct Rig {
@@ -51,6 +53,11 @@ impl Rig {
             refresh: RefreshPolicy::default(),
             introspects: BTreeSet::new(),
         };
+        let asking = Client {
+            id: ClientId::new(ASKING),
+            introspects: BTreeSet::from([Audience::new("https://api.test/")]),
+            ..client.clone()
+        };
         let realm = RealmName::new("people");
         let app = App {
             clock: Arc::new(ManualClock::new(Timestamp::from_millis(1_800_000_000_000))),
@@ -73,7 +80,7 @@ impl Rig {
             registry: Registry {
                 issuer: "https://issuer.test/".into(),
                 app_name: "Test".into(),
-                clients: BTreeMap::from([(client.id.clone(), client)]),
+                clients: [client, asking].map(|client| (client.id.clone(), client)).into(),
                 apis: BTreeMap::new(),
                 realms: BTreeSet::from([realm.clone()]),
                 default_realm: Some(realm),
@@ -112,6 +119,10 @@ impl Rig {
 
 pub fn client() -> ClientAuthentication {
     ClientAuthentication { client_id: CLIENT.into(), credential: None }
+}
+
+pub fn asking() -> ClientAuthentication {
+    ClientAuthentication { client_id: ASKING.into(), credential: None }
 }
 
 /// A request with one grant.
