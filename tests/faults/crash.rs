@@ -1,5 +1,6 @@
 //! The program is killed in the middle of its work.
 
+use countersign::demo::settings::AUDIENCE;
 use countersign_tests::{
     api::{Api, Outcome, Transport, Wish},
     otp,
@@ -112,7 +113,8 @@ async fn after_a_kill_what_was_used_is_used_and_what_was_counted_is_counted() {
 
 /// A login of a newcomer that may go on: its refresh token.
 async fn lasting(api: &Api, name: &str) -> String {
-    let wish = Wish { scope: Some("openid offline_access"), ..Wish::default() };
+    // Of an API: another start has another port, and so another issuer and another userinfo.
+    let wish = Wish { audience: Some(AUDIENCE), scope: Some("openid offline_access"), ..Wish::default() };
     let token = api.login_for(DEMO_CLIENT, name, DEMO_PASSWORD, wish).await.unwrap().mfa_token();
     let secret = api.associate(&token).await.expect("nothing is enrolled yet").secret;
     let code = otp::code_of(&secret, otp::real_step());

@@ -59,6 +59,8 @@ async fn every_route_is_in_the_document() {
         "/mfa/authenticators/{authenticator_id}",
         "/mfa/challenge",
         "/notices/{token}",
+        "/oauth/introspect",
+        "/oauth/revoke",
         "/oauth/token",
         "/openapi.json",
         "/userinfo",
