@@ -266,14 +266,7 @@ async fn enroll(app: &App, person: Person) -> anyhow::Result<Person> {
         }
         _ => Spent::Step(step_at(now).saturating_sub(STEPS_AGO)),
     };
-    let audit = |event| AuditEvent {
-        event,
-        user: person.id.clone(),
-        client: Some(ClientId::new(CLIENT)),
-        authenticator: Some(id.clone()),
-        address: None,
-        at: now,
-    };
+    let audit = |event| AuditEvent::about(event, &person.id, now).by(&ClientId::new(CLIENT)).on(&id);
     let recovery =
         RecoveryCode { id: dev("recovery-code")?, status: RecoveryStatus::Pending, failures: 0, created_at: now };
     let enrollment = NewEnrollment {

@@ -1,6 +1,6 @@
 //! What happened, for the audit trail. A row is written in the transaction that made it true.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use crate::{
     id::{AuthenticatorId, ClientId, UserId},
@@ -12,16 +12,56 @@ use crate::{
 pub struct AuditEvent {
     /// What happened.
     pub event: Event,
-    /// The person it happened to.
-    pub user: UserId,
+    /// The person it happened to. None: it is about the deployment, or about a name that nobody has.
+    pub user: Option<UserId>,
     /// The client that asked. None: an operator's command, or the link of a notice.
     pub client: Option<ClientId>,
     /// The authenticator it was about.
     pub authenticator: Option<AuthenticatorId>,
     /// The person's address, as far as it is believed.
     pub address: Option<IpAddr>,
+    /// The operator whose command it was: process and user of the operating system.
+    pub operator: Option<Cow<'static, str>>,
+    /// Why or how, in a few words of a closed vocabulary: never what a person or a client typed.
+    pub detail: Option<Cow<'static, str>>,
     /// When.
     pub at: Timestamp,
+}
+
+impl AuditEvent {
+    /// What happened to `user`.
+    pub fn about(event: Event, user: &UserId, at: Timestamp) -> Self {
+        Self { user: Some(user.clone()), ..Self::of_deployment(event, at) }
+    }
+
+    /// What happened to nobody in particular.
+    pub const fn of_deployment(event: Event, at: Timestamp) -> Self {
+        Self { event, user: None, client: None, authenticator: None, address: None, operator: None, detail: None, at }
+    }
+
+    /// With the client that asked.
+    #[must_use]
+    pub fn by(self, client: &ClientId) -> Self {
+        Self { client: Some(client.clone()), ..self }
+    }
+
+    /// With the authenticator it is about.
+    #[must_use]
+    pub fn on(self, authenticator: &AuthenticatorId) -> Self {
+        Self { authenticator: Some(authenticator.clone()), ..self }
+    }
+
+    /// With where the person is.
+    #[must_use]
+    pub fn at_address(self, address: Option<IpAddr>) -> Self {
+        Self { address, ..self }
+    }
+
+    /// With why or how.
+    #[must_use]
+    pub fn because(self, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
 }
 
 /// The kinds of rows.

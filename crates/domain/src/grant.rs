@@ -207,5 +207,5 @@ pub(crate) fn audit(
     address: Option<std::net::IpAddr>,
     at: Timestamp,
 ) -> AuditEvent {
-    AuditEvent { event, user: user.id.clone(), client: Some(client.id.clone()), authenticator, address, at }
+    AuditEvent { authenticator, ..AuditEvent::about(event, &user.id, at).by(&client.id).at_address(address) }
 }

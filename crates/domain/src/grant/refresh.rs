@@ -265,8 +265,7 @@ impl App {
 impl RefreshFamily {
     /// A row of the audit trail about it.
     pub(crate) fn audit(&self, event: Event, client: &Client, origin: &Origin, at: Timestamp) -> AuditEvent {
-        let (user, address) = (self.user.clone(), client.address_of(origin));
-        AuditEvent { event, user, client: Some(client.id.clone()), authenticator: None, address, at }
+        AuditEvent::about(event, &self.user, at).by(&client.id).at_address(client.address_of(origin))
     }
 
     /// How the person authenticated when it was opened. An exchange proves nothing.

@@ -103,14 +103,8 @@ impl App {
         let tells = refused && self.charge_rate(&user.id, "refusal-told", TOLD, now).await.is_ok();
         let messages = if tells { self.notices(user, NoticeEvent::LoginRefused, None, None, now)? } else { Vec::new() };
         let sends = !messages.is_empty();
-        let audit = AuditEvent {
-            event: if refused { Event::DeviceRefused } else { Event::DeviceApproved },
-            user: user.id.clone(),
-            client: Some(approval.client.clone()),
-            authenticator: Some(approval.authenticator.clone()),
-            address: None,
-            at: now,
-        };
+        let event = if refused { Event::DeviceRefused } else { Event::DeviceApproved };
+        let audit = AuditEvent::about(event, &user.id, now).by(&approval.client).on(&approval.authenticator);
         self.logins.record(audit, messages).await?;
         if sends {
             self.bell.ring();
@@ -172,14 +166,8 @@ impl App {
             self.sessions.settle(Settlement { refund, ..Settlement::default() }, now).await;
             return Ok(());
         }
-        let audit = AuditEvent {
-            event: Event::PushFailed,
-            user: user.id.clone(),
-            client: Some(found.approval.client.clone()),
-            authenticator: Some(authenticator.id.clone()),
-            address: None,
-            at: now,
-        };
+        let audit =
+            AuditEvent::about(Event::PushFailed, &user.id, now).by(&found.approval.client).on(&authenticator.id);
         let target = FailureTarget::Authenticators(vec![authenticator.id.clone()]);
         let failure = Failure::new(target, FAILURE_CEILING, audit);
         self.logins.count_failure(&user.id, self.told(failure, account, &Origin::default())?).await?;

@@ -159,14 +159,10 @@ impl App {
         let view = self.view(&draft.authenticator)?;
         let sends = !draft.messages.is_empty();
         let enrollment = NewEnrollment {
-            audit: AuditEvent {
-                event: Event::EnrollmentStarted,
-                user: user.id.clone(),
-                client: Some(actor.client.clone()),
-                authenticator: Some(draft.authenticator.id.clone()),
-                address: command.origin.address,
-                at: now,
-            },
+            audit: AuditEvent::about(Event::EnrollmentStarted, &user.id, now)
+                .by(&actor.client)
+                .on(&draft.authenticator.id)
+                .at_address(command.origin.address),
             authenticator: draft.authenticator,
             companion: draft.companion,
             messages: draft.messages,

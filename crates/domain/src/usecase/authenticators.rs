@@ -138,12 +138,5 @@ impl App {
 }
 
 fn row(event: Event, user: &UserId, token: &AccessToken, id: &AuthenticatorId, at: Timestamp) -> AuditEvent {
-    AuditEvent {
-        event,
-        user: user.clone(),
-        client: Some(token.client.clone()),
-        authenticator: Some(id.clone()),
-        address: None,
-        at,
-    }
+    AuditEvent::about(event, user, at).by(&token.client).on(id)
 }

@@ -310,5 +310,5 @@ fn usable(authenticator: &Authenticator) -> bool {
 }
 
 fn row(event: Event, user: &UserId, id: &AuthenticatorId, at: Timestamp) -> AuditEvent {
-    AuditEvent { event, user: user.clone(), client: None, authenticator: Some(id.clone()), address: None, at }
+    AuditEvent::about(event, user, at).on(id)
 }

@@ -218,5 +218,5 @@ fn too_many_addresses() -> Error {
 const BATCH: usize = 500;
 
 fn operator(event: Event, user: &UserId, at: Timestamp) -> AuditEvent {
-    AuditEvent { event, user: user.clone(), client: None, authenticator: None, address: None, at }
+    AuditEvent::about(event, user, at)
 }

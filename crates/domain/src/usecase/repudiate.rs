@@ -67,14 +67,9 @@ impl App {
         let languages = origin.languages.as_deref();
         let messages = self.notices_of_removal(user, [link.authenticator()?], languages, now)?;
         let sends = !messages.is_empty();
-        let audit = AuditEvent {
-            event: Event::AuthenticatorRepudiated,
-            user: user.id.clone(),
-            client: None,
-            authenticator: Some(link.repudiation.authenticator.clone()),
-            address: origin.address,
-            at: now,
-        };
+        let audit = AuditEvent::about(Event::AuthenticatorRepudiated, &user.id, now)
+            .on(&link.repudiation.authenticator)
+            .at_address(origin.address);
         if !self.repudiations.redeem(Redemption { digest: link.digest, now, messages, audit }).await? {
             return Err(dead("used before"));
         }

@@ -51,14 +51,9 @@ pub fn attempt(n: usize) -> AttemptId {
 
 /// A row of the audit trail.
 pub fn audit(user: &UserId) -> AuditEvent {
-    AuditEvent {
-        event: Event::OtpLogin,
-        user: user.clone(),
-        client: Some(ClientId::new("client")),
-        authenticator: None,
-        address: Some(std::net::IpAddr::from([192, 0, 2, 7])),
-        at: NOW,
-    }
+    AuditEvent::about(Event::OtpLogin, user, NOW)
+        .by(&ClientId::new("client"))
+        .at_address(Some(std::net::IpAddr::from([192, 0, 2, 7])))
 }
 
 /// An account of the realm "main".

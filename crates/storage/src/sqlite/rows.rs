@@ -173,15 +173,18 @@ pub(super) fn insert_recovery_code(
 pub(super) fn insert_audit(connection: &Connection, audit: &AuditEvent) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO audit (at, event, user_id, client_id, authenticator, address) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO audit (at, event, user_id, client_id, authenticator, address, operator, detail) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
             audit.at.as_millis(),
             audit.event.as_str(),
-            audit.user.as_str(),
+            audit.user.as_ref().map_or("", UserId::as_str),
             audit.client.as_ref().map(ClientId::as_str),
             audit.authenticator.as_ref().map(AuthenticatorId::as_str),
             audit.address.map(|address| address.to_string()),
+            audit.operator,
+            audit.detail,
         ])
         .map(|_| ())
 }

@@ -5,13 +5,14 @@ use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt as _, path::Path, ti
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
 /// Each file is applied once, in order, and never changed afterwards.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_messages.sql"),
     include_str!("migrations/0003_notices.sql"),
     include_str!("migrations/0004_devices.sql"),
     include_str!("migrations/0005_outbox.sql"),
     include_str!("migrations/0006_refresh_tokens.sql"),
+    include_str!("migrations/0007_audit_detail.sql"),
 ];
 
 /// Older engines may corrupt a file in WAL mode when two connections checkpoint at the same time.
