@@ -1,5 +1,6 @@
 //! What breaks around the server, and what it does then: a clear answer, nothing lost, no token wrongly issued, still up.
 
+mod audit;
 mod crash;
 mod crash_sending;
 mod disk_full;

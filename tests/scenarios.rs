@@ -1,6 +1,7 @@
 //! What people and clients do, and what they get.
 
 mod approvals;
+mod audit;
 mod authenticators;
 mod bodies;
 mod challenges;

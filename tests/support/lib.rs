@@ -30,4 +30,5 @@ pub mod refusal;
 pub mod sent;
 pub mod server;
 pub mod tenant;
+pub mod trail;
 pub mod world;

@@ -138,6 +138,8 @@ impl Stores {
             sender: Arc::clone(&app.sender),
             bell: Arc::clone(&app.bell),
             in_flight: Arc::default(),
+            audit_budget: Arc::default(),
+            operator: None,
             registry: app.registry.clone(),
         };
         Ok(Self { credulous: Arc::new(credulous), running })

@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod audit;
 pub mod device;
 pub mod exit;
 pub mod health;
@@ -34,6 +35,8 @@ pub enum Command {
     Migrate(ConfigFile),
     /// Add, change and list users in the durable store, also beside a running server.
     User(user::UserCommand),
+    /// Read and check the audit trail, also beside a running server.
+    Audit(audit::AuditCommand),
     /// Be a phone: enrol with a barcode, and approve or deny logins, to try a demo out.
     Device(device::DeviceCommand),
     /// Print the version.

@@ -18,6 +18,7 @@ use countersign_crypto::{
 use countersign_delivery::worker::{Bell, Worker, WorkerPorts};
 use countersign_domain::{
     app::App,
+    audit::chain::AuditChain,
     id::RealmName,
     login_name::LoginName,
     port::{
@@ -36,7 +37,7 @@ use countersign_telemetry::Metrics;
 use self::metered::Metered;
 use crate::{
     config::{check::Checked, directory::UserConfig, registry::given},
-    system::SystemClock,
+    system::{self, SystemClock},
 };
 
 /// Where short-lived state lives.
@@ -53,9 +54,19 @@ pub enum Sessions {
 /// # Errors
 ///
 /// It cannot be opened.
-pub async fn open_durable(config: &Checked) -> anyhow::Result<Stores> {
-    let stores = open_stores(&config.storage.url, None, OpenOptions::default()).await;
+pub async fn open_durable(config: &Checked, chain: &AuditChain) -> anyhow::Result<Stores> {
+    let stores = open_stores(&config.storage.url, None, OpenOptions::new(chain.clone())).await;
     stores.with_context(|| format!("cannot open {}", config.storage.url))
+}
+
+/// What links the rows of the audit trail.
+///
+/// # Errors
+///
+/// The key-encryption key cannot be used.
+pub fn audit_chain(config: &Checked) -> anyhow::Result<AuditChain> {
+    let master = MasterKey::parse(config.kek.expose())?;
+    Ok(AuditChain::new(Arc::new(AeadSealer::new(&master, Arc::new(SystemEntropy::new()))?)))
 }
 
 /// What an application is put into.
@@ -92,9 +103,10 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
     let sealer: Arc<dyn Sealer> = Arc::new(AeadSealer::new(&master, Arc::clone(&entropy))?);
     let registry = config.registry(&sealer);
 
-    let mut stores = open_durable(config).await?;
+    let chain = AuditChain::new(Arc::clone(&sealer));
+    let mut stores = open_durable(config, &chain).await?;
     if let (Sessions::AsConfigured, Some(url)) = (sessions, &config.session_url) {
-        let options = OpenOptions { redis: redis_options(config, time)?, ..OpenOptions::default() };
+        let options = OpenOptions { redis: redis_options(config, time)?, ..OpenOptions::new(chain) };
         stores.sessions = open_session_store(url.expose(), options).await.context("cannot open the session store")?;
     }
     let options = KeyRingOptions {
@@ -141,6 +153,8 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
         sender,
         bell: Arc::new(courier::Ringing(bell)),
         in_flight: Arc::default(),
+        audit_budget: Arc::default(),
+        operator: Some(system::operator().into()),
         registry,
     });
     Ok(Wired { app, worker })

@@ -35,6 +35,7 @@ pub struct AeadSealer {
     binding_code: hmac::Key,
     address: hmac::Key,
     refresh_token: hmac::Key,
+    audit_trail: hmac::Key,
     integrity: hmac::Key,
     entropy: Arc<dyn Entropy>,
 }
@@ -72,6 +73,7 @@ impl AeadSealer {
             binding_code: master.derive_hmac("countersign binding code digest v1")?,
             address: master.derive_hmac("countersign address digest v1")?,
             refresh_token: master.derive_hmac("countersign refresh token v1")?,
+            audit_trail: master.derive_hmac("countersign audit trail v1")?,
             integrity: master.derive_hmac("countersign integrity digest v1")?,
             entropy,
         })
@@ -84,6 +86,7 @@ impl AeadSealer {
             DigestPurpose::BindingCode => &self.binding_code,
             DigestPurpose::Address => &self.address,
             DigestPurpose::RefreshToken => &self.refresh_token,
+            DigestPurpose::AuditTrail => &self.audit_trail,
             DigestPurpose::Integrity => &self.integrity,
         }
     }

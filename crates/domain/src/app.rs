@@ -4,6 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     attempt::InFlight,
+    audit::budget::AuditBudget,
     id::{AuthenticatorId, ClientId, Scope},
     message::Channel,
     port::{
@@ -63,6 +64,10 @@ pub struct App {
     pub wakes: Arc<Wakes>,
     /// Passwords being looked at.
     pub in_flight: Arc<InFlight>,
+    /// Rows of the audit trail that strangers may cause.
+    pub audit_budget: Arc<AuditBudget>,
+    /// Who runs this process, for the rows of an operator's changes.
+    pub operator: Option<Arc<str>>,
     /// What the operator declared.
     pub registry: Registry,
 }

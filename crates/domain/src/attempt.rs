@@ -9,7 +9,9 @@ use std::{
 
 use crate::{
     app::App,
+    audit::{AuditEvent, Event},
     error::{Error, Reason, Throttle},
+    factor::{otp, push, recovery_code},
     id::{RealmName, UserId},
     login_name::LoginName,
     port::{
@@ -119,6 +121,13 @@ impl App {
         match self.sessions.reserve(std::slice::from_ref(&bucket), attempt, now).await? {
             Reservation::Granted => Ok(AttemptPermit { attempt, bucket, _looking: None }),
             Reservation::Denied { retry_after, .. } => {
+                let event = match factor {
+                    otp::CLASS => Event::OtpThrottled,
+                    recovery_code::CLASS => Event::RecoveryThrottled,
+                    push::CLASS => Event::PushThrottled,
+                    _ => Event::OobThrottled,
+                };
+                self.note_cheap(AuditEvent::about(event, user, now)).await?;
                 Err(Error::new(Reason::TooManyAttempts).throttled(Throttle { limit: bucket.capacity, retry_after }))
             }
         }
@@ -150,6 +159,10 @@ impl App {
             Some(address) if !policy.limits_ignore_address => network_of(address).to_string(),
             _ => String::new(),
         };
+        let row = match subject {
+            Subject::Account(user) => AuditEvent::about(Event::PasswordThrottled, &user.id, now),
+            Subject::User(_) | Subject::Unknown(..) => AuditEvent::of_deployment(Event::PasswordThrottled, now),
+        };
         let subject = self.subject_digest(subject);
         let bucket = |counter: &str, limit: Limit| Bucket {
             key: BucketKey { subject, counter: Arc::from(format!("{counter}:{place}")) },
@@ -162,7 +175,11 @@ impl App {
         let others_before = self.in_flight.has(&subject);
         // Before the reservation: the store's answers may arrive in another order than it gave them.
         let looking = self.in_flight.enter(subject);
-        match self.sessions.reserve(&buckets, attempt, now).await? {
+        let reservation = self.sessions.reserve(&buckets, attempt, now).await?;
+        if !matches!(reservation, Reservation::Granted) {
+            self.note_cheap(row.at_address(address)).await?;
+        }
+        match reservation {
             Reservation::Granted => Ok(AttemptPermit { attempt, bucket: failures.clone(), _looking: Some(looking) }),
             // Right passwords may be among those that are being looked at, or were when this began; a moment later it is known.
             Reservation::Denied { bucket: 0, .. } if others_before || self.in_flight.has_others(&subject) => {

@@ -1,4 +1,8 @@
-//! What happened, for the audit trail. A row is written in the transaction that made it true.
+//! What happened, for the audit trail. A row is written in the transaction that made it true, and linked to the one before it.
+
+pub mod budget;
+pub mod chain;
+pub mod verify;
 
 use std::{borrow::Cow, net::IpAddr};
 
@@ -64,99 +68,132 @@ impl AuditEvent {
     }
 }
 
-/// The kinds of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Event {
+/// Makes the enum, and what is said of each case in the trail and in `docs/audit.md`.
+macro_rules! events {
+    ($(#[doc = $what:literal] $event:ident = $name:literal, $code:literal;)*) => {
+        /// The kinds of rows.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Event {
+            $(#[doc = $what] $event,)*
+        }
+
+        impl Event {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$event),*];
+
+            /// The name in the column, stable.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$event => $name,)* }
+            }
+
+            /// The code of the log event at Auth0 that says the same; empty if there is none.
+            pub const fn log_code(self) -> &'static str {
+                match self { $(Self::$event => $code,)* }
+            }
+
+            /// What happened.
+            pub const fn what(self) -> &'static str {
+                match self { $(Self::$event => $what,)* }
+            }
+        }
+    };
+}
+
+// Each with its name in the trail, and Auth0's code.
+events! {
     /// A login was completed with the password alone.
-    PasswordLogin,
+    PasswordLogin = "login.password", "sepft";
     /// A login was completed with a code of an authenticator app.
-    OtpLogin,
+    OtpLogin = "login.otp", "seotpft";
     /// A login was completed with a code that was sent.
-    OobLogin,
+    OobLogin = "login.oob", "seoobft";
     /// A login was completed with a device's answer.
-    PushLogin,
+    PushLogin = "login.push", "seoobft";
     /// A login was completed with the recovery code, which was replaced.
-    RecoveryLogin,
+    RecoveryLogin = "login.recovery_code", "sercft";
+    /// The first factor was proven, and a second one is asked for.
+    MfaRequired = "login.mfa_required", "mfar";
     /// A refresh token was exchanged.
-    TokenRefreshed,
+    TokenRefreshed = "token.refreshed", "sertft";
     /// A refresh token was presented that had been exchanged before; its family is revoked.
-    RefreshTokenReused,
+    RefreshTokenReused = "token.reused", "ferrt";
     /// A client revoked a refresh token.
-    TokenRevoked,
+    TokenRevoked = "token.revoked", "";
+    /// A wrong password, or a name that nobody has.
+    PasswordFailed = "proof_rejected.password", "fepft";
+    /// No password was looked at: there were too many.
+    PasswordThrottled = "throttled.password", "";
+    /// No code of an authenticator app was looked at: there were too many.
+    OtpThrottled = "throttled.otp", "gd_otp_rate_limit_exceed";
+    /// No code that was sent was looked at: there were too many.
+    OobThrottled = "throttled.oob", "";
+    /// No number typed on a device was looked at: there were too many.
+    PushThrottled = "throttled.push", "";
+    /// No recovery code was looked at: there were too many.
+    RecoveryThrottled = "throttled.recovery_code", "gd_recovery_rate_limit_exceed";
+    /// A refresh token was refused.
+    RefreshFailed = "proof_rejected.refresh_token", "fertft";
     /// A wrong code of an authenticator app.
-    OtpFailed,
+    OtpFailed = "proof_rejected.otp", "feotpft";
     /// A wrong code that was sent, or one that was used.
-    OobFailed,
+    OobFailed = "proof_rejected.oob", "feoobft";
     /// A device's answer with a wrong number.
-    PushFailed,
+    PushFailed = "proof_rejected.push", "gd_auth_failed";
     /// A wrong recovery code.
-    RecoveryFailed,
+    RecoveryFailed = "proof_rejected.recovery_code", "fercft";
     /// An enrolment was begun.
-    EnrollmentStarted,
+    EnrollmentStarted = "enrollment.started", "gd_start_enroll";
     /// An enrolment was confirmed.
-    EnrollmentCompleted,
+    EnrollmentCompleted = "enrollment.completed", "gd_enrollment_complete";
     /// The owner of a device agreed to a login. It is complete when the client fetches it.
-    DeviceApproved,
+    DeviceApproved = "device.approved", "gd_auth_succeed";
     /// The owner of a device refused a login.
-    DeviceRefused,
+    DeviceRefused = "device.refused", "gd_auth_rejected";
     /// A device gave its key.
-    DeviceRegistered,
+    DeviceRegistered = "device.registered", "";
     /// A device changed what it is reached by.
-    DeviceUpdated,
+    DeviceUpdated = "device.updated", "gd_update_device_account";
     /// A device removed its own authenticator.
-    DeviceRemoved,
+    DeviceRemoved = "device.removed", "gd_unenroll";
     /// An authenticator was renamed or preferred.
-    AuthenticatorUpdated,
+    AuthenticatorUpdated = "authenticator.updated", "gd_update_device_account";
     /// An authenticator was removed.
-    AuthenticatorRemoved,
+    AuthenticatorRemoved = "authenticator.removed", "gd_unenroll";
     /// An authenticator was removed by the link of a notice: its owner does not know it.
-    AuthenticatorRepudiated,
+    AuthenticatorRepudiated = "authenticator.repudiated", "gd_unenroll";
     /// An operator made an account.
-    UserAdded,
+    UserAdded = "user.added", "";
     /// An operator set a password.
-    PasswordSet,
+    PasswordSet = "user.password_set", "";
     /// An operator blocked an account.
-    UserBlocked,
+    UserBlocked = "user.blocked", "";
     /// An operator unblocked an account.
-    UserUnblocked,
+    UserUnblocked = "user.unblocked", "";
     /// An operator removed all factors of an account.
-    FactorsReset,
+    FactorsReset = "user.factors_reset", "gd_unenroll";
     /// An operator changed where notices go.
-    AddressesChanged,
+    AddressesChanged = "user.notification_addresses_changed", "";
+    /// The chain of the rows begins.
+    TrailStarted = "trail.started", "";
 }
 
 impl Event {
-    /// The name in the column, stable.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::PasswordLogin => "login.password",
-            Self::OtpLogin => "login.otp",
-            Self::OobLogin => "login.oob",
-            Self::PushLogin => "login.push",
-            Self::RecoveryLogin => "login.recovery_code",
-            Self::TokenRefreshed => "token.refreshed",
-            Self::RefreshTokenReused => "token.reused",
-            Self::TokenRevoked => "token.revoked",
-            Self::OtpFailed => "proof_rejected.otp",
-            Self::OobFailed => "proof_rejected.oob",
-            Self::PushFailed => "proof_rejected.push",
-            Self::RecoveryFailed => "proof_rejected.recovery_code",
-            Self::EnrollmentStarted => "enrollment.started",
-            Self::EnrollmentCompleted => "enrollment.completed",
-            Self::DeviceApproved => "device.approved",
-            Self::DeviceRefused => "device.refused",
-            Self::DeviceRegistered => "device.registered",
-            Self::DeviceUpdated => "device.updated",
-            Self::DeviceRemoved => "device.removed",
-            Self::AuthenticatorUpdated => "authenticator.updated",
-            Self::AuthenticatorRemoved => "authenticator.removed",
-            Self::AuthenticatorRepudiated => "authenticator.repudiated",
-            Self::UserAdded => "user.added",
-            Self::PasswordSet => "user.password_set",
-            Self::UserBlocked => "user.blocked",
-            Self::UserUnblocked => "user.unblocked",
-            Self::FactorsReset => "user.factors_reset",
-            Self::AddressesChanged => "user.notification_addresses_changed",
-        }
+    /// The event with this name in the trail.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|event| event.as_str() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_event_has_a_name_of_its_own() {
+        let names: HashSet<_> = Event::ALL.iter().map(|event| event.as_str()).collect();
+        assert_eq!(names.len(), Event::ALL.len());
+        assert!(Event::ALL.iter().all(|event| Event::from_name(event.as_str()) == Some(*event)));
     }
 }

@@ -9,7 +9,14 @@ use std::{
 };
 
 use crate::{
-    port::{PortError, clock::Clock, entropy::Entropy},
+    audit::chain::AuditChain,
+    port::{
+        PortError,
+        clock::Clock,
+        entropy::Entropy,
+        sealer::{DigestPurpose, Place, Sealer},
+    },
+    secret::{Digest, Sealed, Secret},
     time::Timestamp,
 };
 
@@ -65,4 +72,48 @@ impl Entropy for SeededEntropy {
         }
         Ok(())
     }
+}
+
+/// The chain of stores whose tests are about something else. Its digests hide nothing.
+pub fn toy_chain() -> AuditChain {
+    AuditChain::new(std::sync::Arc::new(ToySealer(0)))
+}
+
+/// Digests that depend on every byte, and seals that are none. Never for production.
+#[derive(Debug)]
+pub struct ToySealer(pub u64);
+
+impl Sealer for ToySealer {
+    fn seal(&self, _: Place<'_>, plaintext: &[u8]) -> Result<Sealed, PortError> {
+        Ok(Sealed::new(plaintext.to_vec()))
+    }
+
+    fn open(&self, _: Place<'_>, sealed: &Sealed) -> Result<Secret<Vec<u8>>, PortError> {
+        Ok(Secret::new(sealed.as_bytes().to_vec()))
+    }
+
+    fn keyed_digest(&self, _: DigestPurpose, parts: &[&[u8]]) -> Digest {
+        let mut state = self.0;
+        for part in parts {
+            state = mix(state, part.len() as u64);
+            for byte in *part {
+                state = mix(state, u64::from(*byte));
+            }
+        }
+        let mut digest = [0; 32];
+        for chunk in digest.chunks_mut(8) {
+            state = mix(state, 1);
+            chunk.copy_from_slice(&state.to_be_bytes());
+        }
+        Digest::new(digest)
+    }
+
+    fn token_digest(&self, domain: &'static str, value: &[u8]) -> Digest {
+        self.keyed_digest(DigestPurpose::Integrity, &[domain.as_bytes(), value])
+    }
+}
+
+const fn mix(state: u64, value: u64) -> u64 {
+    let word = (state ^ value).wrapping_add(0x9e37_79b9_7f4a_7c15).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    word ^ (word >> 29)
 }

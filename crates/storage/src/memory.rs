@@ -1,5 +1,6 @@
 //! Everything in memory, behind one lock. For tests only: nothing survives the process.
 
+mod audit;
 mod authenticators;
 mod burn;
 mod keys;

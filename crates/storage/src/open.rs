@@ -2,10 +2,13 @@
 
 use std::{path::Path, sync::Arc};
 
-use countersign_domain::port::{
-    PortError, authenticator_store::AuthenticatorStore, key_store::KeyStore, login_store::LoginStore,
-    outbox_store::OutboxStore, refresh_store::RefreshStore, repudiation_store::RepudiationStore,
-    session_store::SessionStore, user_store::UserStore,
+use countersign_domain::{
+    audit::chain::AuditChain,
+    port::{
+        PortError, audit_store::AuditStore, authenticator_store::AuthenticatorStore, key_store::KeyStore,
+        login_store::LoginStore, outbox_store::OutboxStore, refresh_store::RefreshStore,
+        repudiation_store::RepudiationStore, session_store::SessionStore, user_store::UserStore,
+    },
 };
 
 use crate::{
@@ -27,6 +30,8 @@ pub struct Stores {
     pub refresh: Arc<dyn RefreshStore>,
     /// The commit point.
     pub logins: Arc<dyn LoginStore>,
+    /// The audit trail, to be read.
+    pub audit: Arc<dyn AuditStore>,
     /// Signing keys.
     pub keys: Arc<dyn KeyStore>,
     /// Messages that wait to be sent.
@@ -40,6 +45,7 @@ impl Stores {
     pub fn of<S>(store: Arc<S>) -> Self
     where
         S: UserStore
+            + AuditStore
             + AuthenticatorStore
             + RepudiationStore
             + RefreshStore
@@ -55,6 +61,7 @@ impl Stores {
             repudiations: Arc::clone(&store) as _,
             refresh: Arc::clone(&store) as _,
             logins: Arc::clone(&store) as _,
+            audit: Arc::clone(&store) as _,
             keys: Arc::clone(&store) as _,
             outbox: Arc::clone(&store) as _,
             sessions: store,
@@ -63,12 +70,21 @@ impl Stores {
 }
 
 /// How stores are opened.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct OpenOptions {
+    /// Links the rows of the audit trail.
+    pub chain: AuditChain,
     /// For `sqlite:`.
     pub sqlite: SqliteOptions,
     /// For `redis:` and `rediss:`.
     pub redis: RedisOptions,
+}
+
+impl OpenOptions {
+    /// With `chain`, and everything else as usual.
+    pub fn new(chain: AuditChain) -> Self {
+        Self { chain, sqlite: SqliteOptions::default(), redis: RedisOptions::default() }
+    }
 }
 
 /// Opens the durable store at `durable` (`sqlite:` and a path; `memory:` in tests) and the session store at `sessions`
@@ -79,7 +95,7 @@ pub struct OpenOptions {
 /// [`PortError::Unavailable`] if a scheme is unknown or a store does not open.
 pub async fn open_stores(durable: &str, sessions: Option<&str>, options: OpenOptions) -> Result<Stores, PortError> {
     let mut stores = match Scheme::of(durable)? {
-        Scheme::Sqlite(path) => Stores::of(Arc::new(SqliteStore::open(path, options.sqlite)?)),
+        Scheme::Sqlite(path) => Stores::of(Arc::new(SqliteStore::open(path, &options.chain, options.sqlite)?)),
         Scheme::Memory => Stores::of(Arc::new(MemoryStore::default())),
         Scheme::Redis => return Err(unknown("Redis cannot be the durable store: it may lose what it acknowledged")),
     };
@@ -96,7 +112,7 @@ pub async fn open_stores(durable: &str, sessions: Option<&str>, options: OpenOpt
 /// [`PortError::Unavailable`] if the scheme is unknown or the store does not open.
 pub async fn open_session_store(url: &str, options: OpenOptions) -> Result<Arc<dyn SessionStore>, PortError> {
     Ok(match Scheme::of(url)? {
-        Scheme::Sqlite(path) => Arc::new(SqliteStore::open(path, options.sqlite)?),
+        Scheme::Sqlite(path) => Arc::new(SqliteStore::open(path, &options.chain, options.sqlite)?),
         Scheme::Redis => Arc::new(RedisSessionStore::connect(url, options.redis).await?),
         Scheme::Memory => Arc::new(MemoryStore::default()),
     })
@@ -156,6 +172,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_cache_cannot_be_the_durable_store() {
-        assert!(open_stores("redis://127.0.0.1:1", None, OpenOptions::default()).await.is_err());
+        assert!(
+            open_stores("redis://127.0.0.1:1", None, OpenOptions::new(countersign_domain::testing::toy_chain()))
+                .await
+                .is_err()
+        );
     }
 }

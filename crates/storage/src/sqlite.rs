@@ -1,5 +1,6 @@
 //! Everything in one SQLite file: the durable store, and the session store where no other is configured.
 
+mod audit;
 mod authenticators;
 mod burn;
 mod challenges;
@@ -19,7 +20,7 @@ mod writer;
 
 use std::{path::Path, sync::Arc};
 
-use countersign_domain::port::PortError;
+use countersign_domain::{audit::chain::AuditChain, port::PortError};
 
 use self::{readers::Readers, schema::OpenError, unwritten::Unwritten, writer::Writer};
 
@@ -60,17 +61,17 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens or makes the file at `path`, readable for its owner only, and brings its schema up to date.
     ///
-    /// This waits for the disk; call it at start.
+    /// `chain` links the rows of the audit trail. This waits for the disk; call it at start.
     ///
     /// # Errors
     ///
     /// [`PortError::Unavailable`] if the engine is too old, or the file cannot be made, opened, put in WAL mode or migrated.
-    pub fn open(path: &Path, options: SqliteOptions) -> Result<Self, PortError> {
-        Self::start(path, options).map_err(|error| PortError::Unavailable(DURABLE_STORE, Box::new(error)))
+    pub fn open(path: &Path, chain: &AuditChain, options: SqliteOptions) -> Result<Self, PortError> {
+        Self::start(path, chain, options).map_err(|error| PortError::Unavailable(DURABLE_STORE, Box::new(error)))
     }
 
-    fn start(path: &Path, options: SqliteOptions) -> Result<Self, OpenError> {
-        let connection = schema::open_writer(path)?;
+    fn start(path: &Path, chain: &AuditChain, options: SqliteOptions) -> Result<Self, OpenError> {
+        let connection = schema::open_writer(path, chain)?;
         if let Some(pages) = options.max_pages {
             limit_pages(&connection, pages)?;
         }

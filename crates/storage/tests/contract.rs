@@ -1,6 +1,8 @@
 //! The contract, for every adapter, and what is particular to each.
 #![allow(clippy::unwrap_used, clippy::unused_async, reason = "tests; the contract opens every store the same way")]
 
+#[path = "contract/audit_chain.rs"]
+mod audit_chain;
 #[path = "contract/redis_store.rs"]
 mod redis_store;
 #[path = "contract/sqlite_store.rs"]

@@ -17,6 +17,8 @@ pub enum Failure {
     NoUser(String),
     /// Something that is needed does not answer: 69, `EX_UNAVAILABLE`.
     Unavailable(String),
+    /// What was checked is not whole: 1.
+    Broken(String),
     /// Anything else: 1.
     Other(anyhow::Error),
 }
@@ -29,7 +31,7 @@ impl Failure {
             Self::Data(_) => 65,
             Self::NoUser(_) => 67,
             Self::Unavailable(_) => 69,
-            Self::Other(_) => 1,
+            Self::Broken(_) | Self::Other(_) => 1,
         })
     }
 }
@@ -38,7 +40,7 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Config(mistakes) => mistakes.fmt(f),
-            Self::Data(what) | Self::NoUser(what) | Self::Unavailable(what) => f.write_str(what),
+            Self::Data(what) | Self::NoUser(what) | Self::Unavailable(what) | Self::Broken(what) => f.write_str(what),
             Self::Other(error) => write!(f, "{error:#}"),
         }
     }

@@ -5,7 +5,7 @@ use std::{io::Write as _, path::Path};
 use countersign_telemetry::{LogFormat, LogWriter, Metrics, Telemetry, TelemetryConfig};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Cli, Command, ConfigFile, Demo, device, exit::Failure, health, user};
+use super::{Cli, Command, ConfigFile, Demo, audit, device, exit::Failure, health, user};
 use crate::{
     config::{check::Checked, layers, reference, telemetry::LogFormatName},
     demo::{self, DemoOptions, welcome},
@@ -45,11 +45,12 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Migrate(file) => {
             let config = load(&file)?;
-            wire::open_durable(&config).await?;
+            wire::open_durable(&config, &wire::audit_chain(&config)?).await?;
             print("The durable store is up to date.");
             Ok(())
         }
         Command::User(command) => user::run(command).await,
+        Command::Audit(command) => audit::run(command).await,
         Command::Device(command) => device::run(command).await,
         Command::Version => {
             print(concat!("countersign ", env!("CARGO_PKG_VERSION")));
@@ -71,8 +72,13 @@ pub(super) fn load(file: &ConfigFile) -> Result<Checked, Failure> {
 
 /// Says what a command has to say. Nobody listening, as behind `| head`, is no failure.
 pub(super) fn print(line: &str) {
+    printed(line);
+}
+
+/// Says one line of many. False: nobody is listening any more.
+pub(super) fn printed(line: &str) -> bool {
     let mut out = std::io::stdout().lock();
-    drop(out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()));
+    out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()).is_ok()
 }
 
 async fn serve(config: Checked) -> Result<(), Failure> {

@@ -283,7 +283,7 @@ async fn open(target: &Target) -> Result<(App, Option<RealmName>), Failure> {
     Ok((app, realm))
 }
 
-fn demo_config(dir: &Path) -> Result<Checked, Failure> {
+pub(super) fn demo_config(dir: &Path) -> Result<Checked, Failure> {
     let dir = dir.canonicalize().map_err(|error| Failure::Data(format!("{}: {error}", dir.display())))?;
     // The port is in the issuer, which no account depends on.
     Ok(settings::config(&Place { dir, https_port: 8443, redis: None }).check()?)

@@ -155,6 +155,10 @@ impl LoginStore for Metered<dyn LoginStore> {
         self.watch(Store::Durable, self.port.record(audit, messages).await)
     }
 
+    async fn note(&self, audit: AuditEvent) -> Result<(), PortError> {
+        self.watch(Store::Durable, self.port.note(audit).await)
+    }
+
     async fn purge(&self, now: Timestamp) -> Result<u64, PortError> {
         self.watch(Store::Durable, self.port.purge(now).await)
     }

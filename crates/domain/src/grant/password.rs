@@ -4,7 +4,7 @@ use crate::{
     account::Account,
     app::{App, Origin, RequestedScopes},
     attempt::Subject,
-    audit::Event,
+    audit::{AuditEvent, Event},
     claims::Authentication,
     error::{Error, Reason},
     grant::{Granted, audit, refresh::Ending},
@@ -74,15 +74,22 @@ impl App {
                 return Err(error.into());
             }
         };
-        let (Some(account), PasswordVerdict::Right) = (account, verdict) else {
+        let (Some(account), PasswordVerdict::Right) = (&account, verdict) else {
+            let row = match &account {
+                Some(account) => audit(Event::PasswordFailed, &account.user, client, None, address, now),
+                None => AuditEvent::of_deployment(Event::PasswordFailed, now).by(&client.id).at_address(address),
+            };
+            self.note_cheap(row).await?;
             return Err(Error::new(Reason::CredentialsRejected));
         };
         self.sessions.settle(Settlement { reset: Some(permit.reset()), ..Settlement::default() }, now).await;
         if account.user.blocked {
+            let row = audit(Event::PasswordFailed, &account.user, client, None, address, now).because("blocked");
+            self.note_cheap(row).await?;
             return Err(Error::new(Reason::UserBlocked));
         }
 
-        match self.demand(client, &account, &audience) {
+        match self.demand(client, account, &audience) {
             Demand::Nothing => {
                 let audit = audit(Event::PasswordLogin, &account.user, client, None, address, now);
                 let login = LoginCommit::new(&account.user, None, Burn::Nothing, audit);
@@ -118,7 +125,7 @@ impl App {
                     authenticated_at: now,
                     expires_at: now.plus(self.registry.policy.mfa_token_lifetime),
                 };
-                self.require_mfa(client, demand, &transaction).await
+                self.require_mfa(client, demand, &transaction, origin).await
             }
         }
     }
@@ -129,7 +136,13 @@ impl App {
         client: &Client,
         demand: Demand,
         transaction: &MfaTransaction,
+        origin: &Origin,
     ) -> Result<Outcome, Error> {
+        let row = AuditEvent::about(Event::MfaRequired, &transaction.user, self.clock.now())
+            .by(&client.id)
+            .at_address(client.address_of(origin))
+            .because(transaction.grant.name());
+        self.logins.note(row).await?;
         let types = self.factor_types();
         let (challenge, enroll) = match demand {
             // E-mail is not offered for enrolment: it may be challenged.
@@ -143,6 +156,19 @@ impl App {
             enroll,
             published: client.publish_mfa_requirements,
         }))
+    }
+
+    /// Writes a row that a stranger may cause as often as they like. In a flood the row that follows says how many had none.
+    pub(crate) async fn note_cheap(&self, row: AuditEvent) -> Result<(), Error> {
+        let row = match self.audit_budget.take(row.at) {
+            None => return Ok(()),
+            Some(0) => row,
+            Some(untold) => {
+                let why = row.detail.as_deref().map(|why| format!("{why}; ")).unwrap_or_default();
+                row.because(format!("{why}and {untold} more before it"))
+            }
+        };
+        Ok(self.logins.note(row).await?)
     }
 
     /// Whether a second factor is needed. A person's own factor is never ignored; the MFA API's audience asks for it by itself

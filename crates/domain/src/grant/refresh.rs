@@ -61,19 +61,32 @@ impl App {
         let now = self.clock.now();
         let presented = PresentedRefreshToken::parse(token.expose()).ok_or_else(|| invalid("malformed"))?;
         loop {
-            let family =
-                self.refresh.find_family(&presented.family).await?.ok_or_else(|| invalid("unknown or revoked"))?;
+            let Some(family) = self.refresh.find_family(&presented.family).await? else {
+                let row = AuditEvent::of_deployment(Event::RefreshFailed, now).by(&client.id);
+                self.note_cheap(row.at_address(client.address_of(origin)).because("unknown or revoked")).await?;
+                return Err(invalid("unknown or revoked"));
+            };
+            let failed = |why| family.audit(Event::RefreshFailed, client, origin, now).because(why);
             if !presented.is_of(&family, self) {
+                self.note_cheap(failed("forged")).await?;
                 return Err(invalid("forged"));
             }
             let exchange = self.exchange(client, &family, presented.generation, origin, now).await?;
-            let account = self.account_of(&family).await?;
+            let account = match self.account_of(&family).await {
+                Ok(account) => account,
+                Err(error) => {
+                    if !matches!(error.reason(), Reason::StoreUnavailable | Reason::Overloaded) {
+                        self.note_cheap(failed("account has changed")).await?;
+                    }
+                    return Err(error);
+                }
+            };
             let scopes = self.narrowed(client, &family, scopes)?;
             let demand =
                 if client.refresh.asks_mfa { self.demand(client, &account, &family.audience) } else { Demand::Nothing };
             if demand != Demand::Nothing {
                 let transaction = self.interrupted(client, family, presented.generation, scopes, now);
-                return self.require_mfa(client, demand, &transaction).await;
+                return self.require_mfa(client, demand, &transaction, origin).await;
             }
             let audit = family.audit(Event::TokenRefreshed, client, origin, now);
             let ending = Ending { authentication: family.authentication(), refreshing: Some(exchange) };
@@ -178,10 +191,13 @@ impl App {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<Refreshing, Error> {
+        let failed = |why| family.audit(Event::RefreshFailed, client, origin, now).because(why);
         if family.client != client.id {
+            self.note_cheap(failed("of another client")).await?;
             return Err(invalid("of another client"));
         }
         if family.has_expired(client, now) {
+            self.note_cheap(failed("expired")).await?;
             return Err(invalid("expired"));
         }
         let policy = &client.refresh;

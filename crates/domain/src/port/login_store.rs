@@ -199,6 +199,10 @@ pub trait LoginStore: Send + Sync {
     /// Writes a row of the audit trail about something that changes nothing else here, with what is to be sent of it. Both or neither.
     async fn record(&self, audit: AuditEvent, messages: Vec<OutboxRow>) -> Result<(), PortError>;
 
+    /// Writes a row of the audit trail about something that changed nothing durable. It need not survive a loss of power in the next
+    /// moment, and SHOULD NOT wait for the disk.
+    async fn note(&self, audit: AuditEvent) -> Result<(), PortError>;
+
     /// Sweeps consumed marks, links of notices, families of refresh tokens and expired pending enrolments that no longer matter at `now`. The answer is how many rows went.
     async fn purge(&self, now: Timestamp) -> Result<u64, PortError>;
 }

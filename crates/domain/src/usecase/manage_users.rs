@@ -104,7 +104,7 @@ impl App {
     pub async fn set_password(&self, user: &UserId, password: NewPassword) -> Result<bool, Error> {
         let verifier = self.verifier(&password).await?;
         let now = self.clock.now();
-        Ok(self.users.set_password(user, verifier, now, operator(Event::PasswordSet, user, now)).await?)
+        Ok(self.users.set_password(user, verifier, now, self.by_operator(Event::PasswordSet, user, now)).await?)
     }
 
     /// Blocks or unblocks; everything in flight of the account ends. False: no such user.
@@ -115,7 +115,7 @@ impl App {
     pub async fn set_blocked(&self, user: &UserId, blocked: bool) -> Result<bool, Error> {
         let now = self.clock.now();
         let event = if blocked { Event::UserBlocked } else { Event::UserUnblocked };
-        Ok(self.users.set_blocked(user, blocked, now, operator(event, user, now)).await?)
+        Ok(self.users.set_blocked(user, blocked, now, self.by_operator(event, user, now)).await?)
     }
 
     /// Removes all factors; everything in flight of the account ends. The answer is how many authenticators went; `None`: no
@@ -128,7 +128,7 @@ impl App {
         let now = self.clock.now();
         let Some(account) = self.users.find(user).await? else { return Ok(None) };
         let messages = self.notices_of_removal(&account.user, &account.authenticators, None, now)?;
-        Ok(self.users.reset_factors(user, now, messages, operator(Event::FactorsReset, user, now)).await?)
+        Ok(self.users.reset_factors(user, now, messages, self.by_operator(Event::FactorsReset, user, now)).await?)
     }
 
     /// Changes where notices go.
@@ -138,8 +138,14 @@ impl App {
     /// Request malformed, naming `notification_addresses`; the store failed.
     pub async fn change_addresses(&self, user: &UserId, change: AddressChange) -> Result<AddressesChanged, Error> {
         check_addresses(&change.add)?;
-        let row = operator(Event::AddressesChanged, user, self.clock.now());
+        let row = self.by_operator(Event::AddressesChanged, user, self.clock.now());
         Ok(self.users.change_addresses(user, change, row).await?)
+    }
+
+    /// A row of a change that an operator made, with who that was.
+    pub(crate) fn by_operator(&self, event: Event, user: &UserId, at: Timestamp) -> AuditEvent {
+        let operator = self.operator.as_deref().map(|operator| operator.to_owned().into());
+        AuditEvent { operator, ..AuditEvent::about(event, user, at) }
     }
 
     async fn verifier(&self, password: &NewPassword) -> Result<PasswordHash, Error> {
@@ -180,7 +186,7 @@ impl App {
         let id = UserId::new(format!("auth0|{}", random_text(LOWER_ALPHANUMERIC, 24, self.entropy.as_ref())?));
         Ok(NewUser {
             names,
-            audit: operator(Event::UserAdded, &id, now),
+            audit: self.by_operator(Event::UserAdded, &id, now),
             user: User {
                 id,
                 realm: user.realm,
@@ -216,7 +222,3 @@ fn too_many_addresses() -> Error {
 
 /// Accounts per transaction.
 const BATCH: usize = 500;
-
-fn operator(event: Event, user: &UserId, at: Timestamp) -> AuditEvent {
-    AuditEvent::about(event, user, at)
-}

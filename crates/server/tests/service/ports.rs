@@ -248,6 +248,9 @@ impl RefreshStore for Ports {
 
 #[async_trait]
 impl LoginStore for Ports {
+    async fn note(&self, _: AuditEvent) -> Result<(), PortError> {
+        Ok(())
+    }
     async fn record(&self, _: AuditEvent, _: Vec<OutboxRow>) -> Result<(), PortError> {
         unscripted()
     }

@@ -77,6 +77,8 @@ impl Rig {
             sender: ports.clone(),
             bell: ports.clone(),
             in_flight: Arc::default(),
+            audit_budget: Arc::default(),
+            operator: None,
             registry: Registry {
                 issuer: "https://issuer.test/".into(),
                 app_name: "Test".into(),

@@ -71,6 +71,12 @@ impl LoginStore for MemoryStore {
         Ok(())
     }
 
+    #[tracing::instrument(level = "debug", skip_all, name = "store.login.note")]
+    async fn note(&self, audit: AuditEvent) -> Result<(), PortError> {
+        self.lock().audit.push(audit);
+        Ok(())
+    }
+
     #[tracing::instrument(level = "debug", skip_all, name = "store.login.purge")]
     async fn purge(&self, now: Timestamp) -> Result<u64, PortError> {
         let mut state = self.lock();

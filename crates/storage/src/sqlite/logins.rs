@@ -56,6 +56,13 @@ impl LoginStore for SqliteStore {
             .await
     }
 
+    #[tracing::instrument(level = "debug", skip_all, name = "store.login.note")]
+    async fn note(&self, audit: AuditEvent) -> Result<(), PortError> {
+        self.writer
+            .submit(Durability::Session, move |connection| rows::insert_audit(connection, &audit).map(Step::Keep))
+            .await
+    }
+
     #[tracing::instrument(level = "debug", skip_all, name = "store.login.purge")]
     async fn purge(&self, now: Timestamp) -> Result<u64, PortError> {
         let mut total = 0;

@@ -189,7 +189,8 @@ mod tests {
     #[test]
     fn claiming_and_asking_for_the_oldest_read_indexes_only() {
         let folder = tempfile::tempdir().unwrap();
-        let connection = schema::open_writer(&folder.path().join("data.db")).unwrap();
+        let connection =
+            schema::open_writer(&folder.path().join("data.db"), &countersign_domain::testing::toy_chain()).unwrap();
         for (sql, index) in [(DUE, "outbox_due"), (CLAIM, "outbox_due"), (OLDEST, "outbox_oldest")] {
             let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
             let nulls = vec![rusqlite::types::Null; statement.parameter_count()];

@@ -2,14 +2,15 @@
 
 use countersign_domain::{
     account::Account,
-    audit::AuditEvent,
     authenticator::{Authenticator, FactorKind, RecoveryCode, RecoveryStatus, Status},
-    id::{AuthenticatorId, ClientId, PairId, RealmName, UserId},
+    id::{AuthenticatorId, PairId, RealmName, UserId},
     secret::{Digest, Sealed},
     time::Timestamp,
     user::{Email, PasswordHash, Profile, User},
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, params, types::Type};
+
+pub(super) use super::audit::insert as insert_audit;
 
 /// The columns [`user`] reads, in its order; the table is called `u`.
 macro_rules! user_columns {
@@ -168,25 +169,6 @@ pub(super) fn insert_recovery_code(
             bearer.as_ref().map(Digest::as_bytes),
         ])
         .map(|inserted| inserted == 1)
-}
-
-pub(super) fn insert_audit(connection: &Connection, audit: &AuditEvent) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO audit (at, event, user_id, client_id, authenticator, address, operator, detail) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?
-        .execute(params![
-            audit.at.as_millis(),
-            audit.event.as_str(),
-            audit.user.as_ref().map_or("", UserId::as_str),
-            audit.client.as_ref().map(ClientId::as_str),
-            audit.authenticator.as_ref().map(AuthenticatorId::as_str),
-            audit.address.map(|address| address.to_string()),
-            audit.operator,
-            audit.detail,
-        ])
-        .map(|_| ())
 }
 
 /// Whether the account exists, is not blocked, and has this epoch still.

@@ -2,10 +2,13 @@
 
 use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt as _, path::Path, time::Duration};
 
+use countersign_domain::audit::chain::AuditChain;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
+use super::audit;
+
 /// Each file is applied once, in order, and never changed afterwards.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_messages.sql"),
     include_str!("migrations/0003_notices.sql"),
@@ -13,7 +16,11 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0005_outbox.sql"),
     include_str!("migrations/0006_refresh_tokens.sql"),
     include_str!("migrations/0007_audit_detail.sql"),
+    include_str!("migrations/0008_audit_chain.sql"),
 ];
+
+/// The version that links the rows of the audit trail.
+const AUDIT_CHAIN: usize = 8;
 
 /// Older engines may corrupt a file in WAL mode when two connections checkpoint at the same time.
 const OLDEST_ENGINE: i32 = 3_051_003;
@@ -39,7 +46,7 @@ pub(super) enum OpenError {
 }
 
 /// The connection that writes, with the schema in place.
-pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+pub(super) fn open_writer(path: &Path, chain: &AuditChain) -> Result<Connection, OpenError> {
     if rusqlite::version_number() < OLDEST_ENGINE {
         return Err(OpenError::OldEngine(rusqlite::version()));
     }
@@ -63,6 +70,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     connection.query_row("PRAGMA journal_size_limit = 16777216", [], |_| Ok(()))?;
     settle_plans(&connection)?;
     connection.set_prepared_statement_cache_capacity(64);
+    audit::teach(&connection, chain)?;
     migrate(&mut connection)?;
     Ok(connection)
 }
@@ -94,6 +102,9 @@ fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     };
     for (version, sql) in MIGRATIONS.iter().enumerate().skip(done) {
         transaction.execute_batch(sql)?;
+        if version + 1 == AUDIT_CHAIN {
+            audit::begin(&transaction)?;
+        }
         transaction.execute_batch(&format!("PRAGMA user_version = {}", version + 1))?;
     }
     transaction.commit()?;
@@ -103,6 +114,8 @@ fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+
+    use countersign_domain::testing::toy_chain as chain;
 
     use super::*;
 
@@ -115,7 +128,7 @@ mod tests {
     fn a_new_file_is_for_its_owner_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data.db");
-        let _writer = open_writer(&path).unwrap();
+        let _writer = open_writer(&path, &chain()).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let wal = folder.path().join("data.db-wal");
         assert_eq!(std::fs::metadata(wal).unwrap().permissions().mode() & 0o777, 0o600);
@@ -125,14 +138,14 @@ mod tests {
     fn a_file_of_a_newer_program_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data.db");
-        open_writer(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
-        assert!(matches!(open_writer(&path), Err(OpenError::NewerFile { found: 99, .. })));
+        open_writer(&path, &chain()).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
+        assert!(matches!(open_writer(&path, &chain()), Err(OpenError::NewerFile { found: 99, .. })));
     }
 
     #[test]
     fn settings_that_durability_rests_on_are_made() {
         let folder = tempfile::tempdir().unwrap();
-        let writer = open_writer(&folder.path().join("data.db")).unwrap();
+        let writer = open_writer(&folder.path().join("data.db"), &chain()).unwrap();
         let get = |pragma: &str| writer.query_row(pragma, [], |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!(get("PRAGMA synchronous"), 2);
         assert_eq!(get("PRAGMA foreign_keys"), 1);
@@ -158,7 +171,7 @@ mod tests {
         .unwrap();
         drop(old);
 
-        let writer = open_writer(&path).unwrap();
+        let writer = open_writer(&path, &chain()).unwrap();
         let text = |sql: &str| writer.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
         assert_eq!(
             text(

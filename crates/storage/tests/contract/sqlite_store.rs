@@ -11,6 +11,7 @@ use countersign_domain::{
         session_store::{Reservation, SessionStore, Settlement},
         user_store::UserStore,
     },
+    testing::toy_chain,
 };
 use countersign_storage::{
     contract::{
@@ -32,7 +33,7 @@ async fn open() -> Opened {
 }
 
 fn store(folder: &Path) -> Arc<SqliteStore> {
-    Arc::new(SqliteStore::open(&folder.join("data.db"), SqliteOptions::default()).unwrap())
+    Arc::new(SqliteStore::open(&folder.join("data.db"), &toy_chain(), SqliteOptions::default()).unwrap())
 }
 
 countersign_storage::durable_contract!(open);
@@ -258,7 +259,7 @@ async fn a_full_disk_refuses_and_the_store_lives_on() {
 async fn a_full_queue_is_overload() {
     let folder = tempfile::tempdir().unwrap();
     let options = SqliteOptions { waiting: 1, ..SqliteOptions::default() };
-    let store = Arc::new(SqliteStore::open(&folder.path().join("data.db"), options).unwrap());
+    let store = Arc::new(SqliteStore::open(&folder.path().join("data.db"), &toy_chain(), options).unwrap());
     // Another process writes, so the queue does not move.
     let other = rusqlite::Connection::open(folder.path().join("data.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
