@@ -138,7 +138,7 @@ async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
         let tokens = api.recovery(BACKEND, &token, &recovery).await.unwrap();
         canaries.plant("a new recovery code", tokens.recovery_code.as_ref().unwrap());
 
-        let wish = Wish { audience: Some(MFA_API), scope: Some(MFA_SCOPES), realm: None };
+        let wish = Wish { audience: Some(MFA_API), scope: Some(MFA_SCOPES), ..Wish::default() };
         let token = api.login_for(BACKEND, &username, PASSWORD, wish).await.unwrap().mfa_token();
         canaries.plant("an mfa_token", &token);
         let code = canaries.plant("a code", &phone.code(&world));

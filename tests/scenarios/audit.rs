@@ -66,7 +66,7 @@ everywhere! {
 
         let token = ann.mfa_token(&api).await;
         let rows = trail.says("a right password", &["login.mfa_required"]);
-        assert_eq!(rows[0].detail.as_deref(), Some("password"));
+        assert_eq!(rows[0].detail.as_deref(), Some("password; policy:policy_always,not_enrolled"));
         let association = api.associate(&token).await.unwrap();
         trail.says("an enrolment begins", &["enrollment.started"]);
         let mut phone = countersign_tests::person::Phone::new(association.secret, association.recovery_codes.into_iter().next());

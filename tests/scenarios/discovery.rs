@@ -26,6 +26,12 @@ async fn discovery_names_what_is_there_and_nothing_else() {
         assert_eq!(document[member], format!("{ISSUER}{path}"), "{member}");
     }
     assert_eq!(document["id_token_signing_alg_values_supported"], json!(["RS256"]));
+    // S-41: nothing stands for AAL2 before there is a factor that resists phishing.
+    let acr = json!([
+        "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport",
+        "http://schemas.openid.net/pape/policies/2007/06/multi-factor",
+    ]);
+    assert_eq!(document["acr_values_supported"], acr);
     let grants: Vec<&str> =
         document["grant_types_supported"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     for grant in ["password", "password-realm", "mfa-otp", "mfa-recovery-code"] {

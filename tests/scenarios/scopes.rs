@@ -27,7 +27,7 @@ async fn granted_scopes_follow_the_request_and_are_named_where_they_differ() {
     for transport in [Transport::Http, Transport::Grpc] {
         let api = world.api(transport);
         for (audience, scope, granted, named) in rows {
-            let wish = Wish { audience, scope, realm: None };
+            let wish = Wish { audience, scope, ..Wish::default() };
             let tokens = api.login_for(LENIENT, "ann", PASSWORD, wish).await.unwrap().tokens();
             let place = format!("{transport:?} {audience:?} {scope:?}");
             assert_eq!(jwt::claims(&tokens.access_token)["scope"], granted, "{place}");

@@ -180,6 +180,10 @@ pub struct Wish<'a> {
     pub scope: Option<&'a str>,
     /// The realm, by the grant that names one.
     pub realm: Option<&'a str>,
+    /// Authentication classes, separated by blanks.
+    pub acr_values: Option<&'a str>,
+    /// The longest time since the login, in seconds.
+    pub max_age: Option<u64>,
 }
 
 macro_rules! dispatch {
@@ -240,7 +244,12 @@ impl Api {
 
     /// A refresh token, for all that was granted or for `scope`.
     pub async fn refresh(&self, client: Client, token: &str, scope: Option<&str>) -> Result<Outcome, Refusal> {
-        dispatch!(self.refresh(client, token, scope))
+        self.refresh_for(client, token, Wish { scope, ..Wish::default() }).await
+    }
+
+    /// A refresh token, asking for something.
+    pub async fn refresh_for(&self, client: Client, token: &str, wish: Wish<'_>) -> Result<Outcome, Refusal> {
+        dispatch!(self.refresh(client, token, wish))
     }
 
     /// Ends a refresh token.

@@ -69,6 +69,16 @@ pub fn audited(path: &Path, event: &str, user: &str) -> i64 {
     open(path).query_row(sql, [event, user], |row| row.get(0)).expect("the trail can be read")
 }
 
+/// What the rows of the audit trail that tell of `event` and `user` give as the reason, the oldest first.
+pub fn details(path: &Path, event: &str, user: &str) -> Vec<String> {
+    let connection = open(path);
+    let mut statement = connection
+        .prepare("SELECT coalesce(detail, '') FROM audit WHERE event = ?1 AND user_id = ?2 ORDER BY rowid")
+        .expect("the trail can be read");
+    let rows = statement.query_map([event, user], |row| row.get(0)).expect("the trail can be read");
+    rows.map(|row| row.expect("a row can be read")).collect()
+}
+
 /// Every key of the Redis at `url`, and every value.
 pub async fn redis(url: &str) -> Vec<(String, Vec<u8>)> {
     let client = redis::Client::open(url).expect("the URL is one");

@@ -150,6 +150,10 @@ refusals! {
     REFRESH_GRANT_OFF = GrantNotAllowed, 403 "unauthorized_client" "Grant type 'refresh_token' not allowed for the client.";
     /// The client may not ask about tokens.
     NO_INTROSPECTION = IntrospectionNotAllowed, 403 "access_denied" "The client may not ask about tokens.";
+    /// None of the authentication classes is known.
+    UNMET_ACR = AuthenticationUnmet, 400 "unmet_authentication_requirements" "The authentication that is required cannot be met: acr_values";
+    /// The login is longer ago than the request wants.
+    UNMET_MAX_AGE = AuthenticationUnmet, 400 "unmet_authentication_requirements" "The authentication that is required cannot be met: max_age";
     /// A store does not answer.
     STORE_DOWN = StoreUnavailable, 503 "temporarily_unavailable" "";
 }

@@ -56,6 +56,8 @@ pub const FORWARDER: Client = Client { id: "forwarder", secret: Some("another se
 pub struct Tenant {
     sections: Vec<(String, Vec<String>)>,
     es256: bool,
+    profile: Option<&'static str>,
+    more: String,
 }
 
 impl Default for Tenant {
@@ -71,6 +73,8 @@ impl Default for Tenant {
                 section("log", &["format = 'json'", "level = 'debug'"]),
             ],
             es256: false,
+            profile: None,
+            more: String::new(),
         }
     }
 }
@@ -108,6 +112,20 @@ impl Tenant {
         )
     }
 
+    /// Adds what `toml` says: clients, APIs.
+    #[must_use]
+    pub fn and(mut self, toml: &str) -> Self {
+        self.more.push_str(toml);
+        self
+    }
+
+    /// Is one of `profile`, and asks all clients for refresh tokens that it allows.
+    #[must_use]
+    pub const fn profile(mut self, profile: &'static str) -> Self {
+        self.profile = Some(profile);
+        self
+    }
+
     /// Adds an API whose access tokens are ES256.
     #[must_use]
     pub fn with_es256_api(mut self) -> Self {
@@ -117,8 +135,9 @@ impl Tenant {
 
     /// The configuration file, with `places` (listeners, stores, keys) as its beginning.
     pub fn toml(&self, places: &str) -> String {
+        let profile = self.profile.map(|name| format!("profile = '{name}'\n")).unwrap_or_default();
         let mut toml = format!(
-            "issuer = '{ISSUER}'\napp_name = '{APP_NAME}'\ndefault_realm = '{REALM}'\n{places}\n\
+            "issuer = '{ISSUER}'\napp_name = '{APP_NAME}'\ndefault_realm = '{REALM}'\n{profile}{places}\n\
              [[realms]]\nname = '{REALM}'\n[[realms]]\nname = '{OTHER_REALM}'\n\
              [[apis]]\naudience = '{API}'\nscopes = ['read:things', 'write:things']\n\
              allow_offline_access = true\n"
@@ -144,8 +163,11 @@ impl Tenant {
             let proof = client
                 .secret
                 .map_or_else(|| "authentication = 'none'".to_owned(), |secret| format!("secrets = ['{secret}']"));
+            // A profile says how long they live; what is said otherwise would be refused.
+            let more = if self.profile.is_some() && more.contains("refresh") { "" } else { more };
             write!(toml, "[[clients]]\nid = '{}'\n{proof}\ngrant_types = {grants}\n{more}", client.id).unwrap();
         }
+        toml.push_str(&self.more);
         for (section, lines) in &self.sections {
             write!(toml, "[{section}]\n{}\n", lines.join("\n")).unwrap();
         }

@@ -93,6 +93,11 @@ impl World {
         self.server.as_ref().expect("the server runs")
     }
 
+    /// The configuration file.
+    pub fn config(&self) -> String {
+        self.tenant.toml(&places(&self.folder, self.redis.as_ref()))
+    }
+
     /// The use cases, as the operator's commands reach them.
     pub fn app(&self) -> &Arc<App> {
         self.server().app()

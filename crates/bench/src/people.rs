@@ -38,7 +38,7 @@ use countersign_domain::{
     secret::{Digest, Secret},
     time::Timestamp,
     usecase::{
-        issue_token::{Command, Grant, Outcome, PasswordGrant},
+        issue_token::{Command, Grant, Outcome, PasswordGrant, StepUp},
         manage_users::{AddUser, Added, NewPassword},
     },
     user::{PasswordHash, Profile},
@@ -344,7 +344,8 @@ async fn prove_password(app: &App, person: Person) -> anyhow::Result<Pending> {
     };
     let client =
         ClientCredentials { client_id: ClientId::new(CLIENT), secret: Some(Secret::new(CLIENT_SECRET.to_owned())) };
-    let command = Command { client, grant: Grant::Password(grant), origin: Origin::default() };
+    let command =
+        Command { client, grant: Grant::Password(grant), origin: Origin::default(), step_up: StepUp::default() };
     match app.issue_token(command).await? {
         Outcome::MfaRequired(required) => Ok(Pending { person, mfa_token: required.mfa_token.expose().clone() }),
         Outcome::Tokens(_) => bail!("{} was not asked for a second factor", person.username),

@@ -23,7 +23,7 @@ use crate::{
     report::{Machine, Report},
     verdict::{Footprint, judge, seconds},
     waiting,
-    yardstick::{commit, empty_call, hash, http_call, redis_trip, signature, totp},
+    yardstick::{commit, empty_call, hash, http_call, policy, redis_trip, signature, totp},
 };
 
 /// What a run is told.
@@ -171,6 +171,7 @@ async fn yardsticks(plan: Plan, options: &Options, redis: Option<&str>) -> anyho
     let mut rows = vec![signature::rs256(plan.span)?, signature::es256(plan.span)?, totp::check(plan.span)?];
     let (alone, group) = commit::commits(&options.dir, plan.span)?;
     rows.extend([alone, group]);
+    rows.push(policy::decision(plan.span)?);
     if let Some(url) = redis {
         rows.push(redis_trip::round_trip(url, plan.trips, options.callers).await?);
     }

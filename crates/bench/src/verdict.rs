@@ -106,6 +106,7 @@ pub fn judge(rows: &[Row], footprint: &Footprint) -> Vec<Verdict> {
             row("device's answer, watched").map(|row| row.p50_us / 1e3),
             50.0,
         ),
+        most("policy decision, CPU, us", cpu("policy decision"), 5.0),
         most("5000 waiting streams, MB", Some(footprint.streams_mb * 5.0), 64.0),
         most("idle memory, MB", Some(footprint.idle_mb), 40.0),
         most("memory under load, MB", Some(footprint.peak_mb), memory_limit),

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod device;
 pub mod exit;
 pub mod health;
+pub mod policy;
 pub mod run;
 pub mod user;
 
@@ -37,6 +38,8 @@ pub enum Command {
     User(user::UserCommand),
     /// Read and check the audit trail, also beside a running server.
     Audit(audit::AuditCommand),
+    /// Ask what follows a person's password, and why.
+    Policy(policy::PolicyCommand),
     /// Be a phone: enrol with a barcode, and approve or deny logins, to try a demo out.
     Device(device::DeviceCommand),
     /// Print the version.

@@ -10,6 +10,7 @@ pub mod limits;
 pub mod listeners;
 pub mod messages;
 pub mod mistake;
+pub mod profile;
 pub mod reference;
 pub mod registry;
 pub mod secret;
@@ -24,6 +25,7 @@ use self::{
     limits::{LimitsConfig, MfaConfig},
     listeners::{ConnectionsConfig, GatewaySection, GrpcConfig, HttpConfig, HttpsConfig, OpsConfig, ShutdownConfig},
     messages::MessagesConfig,
+    profile::ProfileName,
     stores::{KeysConfig, PasswordsConfig, StorageConfig},
     telemetry::{LogConfig, OtlpConfig},
 };
@@ -39,6 +41,9 @@ pub struct Config {
     pub issuer: String,
     /// The name people see in their authenticator app. Empty: the host of the issuer, if that is a name.
     pub app_name: String,
+    /// A table of limits for the whole deployment. It is the default of the settings it is about, which then may only be made stricter:
+    /// `limits`, `mfa`, and the `refresh` of clients. docs/policy.md has the tables.
+    pub profile: ProfileName,
     /// The realm of `password` grants of clients that name none of their own. Empty: none.
     pub default_realm: String,
     /// The audience of requests that name none; one of `apis`. Empty: such tokens are good for userinfo only.

@@ -5,10 +5,12 @@ use crate::{
     app::{App, Bearer},
     claims::AccessToken,
     error::{Error, Reason},
+    factor_set::FactorSet,
     id::ClientId,
     opaque::{self, TokenKind},
     secret::Digest,
     time::Timestamp,
+    transaction::MfaTransaction,
 };
 
 /// The person behind a bearer, and how well they are known.
@@ -17,8 +19,17 @@ pub(crate) struct Actor {
     pub account: Account,
     /// The client the bearer was issued to.
     pub client: ClientId,
+    /// What an access token says; `None`: the bearer is an `mfa_token`.
+    pub token: Option<AccessToken>,
+    /// The factors that may be enrolled with it.
+    pub allowed: FactorSet,
+}
+
+impl Actor {
     /// Whether a second factor was proven for the bearer.
-    pub has_mfa: bool,
+    pub(crate) fn has_mfa(&self) -> bool {
+        self.token.as_ref().is_some_and(AccessToken::has_mfa)
+    }
 }
 
 impl App {
@@ -40,11 +51,12 @@ impl App {
                 Reason::TooManyAttempts => Error::new(Reason::MfaTokenInvalid).because("exhausted"),
                 _ => error,
             })?;
-            return Ok(Actor { account: login.account, client: login.transaction.client, has_mfa: false });
+            let MfaTransaction { client, allowed, .. } = login.transaction;
+            return Ok(Actor { account: login.account, client, token: None, allowed });
         }
         let (token, account) = self.management_token(bearer, now).await?;
         token.require(scope)?;
-        Ok(Actor { account, has_mfa: token.has_mfa(), client: token.client })
+        Ok(Actor { account, client: token.client.clone(), token: Some(token), allowed: FactorSet::ALL })
     }
 
     /// An access token of the MFA API, and its person.

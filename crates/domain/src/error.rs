@@ -49,6 +49,7 @@ pub enum Reason {
     RefreshTokenUserGone,
     ScopeExceeded,
     IntrospectionNotAllowed,
+    AuthenticationUnmet,
     StoreUnavailable,
     Overloaded,
     Internal,
@@ -56,7 +57,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of the contract.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::RequestMalformed,
         Self::ClientUnauthenticated,
         Self::GrantNotAllowed,
@@ -98,6 +99,7 @@ impl Reason {
         Self::RefreshTokenUserGone,
         Self::ScopeExceeded,
         Self::IntrospectionNotAllowed,
+        Self::AuthenticationUnmet,
         Self::StoreUnavailable,
         Self::Overloaded,
         Self::Internal,

@@ -132,7 +132,7 @@ impl App {
             return Err(Error::new(Reason::MfaTokenOfOtherClient));
         }
         access.require("enroll")?;
-        otp::step_up(&access, &account)?;
+        self.require_second_factor(&access, &account)?;
         Ok(Confirming { access, account })
     }
 }
@@ -185,7 +185,7 @@ impl App {
             audience: &audience,
             scopes: access.scopes.into_iter().collect(),
             scopes_changed: true,
-            ending: Ending { authentication: by(first), refreshing: None },
+            ending: Ending { authentication: by(first), refreshing: None, reasons: None },
             grant: OriginalGrant::Password.name(),
             now,
         })

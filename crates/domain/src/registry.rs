@@ -9,6 +9,7 @@ use crate::{
     authenticator::FactorKind,
     id::{Audience, ClientId, RealmName, Scope},
     message::Channel,
+    policy::Rule,
     port::signer::Algorithm,
     secret::Digest,
 };
@@ -51,8 +52,8 @@ pub struct Client {
     pub grants: BTreeSet<GrantType>,
     /// The realm of its `password` grants.
     pub default_realm: Option<RealmName>,
-    /// When its users are asked for a second factor.
-    pub mfa: MfaDemand,
+    /// What it demands of its users' logins.
+    pub mfa: Rule,
     /// Whether `mfa_required` names the factors over HTTP.
     pub publish_mfa_requirements: bool,
     /// Whether tokens say how the person authenticated (`auth_time`, `amr`, `acr`). Tokens of the MFA API always do.
@@ -147,15 +148,6 @@ impl GrantType {
     }
 }
 
-/// When a client's users are asked for a second factor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MfaDemand {
-    /// At every login; who has no factor must enrol.
-    Always,
-    /// At every login of who has one. A person's own factor is never ignored.
-    IfEnrolled,
-}
-
 /// An API that access tokens are issued for.
 #[derive(Clone, Debug)]
 pub struct Api {
@@ -169,6 +161,8 @@ pub struct Api {
     pub token_lifetime: Duration,
     /// Whether refresh tokens may be had for it.
     pub allow_offline_access: bool,
+    /// What it demands of logins beyond what their client does.
+    pub mfa: Rule,
 }
 
 /// Lifetimes and limits.
@@ -196,6 +190,8 @@ pub struct Policy {
     pub poll_rate: Limit,
     /// Whether devices that do not ask for the number the login shows are refused (NIST SP 800-63B-4, section 3.1.3).
     pub number_matching_required: bool,
+    /// How long after the login its token may still change a person's factors (RFC 9470).
+    pub management_max_age: Duration,
     /// Time steps accepted before and after the current one (RFC 6238, section 5.2).
     pub otp_window: OtpWindow,
 }
@@ -288,6 +284,7 @@ impl Default for Policy {
             sends: SendLimits::default(),
             poll_rate: Limit { capacity: 12, refill: Duration::from_secs(5) },
             number_matching_required: false,
+            management_max_age: Duration::from_secs(900),
             otp_window: OtpWindow { behind: 1, ahead: 1 },
         }
     }
@@ -306,6 +303,11 @@ pub const OFFLINE_ACCESS: &str = "offline_access";
 pub const OIDC_SCOPES: [&str; 5] = ["openid", "profile", "email", "address", "phone"];
 
 impl Registry {
+    /// What `client` and the API behind `audience` demand together.
+    pub fn rule(&self, client: &Client, audience: &Audience) -> Rule {
+        self.apis.get(audience).map_or(client.mfa, |api| client.mfa.and(api.mfa))
+    }
+
     /// The audience of the MFA API: `<issuer>mfa/`.
     pub fn mfa_audience(&self) -> Audience {
         Audience::new(format!("{}mfa/", self.issuer))

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    factor_set::FactorSet,
     id::{Audience, ClientId, FamilyId, Scope, UserId},
+    policy::Reasons,
     secret::{Digest, Sealed},
     time::Timestamp,
 };
@@ -29,6 +31,17 @@ pub struct MfaTransaction {
     pub authenticated_at: Timestamp,
     /// When the transaction ends; never extended.
     pub expires_at: Timestamp,
+    /// The factors that may complete it, or be enrolled in it. The recovery code always may.
+    #[serde(default = "everything")]
+    pub allowed: FactorSet,
+    /// Why it is asked for.
+    #[serde(default)]
+    pub reasons: Reasons,
+}
+
+/// What a transaction allows that was begun by a version which did not ask.
+const fn everything() -> FactorSet {
+    FactorSet::ALL
 }
 
 /// The grant that proved the first factor.

@@ -5,6 +5,7 @@ pub mod associate;
 pub mod authenticators;
 pub mod describe;
 pub mod devices;
+pub mod explain_policy;
 pub mod introspect_token;
 pub mod issue_token;
 pub mod manage_users;

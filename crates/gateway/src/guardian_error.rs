@@ -64,7 +64,8 @@ pub(crate) const fn row(reason: ErrorReason) -> Row {
         | R::RefreshTokenInvalid
         | R::RefreshTokenUserGone
         | R::ScopeExceeded
-        | R::IntrospectionNotAllowed => (500, "server_error", "Internal server error"),
+        | R::IntrospectionNotAllowed
+        | R::AuthenticationUnmet => (500, "server_error", "Internal server error"),
     };
     Row { status, code, message }
 }

@@ -142,7 +142,7 @@ pub(crate) fn row(reason: ErrorReason, place: Place, style: Style) -> Row {
         }
         (R::ScopeMissing, _) => is(403, "insufficient_scope", "The access token lacks the scope: {scope}"),
         (R::StepUpRequired, _) => {
-            is(401, "insufficient_user_authentication", "A token obtained with a second factor is required.")
+            is(401, "insufficient_user_authentication", "A token of a recent login with a second factor is required.")
         }
         (R::OobCodeInvalid, _) => is(403, "invalid_grant", "Malformed oob_code"),
         (R::OobCodeExpired, _) => is(403, "expired_token", "oob_code is expired"),
@@ -171,6 +171,9 @@ pub(crate) fn row(reason: ErrorReason, place: Place, style: Style) -> Row {
         }
         (R::ScopeExceeded, _) => is(400, "invalid_scope", "The scope was not granted at the login: {scope}"),
         (R::IntrospectionNotAllowed, _) => is(403, "access_denied", "The client may not ask about tokens."),
+        (R::AuthenticationUnmet, _) => {
+            is(400, "unmet_authentication_requirements", "The authentication that is required cannot be met: {unmet}")
+        }
         (R::StoreUnavailable | R::Overloaded, _) => {
             is(503, "temporarily_unavailable", "The service is temporarily unavailable. Please retry.")
         }
@@ -189,18 +192,34 @@ pub(crate) fn row(reason: ErrorReason, place: Place, style: Style) -> Row {
     }
 }
 
+const INSUFFICIENT: &str = "Bearer error=\"insufficient_user_authentication\"";
+
 /// What `WWW-Authenticate` says with an error: never at `/oauth/token` and `/mfa/challenge`, where engines that see it stop
 /// reading the body.
 pub(crate) fn challenge_header(error: &str, place: Place) -> Option<&'static str> {
     match (error, place) {
         ("invalid_token", Place::UserInfo) => Some("Bearer error=\"invalid_token\""),
         ("insufficient_scope", Place::UserInfo) => Some("Bearer error=\"insufficient_scope\""),
-        // RFC 9470, section 3.
-        ("insufficient_user_authentication", Place::Authenticators | Place::Authenticator) => {
-            Some("Bearer error=\"insufficient_user_authentication\"")
-        }
+        // RFC 9470, section 3. What would do comes with the refusal.
+        ("insufficient_user_authentication", Place::Authenticators | Place::Authenticator) => Some(INSUFFICIENT),
         _ => None,
     }
+}
+
+/// The header with what a service said would do: `acr_values` and `max_age` (RFC 9470, section 3).
+pub(crate) fn with_requirements(challenge: &'static str, refused: &Refused) -> Cow<'static, str> {
+    if challenge != INSUFFICIENT {
+        return Cow::Borrowed(challenge);
+    }
+    let mut text = challenge.to_owned();
+    for name in ["acr_values", "max_age"] {
+        if let Some(value) = refused.metadata.get(name) {
+            text.extend([", ", name, "=\""]);
+            text.extend(printable(value));
+            text.push('"');
+        }
+    }
+    Cow::Owned(text)
 }
 
 /// Why a request is not answered.

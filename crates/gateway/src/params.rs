@@ -63,6 +63,8 @@ names! {
     Digits = "digits",
     Name = "name",
     Preferred = "preferred",
+    AcrValues = "acr_values",
+    MaxAge = "max_age",
 }
 
 /// A value as it came.
@@ -168,6 +170,26 @@ impl<'a> Params<'a> {
     /// [`Problem::NotAString`], [`Problem::MissingParameter`].
     pub(crate) fn required(&self, name: Parameter) -> Result<String, Problem> {
         self.text(name)?.map(str::to_owned).ok_or(Problem::MissingParameter(name.as_str()))
+    }
+
+    /// A number of whole seconds: digits, or a JSON number.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::NotOneOf`].
+    pub(crate) fn seconds(&self, name: Parameter) -> Result<Option<i64>, Problem> {
+        let seconds = match self.raw(name) {
+            None => return Ok(None),
+            Some(Value::Text(text)) if text.is_empty() => return Ok(None),
+            Some(Value::Integer(number)) => i64::try_from(*number).ok(),
+            Some(Value::Text(text)) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+            Some(_) => None,
+        };
+        // What protobuf can say: 10,000 years.
+        seconds
+            .filter(|seconds| *seconds <= 315_576_000_000)
+            .map(Some)
+            .ok_or(Problem::NotOneOf(name.as_str(), "a whole number of seconds"))
     }
 
     /// A one-time password: a text, or a JSON number that still has all its 6 or 8 digits.

@@ -110,7 +110,10 @@ impl<T: Transport> Gateway<T> {
         let mut response = error(kind, row, &description, uri, refused.reason.as_str_name());
         let headers = response.headers_mut();
         if let Some(challenge) = oauth_error::challenge_header(row.error, place) {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            let challenge = oauth_error::with_requirements(challenge, refused);
+            if let Ok(challenge) = HeaderValue::try_from(challenge.as_ref()) {
+                headers.insert(WWW_AUTHENTICATE, challenge);
+            }
         }
         match row.status {
             429 => {

@@ -297,6 +297,7 @@ pub(crate) struct Discovery<'a> {
     pub(crate) revocation_endpoint_auth_methods_supported: [&'static str; 3],
     pub(crate) introspection_endpoint_auth_methods_supported: [&'static str; 2],
     pub(crate) claims_supported: &'a [String],
+    pub(crate) acr_values_supported: &'a [String],
     pub(crate) request_uri_parameter_supported: bool,
     pub(crate) request_parameter_supported: bool,
 }

@@ -62,7 +62,7 @@ pub const fn row(reason: Reason) -> (Code, &'static str, &'static str) {
         Reason::AccessTokenInvalid => (Code::Unauthenticated, "ACCESS_TOKEN_INVALID", "the access token is not valid"),
         Reason::ScopeMissing => (Code::PermissionDenied, "SCOPE_MISSING", "the access token lacks a scope"),
         Reason::StepUpRequired => {
-            (Code::Unauthenticated, "STEP_UP_REQUIRED", "a token obtained with a second factor is needed")
+            (Code::Unauthenticated, "STEP_UP_REQUIRED", "a token of a recent login with a second factor is needed")
         }
         Reason::OobCodeInvalid => {
             (Code::PermissionDenied, "OOB_CODE_INVALID", "the oob_code is not valid, was used or was superseded")
@@ -114,6 +114,9 @@ pub const fn row(reason: Reason) -> (Code, &'static str, &'static str) {
         Reason::ScopeExceeded => (Code::InvalidArgument, "SCOPE_EXCEEDED", "a scope was not granted at the login"),
         Reason::IntrospectionNotAllowed => {
             (Code::PermissionDenied, "INTROSPECTION_NOT_ALLOWED", "the client may not ask about tokens")
+        }
+        Reason::AuthenticationUnmet => {
+            (Code::FailedPrecondition, "AUTHENTICATION_UNMET", "the login cannot be what is asked for")
         }
         Reason::StoreUnavailable => (Code::Unavailable, "STORE_UNAVAILABLE", "a store does not answer"),
         Reason::Overloaded => (Code::Unavailable, "OVERLOADED", "the server is too busy"),

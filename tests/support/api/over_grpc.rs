@@ -78,9 +78,9 @@ fn channel_of(name: &str) -> OobChannel {
     }
 }
 
-pub(super) async fn refresh(grpc: &Grpc, client: Client, token: &str, scope: Option<&str>) -> Result<Outcome, Refusal> {
+pub(super) async fn refresh(grpc: &Grpc, client: Client, token: &str, wish: Wish<'_>) -> Result<Outcome, Refusal> {
     let grant = RefreshTokenGrant { refresh_token: token.into() };
-    issue(grpc, client, Grant::RefreshToken(grant), Wish { scope, ..Wish::default() }).await
+    issue(grpc, client, Grant::RefreshToken(grant), wish).await
 }
 
 pub(super) async fn revoke(grpc: &Grpc, client: Client, token: &str) -> Result<(), Refusal> {
@@ -220,12 +220,18 @@ pub(super) async fn delete_device(grpc: &Grpc, id: &str, bearer: &str) -> Result
     grpc.device.clone().delete_device(bearing(bearer, request)).await.map(drop).map_err(refused)
 }
 
+fn words(text: Option<&str>) -> Vec<String> {
+    text.map(|text| text.split(' ').map(str::to_owned).collect()).unwrap_or_default()
+}
+
 async fn issue(grpc: &Grpc, client: Client, grant: Grant, wish: Wish<'_>) -> Result<Outcome, Refusal> {
     let request = IssueTokenRequest {
         client: proof(client),
         grant: Some(grant),
         audience: wish.audience.unwrap_or_default().to_owned(),
-        scopes: wish.scope.map(|scope| scope.split(' ').map(str::to_owned).collect()).unwrap_or_default(),
+        scopes: words(wish.scope),
+        acr_values: words(wish.acr_values),
+        max_age: wish.max_age.map(|age| prost_types::Duration { seconds: i64::try_from(age).expect("few"), nanos: 0 }),
         end_user: None,
     };
     let answer = grpc.token.clone().issue_token(request).await.map_err(refused)?;

@@ -60,9 +60,12 @@ pub(super) async fn login(
 ) -> Result<Outcome, Refusal> {
     let grant = if wish.realm.is_some() { "http://auth0.com/oauth/grant-type/password-realm" } else { "password" };
     let mut fields = vec![("grant_type", grant), ("username", username), ("password", password)];
-    let more = [("audience", wish.audience), ("scope", wish.scope), ("realm", wish.realm)];
-    fields.extend(more.into_iter().filter_map(|(name, value)| Some((name, value?))));
-    outcome(http.post("/oauth/token", &body(client, &fields)).await)
+    fields.extend(
+        [("audience", wish.audience), ("realm", wish.realm)]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    outcome(http.post("/oauth/token", &wishing(body(client, &fields), wish)).await)
 }
 
 fn outcome(answer: Answer) -> Result<Outcome, Refusal> {
@@ -76,10 +79,22 @@ fn outcome(answer: Answer) -> Result<Outcome, Refusal> {
     }
 }
 
-pub(super) async fn refresh(http: &Http, client: Client, token: &str, scope: Option<&str>) -> Result<Outcome, Refusal> {
-    let mut fields = vec![("grant_type", "refresh_token"), ("refresh_token", token)];
-    fields.extend(scope.map(|scope| ("scope", scope)));
-    outcome(http.post("/oauth/token", &body(client, &fields)).await)
+/// `body` with what is asked for beyond the audience. Whole seconds travel as a number.
+fn wishing(mut body: Value, wish: Wish<'_>) -> Value {
+    for (name, value) in [("scope", wish.scope), ("acr_values", wish.acr_values)] {
+        if let Some(value) = value {
+            body[name] = json!(value);
+        }
+    }
+    if let Some(max_age) = wish.max_age {
+        body["max_age"] = json!(max_age);
+    }
+    body
+}
+
+pub(super) async fn refresh(http: &Http, client: Client, token: &str, wish: Wish<'_>) -> Result<Outcome, Refusal> {
+    let fields = [("grant_type", "refresh_token"), ("refresh_token", token)];
+    outcome(http.post("/oauth/token", &wishing(body(client, &fields), wish)).await)
 }
 
 pub(super) async fn revoke(http: &Http, client: Client, token: &str) -> Result<(), Refusal> {

@@ -241,7 +241,7 @@ impl GrpcClient {
             grant: Some(grant),
             audience: AUDIENCE.to_owned(),
             scopes: vec![SCOPE.to_owned()],
-            end_user: None,
+            ..IssueTokenRequest::default()
         };
         self.tokens.issue_token(request).await?.into_inner().outcome.context("an answer without an outcome")
     }

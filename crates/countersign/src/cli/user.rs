@@ -247,11 +247,11 @@ fn done(done: bool, account: &Account, what: &str) -> Result<String, Failure> {
     if done { Ok(format!("{} of {} {what}", user.username, user.realm)) } else { Err(no_user(&user.username)) }
 }
 
-fn no_user(login: &str) -> Failure {
+pub(super) fn no_user(login: &str) -> Failure {
     Failure::NoUser(format!("There is no user {login}; nothing was changed"))
 }
 
-fn no_realm() -> Failure {
+pub(super) fn no_realm() -> Failure {
     Failure::Data("No default realm is configured; name one with --realm".to_owned())
 }
 
@@ -266,7 +266,7 @@ async fn find(whom: &Whom) -> Result<(App, Account), Failure> {
 }
 
 /// The application on the durable store alone: accounts are nowhere else.
-async fn open(target: &Target) -> Result<(App, Option<RealmName>), Failure> {
+pub(super) async fn open(target: &Target) -> Result<(App, Option<RealmName>), Failure> {
     let config = match &target.dir {
         Some(dir) => demo_config(dir)?,
         None => run::load(&target.file)?,

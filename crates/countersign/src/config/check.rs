@@ -58,6 +58,7 @@ impl Config {
         self.check_listeners(&mut mistakes);
         self.check_passwords(&mut mistakes);
         self.check_limits(&mut mistakes);
+        self.check_profile(&mut mistakes);
         self.check_directory(&mut mistakes);
         mistakes.add_if(
             self.storage.url.strip_prefix("sqlite:").is_none_or(|path| path.trim_start_matches('/').is_empty()),
@@ -161,6 +162,7 @@ impl Config {
         within("limits.mfa_token_lifetime", limits.mfa_token_lifetime, &(MINUTE..=MINUTE * 60), mistakes);
         within("limits.userinfo_token_lifetime", limits.userinfo_token_lifetime, &TOKEN_LIFETIME, mistakes);
         within("limits.oob_code_lifetime", limits.oob_code_lifetime, &(MINUTE * 2..=MINUTE * 10), mistakes);
+        within("limits.management_max_age", limits.management_max_age, &(MINUTE..=MINUTE * 60), mistakes);
         for (name, limit, most) in [
             ("factor_failures", limits.factor_failures.limit(), 100),
             ("password_failures", limits.password_failures.limit(), 100),
@@ -305,7 +307,7 @@ fn within(path: &str, value: Duration, range: &RangeInclusive<Duration>, mistake
     );
 }
 
-fn shown(duration: Duration) -> String {
+pub(super) fn shown(duration: Duration) -> String {
     let (secs, millis) = (duration.as_secs(), duration.subsec_millis());
     match secs {
         0 => format!("{millis}ms"),

@@ -6,7 +6,10 @@ use countersign_domain::{port::signer::Algorithm, registry::GrantType};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{limits::MfaDemandName, secret::SecretText};
+use super::{
+    limits::{FactorName, MfaDemandName, StrengthName},
+    secret::SecretText,
+};
 
 /// An application.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -33,6 +36,10 @@ pub struct ClientConfig {
     /// When its people are asked for a second factor. Left out: as `mfa.demand` says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mfa_demand: Option<MfaDemandName>,
+    /// The factors that its people may use or enrol, of `mfa.factors`. Empty: all. The recovery code always may be used.
+    pub mfa_factors: Vec<FactorName>,
+    /// How strong their second factor must be.
+    pub mfa_strength: StrengthName,
     /// Whether `mfa_required` names the factors that can be used or enrolled.
     pub publish_mfa_requirements: bool,
     /// Whether tokens say how the person authenticated (`auth_time`, `amr`, `acr`).
@@ -103,6 +110,8 @@ impl Default for ClientConfig {
             default_realm: String::new(),
             origins: Vec::new(),
             mfa_demand: None,
+            mfa_factors: Vec::new(),
+            mfa_strength: StrengthName::Any,
             publish_mfa_requirements: false,
             authentication_claims: true,
             trust_forwarded_for: false,
@@ -186,6 +195,13 @@ pub struct ApiConfig {
     pub token_lifetime: Duration,
     /// Whether refresh tokens may be had for it, by the scope `offline_access`.
     pub allow_offline_access: bool,
+    /// When a second factor is asked for, besides when the client's rule asks: the stricter of both counts. Left out: as the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mfa_demand: Option<MfaDemandName>,
+    /// The factors that may be used or enrolled, of those the client allows. Empty: all of them.
+    pub mfa_factors: Vec<FactorName>,
+    /// How strong a second factor must be, if that is stronger than the client says.
+    pub mfa_strength: StrengthName,
 }
 
 impl Default for ApiConfig {
@@ -196,6 +212,9 @@ impl Default for ApiConfig {
             algorithm: Algorithm::Rs256,
             token_lifetime: Duration::from_secs(86_400),
             allow_offline_access: false,
+            mfa_demand: None,
+            mfa_factors: Vec::new(),
+            mfa_strength: StrengthName::Any,
         }
     }
 }

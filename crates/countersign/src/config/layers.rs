@@ -9,7 +9,7 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
-use super::{Config, check::Checked, mistake::Mistakes};
+use super::{Config, check::Checked, mistake::Mistakes, profile::ProfileName};
 
 /// The prefix of variables that are settings.
 pub const PREFIX: &str = "COUNTERSIGN__";
@@ -60,6 +60,7 @@ pub fn parse(toml: &str, variables: &Variables) -> (Config, Mistakes) {
             return (Config::default(), mistakes);
         }
     };
+    ProfileName::fill_in(&mut values);
     loop {
         let error = match Value::from(values.clone()).deserialize::<Config>() {
             Ok(config) => return (config, mistakes),

@@ -33,6 +33,10 @@ pub struct LimitsConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub oob_code_lifetime: Duration,
+    /// How long after the login an access token of the MFA API may add, change and remove factors. 1m to 1h.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub management_max_age: Duration,
     /// Messages that are sent.
     pub sends: SendLimitsConfig,
     /// Whom the limits on passwords count.
@@ -52,6 +56,7 @@ impl Default for LimitsConfig {
             password_rate: PasswordRate::default(),
             userinfo_rate: UserinfoRate::default(),
             oob_code_lifetime: policy.oob_code_lifetime,
+            management_max_age: policy.management_max_age,
             sends: SendLimitsConfig::default(),
             count_by: CountBy::UserAndAddress,
             otp_window: OtpWindowConfig::default(),
@@ -278,4 +283,19 @@ pub enum MfaDemandName {
     Always,
     /// At every login of who has one.
     IfEnrolled,
+    /// Never, not even of who has one, unless the request asks for it. Managing factors asks all the same.
+    Never,
+}
+
+/// How strong a second factor must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum StrengthName {
+    /// Any.
+    #[default]
+    Any,
+    /// One that makes two factors of a password: not e-mail.
+    TwoFactors,
+    /// One that does not depend on the telephone network either: an app or a device.
+    Unrestricted,
 }

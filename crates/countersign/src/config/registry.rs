@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use countersign_domain::{
+    factor_set::FactorSet,
     id::{Audience, ClientId, RealmName, Scope},
+    policy::{Demand, Rule, Strength},
     port::sealer::Sealer,
-    registry::{Api, Client, ClientAuthMethod, MfaDemand, OtpWindow, Policy, RefreshPolicy, Registry},
+    registry::{Api, Client, ClientAuthMethod, OtpWindow, Policy, RefreshPolicy, Registry},
     secret::Digest,
 };
 
 use super::{
     check::Checked,
     directory::{ClientAuthName, ClientConfig, GrantName, RefreshConfig},
-    limits::{CountBy, MfaDemandName},
+    limits::{CountBy, FactorName, MfaDemandName, StrengthName},
 };
 
 /// The domain in which client secrets are digested.
@@ -34,6 +36,13 @@ impl Checked {
                     algorithm: api.algorithm,
                     token_lifetime: api.token_lifetime,
                     allow_offline_access: api.allow_offline_access,
+                    mfa: Rule {
+                        factors: factors(&api.mfa_factors),
+                        strength: strength(api.mfa_strength),
+                        ..api
+                            .mfa_demand
+                            .map_or(Rule::OPEN, |name| Rule { grace: Rule::OPEN.grace, ..Rule::of(demand(name)) })
+                    },
                 })
                 .map(|api| (api.audience.clone(), api))
                 .collect(),
@@ -59,6 +68,7 @@ impl Checked {
             limits_ignore_address: limits.count_by == CountBy::User,
             oob_code_lifetime: limits.oob_code_lifetime,
             sends: limits.sends.limits(),
+            management_max_age: limits.management_max_age,
             number_matching_required: self.mfa.number_matching_required,
             poll_rate: Policy::default().poll_rate,
             otp_window: OtpWindow { behind: limits.otp_window.behind, ahead: limits.otp_window.ahead },
@@ -98,9 +108,10 @@ impl Checked {
             },
             grants: client.grant_types.iter().copied().map(GrantName::grant).collect(),
             default_realm: given(&client.default_realm).map(RealmName::new),
-            mfa: match client.mfa_demand.unwrap_or(self.mfa.demand) {
-                MfaDemandName::Always => MfaDemand::Always,
-                MfaDemandName::IfEnrolled => MfaDemand::IfEnrolled,
+            mfa: Rule {
+                factors: factors(&client.mfa_factors),
+                strength: strength(client.mfa_strength),
+                ..Rule::of(demand(client.mfa_demand.unwrap_or(self.mfa.demand)))
             },
             publish_mfa_requirements: client.publish_mfa_requirements,
             authentication_claims: client.authentication_claims,
@@ -112,6 +123,27 @@ impl Checked {
             id,
         }
     }
+}
+
+const fn demand(name: MfaDemandName) -> Demand {
+    match name {
+        MfaDemandName::Always => Demand::Always,
+        MfaDemandName::IfEnrolled => Demand::IfEnrolled,
+        MfaDemandName::Never => Demand::Never,
+    }
+}
+
+/// The domain's word.
+pub(super) const fn strength(name: StrengthName) -> Strength {
+    match name {
+        StrengthName::Any => Strength::Any,
+        StrengthName::TwoFactors => Strength::TwoFactors,
+        StrengthName::Unrestricted => Strength::Unrestricted,
+    }
+}
+
+fn factors(names: &[FactorName]) -> FactorSet {
+    if names.is_empty() { FactorSet::ALL } else { names.iter().map(|name| name.kind()).collect() }
 }
 
 fn refresh_policy(refresh: &RefreshConfig) -> RefreshPolicy {

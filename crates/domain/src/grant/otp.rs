@@ -6,7 +6,6 @@ use crate::{
     attempt::AttemptPermit,
     audit::Event,
     authenticator::{Authenticator, FAILURE_CEILING, FactorKind},
-    claims::AccessToken,
     error::{Error, Reason},
     factor::otp::{CLASS, OtpCode, OtpSecret},
     grant::{Confirming, audit, proof_rejected},
@@ -62,8 +61,14 @@ impl App {
         let login = self.pending_login(token.expose(), Some(client), now).await?;
         let account = &login.account;
         let enrolled = account.is_enrolled();
-        let candidates =
-            if enrolled { account.active_of(FactorKind::Otp).collect() } else { self.pending(account, token, now) };
+        let candidates = if !login.transaction.allowed.has(FactorKind::Otp) {
+            // What may not complete this login is not there: the code is wrong, and counts.
+            Vec::new()
+        } else if enrolled {
+            account.active_of(FactorKind::Otp).collect()
+        } else {
+            self.pending(account, token, now)
+        };
         let proof = Proof { client, account, candidates, origin, now };
         let (permit, found, step) = self.judge_otp(&proof, code, Some(&login.digest)).await?;
         let authenticator = found.id.clone();
@@ -192,14 +197,4 @@ impl Proof<'_> {
         let audit = audit(event, user, self.client, Some(found.id.clone()), address, self.now);
         LoginCommit::new(user, transaction, burn, audit)
     }
-}
-
-/// Refuses a token of the first factor alone while the person has a second one (RFC 9470). E-mail does not count: who has nothing
-/// else gets such a token without it.
-///
-/// # Errors
-///
-/// [`Reason::StepUpRequired`].
-pub(crate) fn step_up(token: &AccessToken, account: &Account) -> Result<(), Error> {
-    if account.is_strongly_enrolled() && !token.has_mfa() { Err(Error::new(Reason::StepUpRequired)) } else { Ok(()) }
 }

@@ -1,34 +1,25 @@
 //! The password grants: the first factor (RFC 6749, section 4.3).
 
 use crate::{
-    account::Account,
     app::{App, Origin, RequestedScopes},
     attempt::Subject,
     audit::{AuditEvent, Event},
     claims::Authentication,
     error::{Error, Reason},
+    factor_set::FactorSet,
     grant::{Granted, audit, refresh::Ending},
     id::{Audience, RealmName, Scope},
+    login_policy::FirstFactor,
+    policy::{Verdict, Wish},
     port::{
         login_store::{Burn, LoginCommit},
         password_hasher::PasswordVerdict,
         session_store::Settlement,
     },
-    registry::{Client, GrantType, MFA_API_SCOPES, MfaDemand, OFFLINE_ACCESS, OIDC_SCOPES},
+    registry::{Client, GrantType, MFA_API_SCOPES, OFFLINE_ACCESS, OIDC_SCOPES},
     transaction::{MfaTransaction, OriginalGrant},
     usecase::issue_token::{FactorType, MfaRequired, Outcome, PasswordGrant},
 };
-
-/// What follows a first factor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Demand {
-    /// Tokens.
-    Nothing,
-    /// A second factor the person has.
-    Challenge,
-    /// A second factor the person must enrol.
-    Enroll,
-}
 
 /// What may be had of an audience.
 pub(crate) struct Offer {
@@ -46,6 +37,7 @@ impl App {
         &self,
         client: &Client,
         grant: PasswordGrant,
+        wish: Wish,
         origin: &Origin,
     ) -> Result<Outcome, Error> {
         client.may_use(if grant.realm_grant { GrantType::PasswordRealm } else { GrantType::Password })?;
@@ -89,13 +81,15 @@ impl App {
             return Err(Error::new(Reason::UserBlocked));
         }
 
-        match self.demand(client, account, &audience) {
-            Demand::Nothing => {
+        let authentication = Authentication::password(now);
+        let first = FirstFactor { client, account, audience: &audience, authentication: &authentication, wish };
+        let decision = self.decide_login(&first, now)?;
+        match decision.verdict {
+            Verdict::Pass => {
                 let audit = audit(Event::PasswordLogin, &account.user, client, None, address, now);
                 let login = LoginCommit::new(&account.user, None, Burn::Nothing, audit);
-                let authentication = Authentication::password(now);
                 let refreshing = self.opening(client, &account.user, (&audience, &scopes), &authentication, now)?;
-                let ending = Ending { authentication, refreshing };
+                let ending = Ending { authentication, refreshing, reasons: Some(decision.reasons) };
                 self.commit_login(ending.of(login), "password").await.map_err(|error| match error.reason() {
                     // The account changed while its password was checked: the password is what was refused.
                     Reason::MfaTokenInvalid => Error::new(Reason::CredentialsRejected).because("account has changed"),
@@ -113,7 +107,7 @@ impl App {
                 };
                 self.answer(granted).await.map(Outcome::Tokens)
             }
-            demand @ (Demand::Challenge | Demand::Enroll) => {
+            Verdict::Challenge | Verdict::Enroll | Verdict::Unmet => {
                 let transaction = MfaTransaction {
                     user: account.user.id.clone(),
                     client: client.id.clone(),
@@ -124,8 +118,10 @@ impl App {
                     epoch: account.user.epoch,
                     authenticated_at: now,
                     expires_at: now.plus(self.registry.policy.mfa_token_lifetime),
+                    allowed: decision.allowed,
+                    reasons: decision.reasons,
                 };
-                self.require_mfa(client, demand, &transaction, origin).await
+                self.require_mfa(client, decision.verdict, &transaction, origin).await
             }
         }
     }
@@ -134,19 +130,19 @@ impl App {
     pub(crate) async fn require_mfa(
         &self,
         client: &Client,
-        demand: Demand,
+        verdict: Verdict,
         transaction: &MfaTransaction,
         origin: &Origin,
     ) -> Result<Outcome, Error> {
         let row = AuditEvent::about(Event::MfaRequired, &transaction.user, self.clock.now())
             .by(&client.id)
             .at_address(client.address_of(origin))
-            .because(transaction.grant.name());
+            .because(format!("{}; policy:{}", transaction.grant.name(), transaction.reasons));
         self.logins.note(row).await?;
-        let types = self.factor_types();
-        let (challenge, enroll) = match demand {
+        let types = self.factor_types(transaction.allowed);
+        let (challenge, enroll) = match verdict {
             // E-mail is not offered for enrolment: it may be challenged.
-            Demand::Enroll => (Vec::new(), types.filter(|kind| *kind != FactorType::Email).collect()),
+            Verdict::Enroll => (Vec::new(), types.filter(|kind| *kind != FactorType::Email).collect()),
             _ => (types.chain([FactorType::RecoveryCode]).collect(), Vec::new()),
         };
         Ok(Outcome::MfaRequired(MfaRequired {
@@ -171,22 +167,10 @@ impl App {
         Ok(self.logins.note(row).await?)
     }
 
-    /// Whether a second factor is needed. A person's own factor is never ignored; the MFA API's audience asks for it by itself
-    /// and for nothing else.
-    pub(crate) fn demand(&self, client: &Client, account: &Account, audience: &Audience) -> Demand {
-        let mfa_api = self.registry.is_mfa_audience(audience.as_str());
-        if account.is_strongly_enrolled() || (account.is_enrolled() && !mfa_api) {
-            Demand::Challenge
-        } else if client.mfa == MfaDemand::Always && !mfa_api {
-            Demand::Enroll
-        } else {
-            Demand::Nothing
-        }
-    }
-
-    /// The kinds of factors the deployment accepts, the recovery code apart, each once.
-    fn factor_types(&self) -> impl Iterator<Item = FactorType> {
-        let mut types: Vec<_> = self.registry.factors.iter().map(|kind| FactorType::of(*kind)).collect();
+    /// The kinds of `allowed` factors that the deployment has enabled, the recovery code apart, each once.
+    fn factor_types(&self, allowed: FactorSet) -> impl Iterator<Item = FactorType> {
+        let enabled = self.registry.factors.iter().filter(|kind| allowed.has(**kind));
+        let mut types: Vec<_> = enabled.map(|kind| FactorType::of(*kind)).collect();
         types.dedup();
         types.into_iter()
     }
@@ -210,11 +194,7 @@ impl App {
         audience: Option<&str>,
         requested: &RequestedScopes,
     ) -> Result<(Audience, Vec<Scope>), Error> {
-        let audience = match audience {
-            Some(audience) => Audience::new(audience),
-            None => self.registry.default_audience.clone().unwrap_or_else(|| self.registry.userinfo_audience()),
-        };
-        let offer = self.offer(client, audience)?;
+        let offer = self.offer(client, self.audience_of(audience))?;
         let granted = match requested {
             None => offer.when_unnamed,
             Some(requested) => {
@@ -228,6 +208,14 @@ impl App {
             }
         };
         Ok((offer.audience, granted))
+    }
+
+    /// The audience a request means that names `audience`, or none.
+    pub(crate) fn audience_of(&self, audience: Option<&str>) -> Audience {
+        match audience {
+            Some(audience) => Audience::new(audience),
+            None => self.registry.default_audience.clone().unwrap_or_else(|| self.registry.userinfo_audience()),
+        }
     }
 
     /// What `client` may have of `audience`.

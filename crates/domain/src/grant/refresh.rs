@@ -6,9 +6,11 @@ use crate::{
     audit::{AuditEvent, Event},
     claims::Authentication,
     error::{Error, Reason},
-    grant::{Granted, password::Demand},
+    grant::Granted,
     id::{Audience, FamilyId, Scope},
+    login_policy::FirstFactor,
     pending_login::PendingLogin,
+    policy::{Decision, Demands, Reasons, Rule, Verdict, Wish},
     port::{
         login_store::{Burn, CommitOutcome, LoginCommit},
         refresh_store::{RefreshFamily, RefreshStep, RevocationReach},
@@ -28,6 +30,8 @@ pub(crate) struct Ending {
     pub authentication: Authentication,
     /// What becomes of its refresh tokens, if it has any.
     pub refreshing: Option<Refreshing>,
+    /// Why the policy let it end so, if it was asked.
+    pub reasons: Option<Reasons>,
 }
 
 /// What becomes of the refresh tokens of a login.
@@ -41,10 +45,14 @@ pub(crate) struct Refreshing {
 }
 
 impl Ending {
-    /// `login`, with what becomes of the refresh tokens.
+    /// `login`, with what becomes of the refresh tokens, and why it was asked for in its row.
     pub(crate) fn of(&self, login: LoginCommit) -> LoginCommit {
         let refresh = self.refreshing.as_ref().map(|refreshing| refreshing.step.clone()).unwrap_or_default();
-        LoginCommit { refresh, ..login }
+        let audit = match self.reasons {
+            Some(reasons) => login.audit.because(format!("policy:{reasons}")),
+            None => login.audit,
+        };
+        LoginCommit { refresh, audit, ..login }
     }
 }
 
@@ -55,6 +63,7 @@ impl App {
         client: &Client,
         token: &Secret<String>,
         scopes: &RequestedScopes,
+        wish: Wish,
         origin: &Origin,
     ) -> Result<Outcome, Error> {
         client.may_use(GrantType::RefreshToken)?;
@@ -82,14 +91,20 @@ impl App {
                 }
             };
             let scopes = self.narrowed(client, &family, scopes)?;
-            let demand =
-                if client.refresh.asks_mfa { self.demand(client, &account, &family.audience) } else { Demand::Nothing };
-            if demand != Demand::Nothing {
-                let transaction = self.interrupted(client, family, presented.generation, scopes, now);
-                return self.require_mfa(client, demand, &transaction, origin).await;
+            let authentication = family.authentication();
+            let audience = &family.audience;
+            let first = FirstFactor { client, account: &account, audience, authentication: &authentication, wish };
+            let rule = self.registry.rule(client, audience);
+            // A client whose exchanges ask for no second factor may still wish for one.
+            let rule = if client.refresh.asks_mfa { rule } else { Rule { demands: Demands::default(), ..rule } };
+            let decision = self.decide_by(&rule, &first, now)?;
+            let reasons = (client.refresh.asks_mfa || wish != Wish::default()).then_some(decision.reasons);
+            if decision.verdict != Verdict::Pass {
+                let transaction = self.interrupted(client, family, presented.generation, (scopes, &decision), now);
+                return self.require_mfa(client, decision.verdict, &transaction, origin).await;
             }
             let audit = family.audit(Event::TokenRefreshed, client, origin, now);
-            let ending = Ending { authentication: family.authentication(), refreshing: Some(exchange) };
+            let ending = Ending { authentication, refreshing: Some(exchange), reasons };
             let commit = ending.of(LoginCommit::new(&account.user, None, Burn::Nothing, audit));
             match self.logins.commit(commit).await? {
                 CommitOutcome::Committed => {}
@@ -137,7 +152,7 @@ impl App {
                 Some(self.exchange(client, &family, *generation, origin, now).await?)
             }
         };
-        Ok(Ending { authentication, refreshing })
+        Ok(Ending { authentication, refreshing, reasons: Some(transaction.reasons) })
     }
 
     /// Opens a family, if `offline_access` was granted.
@@ -261,7 +276,7 @@ impl App {
         client: &Client,
         family: RefreshFamily,
         generation: u32,
-        scopes: Vec<Scope>,
+        (scopes, decision): (Vec<Scope>, &Decision),
         now: Timestamp,
     ) -> MfaTransaction {
         MfaTransaction {
@@ -274,6 +289,8 @@ impl App {
             epoch: family.epoch,
             authenticated_at: family.authenticated_at,
             expires_at: now.plus(self.registry.policy.mfa_token_lifetime),
+            allowed: decision.allowed,
+            reasons: decision.reasons,
         }
     }
 }

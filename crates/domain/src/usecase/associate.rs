@@ -13,10 +13,11 @@ use crate::{
         otp::{OtpAlgorithm, OtpSecret, qr_svg},
         push, recovery_code,
     },
+    factor_set::FactorSet,
     grant::recovery_code::new_recovery_code,
     id::{AuthenticatorId, PairId},
     message::{Channel, OutboxRow, Purpose},
-    opaque::{self, ALPHANUMERIC, TokenKind, random_text},
+    opaque::{ALPHANUMERIC, random_text},
     phone::Phone,
     port::authenticator_store::{EnrollmentBegun, NewEnrollment},
     registry::GrantType,
@@ -133,7 +134,7 @@ impl App {
         let now = self.clock.now();
         let actor = self.actor(command.bearer.expose(), "enroll", now).await?;
         let user = &actor.account.user;
-        let first_factor_alone = refuse_unproven(&actor, &command.bearer)?;
+        let first_factor_alone = self.refuse_unproven(&actor, now)?;
         let frame = Frame {
             user,
             actor: &actor,
@@ -146,7 +147,7 @@ impl App {
             Enrollment::Otp { algorithm, digits } => self.draft_otp(&frame, algorithm, digits)?,
             Enrollment::Oob { channels, phone_number, email } => {
                 self.require_return_of_codes(&actor)?;
-                match self.first_enabled(&channels)? {
+                match self.first_enabled(&channels, actor.allowed)? {
                     FactorKind::Push => self.draft_push(&frame).await?,
                     FactorKind::Email => self.draft_email(&frame, email.as_ref()).await?,
                     kind => self.draft_phone(&frame, kind, phone_number.as_ref()).await?,
@@ -202,7 +203,7 @@ impl App {
     }
 
     fn draft_otp(&self, frame: &Frame<'_>, algorithm: OtpAlgorithm, digits: u8) -> Result<Draft, Error> {
-        if !self.registry.factors.contains(&FactorKind::Otp) {
+        if !self.may_enrol(FactorKind::Otp, frame.actor.allowed) {
             return Err(Error::malformed("authenticator_types", "authenticator_types has none that is enabled here"));
         }
         let secret = OtpSecret::generate(algorithm, digits, self.entropy.as_ref())?;
@@ -231,7 +232,7 @@ impl App {
         let id = new_id(FactorKind::Push, &pair);
         let state = push::seal(None, &id, &frame.user.id, sealer)?;
         let authenticator = paired(id, FactorKind::Push, state);
-        let companion = if self.registry.factors.contains(&FactorKind::Otp) {
+        let companion = if self.may_enrol(FactorKind::Otp, frame.actor.allowed) {
             let id = new_id(FactorKind::Otp, &self.new_pair()?);
             let secret = OtpSecret::generate(OtpAlgorithm::Sha1, 6, self.entropy.as_ref())?;
             let state = secret.seal(&id, &frame.user.id, sealer)?;
@@ -268,7 +269,7 @@ impl App {
             return Err(Error::malformed("phone_number", refused));
         }
         let other = if kind == FactorKind::Voice { FactorKind::Sms } else { FactorKind::Voice };
-        let pair = Some(other).filter(|other| self.registry.factors.contains(other));
+        let pair = Some(other).filter(|other| self.may_enrol(*other, frame.actor.allowed));
         self.draft_oob(frame, kind, pair, phone.e164()).await
     }
 
@@ -318,9 +319,14 @@ impl App {
         })
     }
 
-    /// The kind behind the first of `channels` that is enabled.
-    fn first_enabled(&self, channels: &[Channel]) -> Result<FactorKind, Error> {
-        let kinds = FactorKind::ALL.into_iter().filter(|kind| self.registry.factors.contains(kind));
+    /// Whether `kind` is enabled, and `allowed` by the login it would be enrolled in.
+    fn may_enrol(&self, kind: FactorKind, allowed: FactorSet) -> bool {
+        self.registry.factors.contains(&kind) && allowed.has(kind)
+    }
+
+    /// The kind behind the first of `channels` that is enabled and allowed.
+    fn first_enabled(&self, channels: &[Channel], allowed: FactorSet) -> Result<FactorKind, Error> {
+        let kinds = FactorKind::ALL.into_iter().filter(|kind| self.may_enrol(*kind, allowed));
         let enabled: Vec<_> = kinds.filter_map(|kind| Some((kind.channel()?, kind))).collect();
         let found = channels.iter().find_map(|wanted| enabled.iter().find(|(channel, _)| channel == wanted));
         found.map(|(_, kind)| *kind).ok_or_else(|| {
@@ -330,23 +336,21 @@ impl App {
         })
     }
 
+    /// Refuses who has not proven what the person has (security, decision 9), or not lately. The answer is whether the person must have
+    /// nothing yet when the enrolment is stored.
+    fn refuse_unproven(&self, actor: &Actor, now: Timestamp) -> Result<bool, Error> {
+        let account = &actor.account;
+        let Some(token) = &actor.token else {
+            return if account.is_enrolled() { Err(Error::new(Reason::AlreadyEnrolled)) } else { Ok(true) };
+        };
+        self.require_fresh_login(token, account, now)?;
+        // An access token of the first factor alone is all that who has no factor but e-mail can get.
+        Ok(!actor.has_mfa() && !account.is_enrolled())
+    }
+
     fn new_pair(&self) -> Result<PairId, Error> {
         Ok(PairId::new(format!("dev_{}", random_text(ALPHANUMERIC, 16, self.entropy.as_ref())?)))
     }
-}
-
-/// Refuses who has not proven what the person has (security, decision 9). The answer is whether the person must have nothing yet
-/// when the enrolment is stored.
-fn refuse_unproven(actor: &Actor, bearer: &Bearer) -> Result<bool, Error> {
-    let account = &actor.account;
-    if actor.has_mfa {
-        return Ok(false);
-    }
-    if opaque::is_well_formed(TokenKind::Mfa, bearer.expose()) {
-        return if account.is_enrolled() { Err(Error::new(Reason::AlreadyEnrolled)) } else { Ok(true) };
-    }
-    // An access token of the first factor alone, which is all that who has no factor but e-mail can get.
-    if account.is_strongly_enrolled() { Err(Error::new(Reason::StepUpRequired)) } else { Ok(!account.is_enrolled()) }
 }
 
 fn new_id(kind: FactorKind, pair: &PairId) -> AuthenticatorId {

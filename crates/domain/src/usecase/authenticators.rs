@@ -6,7 +6,6 @@ use crate::{
     audit::{AuditEvent, Event},
     claims::AccessToken,
     error::{Error, Reason},
-    grant::otp::step_up,
     id::{AuthenticatorId, UserId},
     port::authenticator_store::AuthenticatorChange,
     time::Timestamp,
@@ -88,7 +87,7 @@ impl App {
         let now = self.clock.now();
         let (token, account) = self.management_token(command.bearer.expose(), now).await?;
         token.require("enroll")?;
-        step_up(&token, &account)?;
+        self.require_fresh_login(&token, &account, now)?;
         let change = AuthenticatorChange {
             name: command.name.map(|name| Some(name).filter(|name| !name.is_empty())),
             preferred: command.preferred,
@@ -111,7 +110,7 @@ impl App {
         let now = self.clock.now();
         let (token, account) = self.management_token(bearer.expose(), now).await?;
         token.require("remove:authenticators")?;
-        step_up(&token, &account)?;
+        self.require_fresh_login(&token, &account, now)?;
         let user = &account.user.id;
         if account.authenticator(&id).is_some_and(|a| a.implied.is_some()) {
             return Err(Error::new(Reason::AuthenticatorImplied));

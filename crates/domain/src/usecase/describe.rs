@@ -15,6 +15,8 @@ pub struct Metadata {
     pub scopes: Vec<String>,
     /// Algorithms ID tokens are signed with.
     pub id_token_algorithms: Vec<String>,
+    /// Authentication classes of tokens.
+    pub acr_values: Vec<String>,
     /// Claims of ID tokens and userinfo.
     pub claims: Vec<String>,
 }
@@ -33,6 +35,7 @@ impl App {
             issuer: self.registry.issuer.clone(),
             scopes: OIDC_SCOPES.iter().chain([&OFFLINE_ACCESS]).map(|scope| (*scope).to_owned()).collect(),
             id_token_algorithms: owned(&["RS256"]),
+            acr_values: owned(&self.acr_values()),
             claims: owned(&[
                 "acr",
                 "amr",

@@ -14,6 +14,8 @@ use crate::{
     time::Timestamp,
 };
 
+pub use crate::login_policy::StepUp;
+
 /// A grant and who offers it.
 #[derive(Clone, Debug)]
 pub struct Command {
@@ -23,6 +25,8 @@ pub struct Command {
     pub grant: Grant,
     /// Where the person is.
     pub origin: Origin,
+    /// What is asked of the login behind the tokens. The second factors answer for the original request.
+    pub step_up: StepUp,
 }
 
 /// What is offered.
@@ -158,7 +162,7 @@ impl App {
         let client = self.authenticate_client(&command.client)?;
         let origin = &command.origin;
         match command.grant {
-            Grant::Password(grant) => self.password_grant(client, grant, origin).await,
+            Grant::Password(grant) => self.password_grant(client, grant, command.step_up.wish()?, origin).await,
             Grant::Otp { mfa_token, code } => {
                 self.otp_grant(client, &mfa_token, &code, origin).await.map(Outcome::Tokens)
             }
@@ -170,7 +174,9 @@ impl App {
                 let offer = Offer { token: &mfa_token, oob_code: &oob_code, binding_code: &binding_code };
                 self.oob_grant(client, offer, origin).await.map(Outcome::Tokens)
             }
-            Grant::Refresh { token, scopes } => self.refresh_grant(client, &token, &scopes, origin).await,
+            Grant::Refresh { token, scopes } => {
+                self.refresh_grant(client, &token, &scopes, command.step_up.wish()?, origin).await
+            }
             Grant::RecoveryCode { mfa_token, code } => {
                 self.recovery_grant(client, &mfa_token, &code, origin).await.map(Outcome::Tokens)
             }

@@ -86,6 +86,7 @@ impl App {
         let accepts = |kind: FactorKind| {
             let listed = command.challenge_types.iter().any(|accepted| accepted == kind.challenge_type());
             (command.challenge_types.is_empty() || listed)
+                && login.transaction.allowed.has(kind)
                 && reaches(kind, command.oob_channel.as_deref())
                 && (kind.channel().is_none() || (self.registry.factors.contains(&kind) && may_return_codes))
         };

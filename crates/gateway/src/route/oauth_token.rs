@@ -62,8 +62,10 @@ async fn issue<T: Transport>(
             Some(audience) => audience.to_owned(),
             None => params.text_or_empty(Parameter::Resource)?,
         },
-        scopes: params.text(Parameter::Scope)?.unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
+        scopes: words(params.text(Parameter::Scope)?),
         end_user: Some(end_user(&gateway.config, &request)),
+        acr_values: words(params.text(Parameter::AcrValues)?),
+        max_age: params.seconds(Parameter::MaxAge)?.map(|seconds| prost_types::Duration { seconds, nanos: 0 }),
     };
     let answer = gateway.tokens().issue_token(outgoing(&gateway.config, &request, message)).await?;
     match answer.into_inner().outcome {
@@ -72,6 +74,10 @@ async fn issue<T: Transport>(
         // An outcome newer than this gateway.
         None => Err(Refusal::reason(countersign_proto::v1::ErrorReason::Internal)),
     }
+}
+
+fn words(text: Option<&str>) -> Vec<String> {
+    text.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
 /// The table of grant types. A new grant is one more row.

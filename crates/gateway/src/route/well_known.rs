@@ -57,6 +57,7 @@ fn describe(metadata: &GetMetadataResponse) -> Response {
         revocation_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "none"],
         introspection_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post"],
         claims_supported: &metadata.claims_supported,
+        acr_values_supported: &metadata.acr_values_supported,
         request_uri_parameter_supported: false,
         request_parameter_supported: false,
     };

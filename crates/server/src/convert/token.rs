@@ -1,5 +1,7 @@
 //! Messages of `TokenService`.
 
+use std::time::Duration;
+
 use countersign_domain::{
     app::{Origin, RequestedScopes},
     error::Error,
@@ -11,7 +13,7 @@ use countersign_domain::{
     usecase::{
         describe::Metadata,
         introspect_token::{self, ActiveToken},
-        issue_token::{Command, FactorType, Grant, MfaRequired, Outcome, PasswordGrant, TokenSet},
+        issue_token::{Command, FactorType, Grant, MfaRequired, Outcome, PasswordGrant, StepUp, TokenSet},
         manage_users::MAX_PASSWORD_BYTES,
         revoke_token,
         user_info::UserInfo,
@@ -27,6 +29,7 @@ const MAX_TOKEN: usize = 8192;
 pub(crate) fn parse(request: v1::IssueTokenRequest, origin: Origin) -> Result<Command, Error> {
     let mut violations = Violations::default();
     let client = client(request.client, &mut violations);
+    let step_up = step_up(request.acr_values, request.max_age, &mut violations);
     let grant = match request.grant {
         None => {
             violations.add("grant_type", "Missing required parameter: grant_type".into());
@@ -66,7 +69,22 @@ pub(crate) fn parse(request: v1::IssueTokenRequest, origin: Origin) -> Result<Co
             Grant::RecoveryCode { mfa_token, code: Secret::new(code) }
         }
     };
-    violations.none(Command { client, grant, origin })
+    violations.none(Command { client, grant, origin, step_up })
+}
+
+/// What is asked of the login behind the tokens.
+fn step_up(acr_values: Vec<String>, max_age: Option<prost_types::Duration>, violations: &mut Violations) -> StepUp {
+    if acr_values.len() > 20 || acr_values.iter().any(|acr| acr.len() > 256) {
+        violations.add("acr_values", "acr_values must have at most 20 values of at most 256 characters".into());
+    }
+    let max_age = max_age.and_then(|age| {
+        let seconds = u64::try_from(age.seconds).ok().filter(|_| age.nanos == 0);
+        if seconds.is_none() {
+            violations.add("max_age", "max_age must be a whole number of seconds, and not negative".into());
+        }
+        seconds.map(Duration::from_secs)
+    });
+    StepUp { acr_values: acr_values.into_iter().filter(|acr| !acr.is_empty()).collect(), max_age }
 }
 
 /// An `mfa_token` of any kind.
@@ -240,5 +258,6 @@ pub(crate) fn render_metadata(metadata: Metadata) -> v1::GetMetadataResponse {
         scopes_supported: metadata.scopes,
         id_token_signing_algorithms: metadata.id_token_algorithms,
         claims_supported: metadata.claims,
+        acr_values_supported: metadata.acr_values,
     }
 }

@@ -10,7 +10,8 @@ use countersign_domain::{
     app::App,
     authenticator::FactorKind,
     id::{Audience, ClientId, RealmName},
-    registry::{Client, ClientAuthMethod, GrantType, MfaDemand, Policy, RefreshPolicy, Registry},
+    policy::{Demand, Rule},
+    registry::{Client, ClientAuthMethod, GrantType, Policy, RefreshPolicy, Registry},
     testing::{ManualClock, SeededEntropy},
     time::Timestamp,
 };
@@ -45,7 +46,7 @@ impl Rig {
             authentication: ClientAuthMethod::None,
             grants: GrantType::ALL.into_iter().collect(),
             default_realm: None,
-            mfa: MfaDemand::Always,
+            mfa: Rule::of(Demand::Always),
             publish_mfa_requirements: false,
             authentication_claims: false,
             trust_forwarded_for: false,

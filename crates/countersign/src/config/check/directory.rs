@@ -12,7 +12,9 @@ use super::{TOKEN_LIFETIME, within};
 use crate::config::{
     Config,
     directory::{ApiConfig, ClientAuthName, ClientConfig, GrantName, UserConfig},
+    limits::{FactorName, MfaDemandName, StrengthName},
     mistake::Mistakes,
+    registry,
 };
 
 /// The longest a refresh token may live: 365.25 days.
@@ -98,6 +100,13 @@ impl Config {
         }
         within(&format!("{path}.id_token_lifetime"), client.id_token_lifetime, &TOKEN_LIFETIME, mistakes);
         check_refresh(&format!("{path}.refresh"), client, mistakes);
+        self.check_rule(
+            path,
+            client.mfa_demand.unwrap_or(self.mfa.demand),
+            &client.mfa_factors,
+            client.mfa_strength,
+            mistakes,
+        );
         for (index, audience) in client.introspects.iter().enumerate() {
             let known = self.apis.iter().any(|api| api.audience == *audience);
             mistakes.add_if(!known, format!("{path}.introspects[{index}]"), "is not the audience of any of the apis");
@@ -123,6 +132,34 @@ impl Config {
             );
         }
         within(&format!("{path}.token_lifetime"), api.token_lifetime, &TOKEN_LIFETIME, mistakes);
+        let demand = api.mfa_demand.unwrap_or(MfaDemandName::Never);
+        self.check_rule(path, demand, &api.mfa_factors, api.mfa_strength, mistakes);
+    }
+
+    /// Whether a rule leaves a factor to ask for.
+    fn check_rule(
+        &self,
+        path: &str,
+        demand: MfaDemandName,
+        factors: &[FactorName],
+        strength: StrengthName,
+        mistakes: &mut Mistakes,
+    ) {
+        for (index, factor) in factors.iter().enumerate() {
+            let known = self.mfa.factors.contains(factor);
+            mistakes.add_if(!known, format!("{path}.mfa_factors[{index}]"), "is not one of mfa.factors");
+        }
+        let strong = registry::strength(strength).factors();
+        let left = self
+            .mfa
+            .factors
+            .iter()
+            .any(|factor| (factors.is_empty() || factors.contains(factor)) && strong.has(factor.kind()));
+        mistakes.add_if(
+            demand != MfaDemandName::Never && !left,
+            format!("{path}.mfa_strength"),
+            "leaves no factor that could be asked for",
+        );
     }
 
     fn check_user(&self, path: &str, user: &UserConfig, mistakes: &mut Mistakes) {

@@ -120,6 +120,7 @@ impl TokenService for Services {
             scopes_supported: vec!["openid".into()],
             id_token_signing_algorithms: vec!["RS256".into()],
             claims_supported: vec!["sub".into()],
+            acr_values_supported: vec!["urn:one".into()],
         })
     }
 }

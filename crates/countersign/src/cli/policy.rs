@@ -1,0 +1,174 @@
+//! `policy`: ask what follows a first factor, and why.
+
+use std::fmt::Write as _;
+
+use clap::{Args, Subcommand};
+use countersign_domain::{
+    error::{Error, Reason},
+    factor_set::FactorSet,
+    id::ClientId,
+    login_name::LoginName,
+    policy::{Demands, Strength, Verdict},
+    usecase::{
+        explain_policy::{Explanation, Question},
+        issue_token::StepUp,
+    },
+};
+use serde_json::json;
+
+use super::{
+    exit::Failure,
+    run,
+    user::{Target, no_realm, no_user, open},
+};
+
+/// `policy` and its verb.
+#[derive(Args, Debug)]
+pub struct PolicyCommand {
+    /// The verb.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Say what would follow if a person's password were right now, and why. Nothing happens.
+    Explain(Box<Explain>),
+}
+
+/// `policy explain`.
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// The client they log in through.
+    #[arg(long, value_name = "ID")]
+    pub client: String,
+    /// Their username or address.
+    #[arg(long, value_name = "NAME")]
+    pub user: String,
+    /// The audience of the API the tokens are for. Without: as a request that names none.
+    #[arg(long, value_name = "AUDIENCE")]
+    pub api: Option<String>,
+    /// An authentication class the request asks for (`acr_values`); may be repeated.
+    #[arg(long = "acr", value_name = "ACR")]
+    pub acr_values: Vec<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Where they are.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// Explains.
+///
+/// # Errors
+///
+/// There is no such client, API or person; the store cannot be read.
+pub async fn run(command: PolicyCommand) -> Result<(), Failure> {
+    let Verb::Explain(asked) = command.verb;
+    let (app, realm) = open(&asked.target).await?;
+    let question = Question {
+        client: ClientId::new(asked.client.as_str()),
+        realm: realm.ok_or_else(no_realm)?,
+        login: LoginName::parse(&asked.user).map_err(|error| Failure::Data(error.to_string()))?,
+        audience: asked.api.clone(),
+        step_up: StepUp { acr_values: asked.acr_values.clone(), max_age: None },
+    };
+    let explained = app.explain_policy(question).await.map_err(|error| refused(error, &asked))?;
+    let explanation = explained.ok_or_else(|| no_user(&asked.user))?;
+    run::print(text(&asked, &explanation).trim_end());
+    Ok(())
+}
+
+fn refused(error: Error, asked: &Explain) -> Failure {
+    match error.reason() {
+        Reason::ClientUnauthenticated => Failure::Data(format!("There is no client {}", asked.client)),
+        Reason::AudienceUnknown => {
+            Failure::Data(format!("There is no API {}", asked.api.as_deref().unwrap_or_default()))
+        }
+        Reason::AuthenticationUnmet => Failure::Data("None of these authentication classes is known".to_owned()),
+        _ => error.into(),
+    }
+}
+
+fn text(asked: &Explain, explanation: &Explanation) -> String {
+    if asked.json { as_json(asked, explanation) } else { for_people(asked, explanation) }
+}
+
+fn as_json(asked: &Explain, explanation: &Explanation) -> String {
+    let Explanation { user, blocked, audience, rule, facts, decision } = explanation;
+    let reasons: Vec<_> = decision.reasons.iter().map(|why| why.as_str()).collect();
+    json!({
+        "client": asked.client,
+        "user": user.as_str(),
+        "blocked": blocked,
+        "api": audience.as_str(),
+        "verdict": decision.verdict.as_str(),
+        "reasons": reasons,
+        "accepted": names(decision.allowed.in_both(facts.offered)),
+        "rule": { "demands": demands(rule.demands), "factors": names(rule.factors), "strength": strength(rule.strength) },
+        "person": {
+            "enrolled": names(facts.enrolled),
+            "usable": names(facts.usable),
+            "recovery_code": facts.recovery_code,
+        },
+    })
+    .to_string()
+}
+
+fn for_people(asked: &Explain, explanation: &Explanation) -> String {
+    let Explanation { user, blocked, audience, rule, facts, decision } = explanation;
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        // A String takes whatever is written to it.
+        let _written = writeln!(text, "{name:<15} {value}");
+    };
+    line("person", &format!("{} ({user})", asked.user));
+    line("client", &asked.client);
+    line("api", audience.as_str());
+    line("verdict", decision.verdict.as_str());
+    line("", if *blocked { "the account is blocked: nothing follows" } else { sentence(decision.verdict) });
+    for why in decision.reasons.iter() {
+        line("because", &format!("{}: {}", why.as_str(), why.sentence()));
+    }
+    line("rule: demands", &demands(rule.demands).join(", "));
+    line("rule: factors", &listed(rule.factors.in_both(facts.offered)));
+    line("rule: strength", strength(rule.strength));
+    line("enrolled", &listed(facts.enrolled));
+    line("usable", &listed(facts.usable));
+    line("recovery code", if facts.recovery_code { "yes" } else { "no" });
+    line("accepted", &listed(decision.allowed.in_both(facts.offered)));
+    text
+}
+
+const fn sentence(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "tokens, without a second factor",
+        Verdict::Challenge => "a second factor is asked for",
+        Verdict::Enroll => "the person must enrol a second factor",
+        Verdict::Unmet => "nothing: what is asked for cannot be met",
+    }
+}
+
+fn demands(demands: Demands) -> Vec<&'static str> {
+    let all = [("if-enrolled", demands.if_enrolled()), ("context", demands.by_context()), ("always", demands.always())];
+    let named: Vec<_> = all.into_iter().filter_map(|(name, holds)| holds.then_some(name)).collect();
+    if named.is_empty() { vec!["never"] } else { named }
+}
+
+const fn strength(strength: Strength) -> &'static str {
+    match strength {
+        Strength::Any => "any",
+        Strength::TwoFactors => "two-factors",
+        Strength::Unrestricted => "unrestricted",
+    }
+}
+
+fn names(factors: FactorSet) -> Vec<&'static str> {
+    factors.kinds().map(|kind| kind.as_str()).collect()
+}
+
+fn listed(factors: FactorSet) -> String {
+    if factors.is_empty() { "-".to_owned() } else { names(factors).join(", ") }
+}
