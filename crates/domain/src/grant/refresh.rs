@@ -1,4 +1,4 @@
-//! The refresh_token grant: goes on with a login (RFC 6749, section 6), and notices when two do (RFC 9700, section 4.14.2).
+//! The `refresh_token` grant: goes on with a login (RFC 6749, section 6), and notices when two do (RFC 9700, section 4.14.2).
 
 use crate::{
     account::Account,
