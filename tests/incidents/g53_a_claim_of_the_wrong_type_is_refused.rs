@@ -1,6 +1,6 @@
 //! G-53, `jsonwebtoken` CVE-2026-25537: a claim of the wrong JSON type counted as absent, and its check was skipped.
 
-use countersign_domain::port::signer::Algorithm;
+use countersign_domain::port::signer::{Algorithm, TokenType};
 use countersign_tests::{
     api::Transport,
     jwt,
@@ -19,7 +19,8 @@ async fn our_own_signature_does_not_save_claims_of_the_wrong_type() {
     let resigned = async |change: &dyn Fn(&mut Value)| {
         let mut claims = claims.clone();
         change(&mut claims);
-        let token = world.app().signer.sign(Algorithm::Rs256, claims.to_string().into_bytes()).await.unwrap();
+        let bytes = claims.to_string().into_bytes();
+        let token = world.app().signer.sign(Algorithm::Rs256, TokenType::Jwt, bytes).await.unwrap();
         api.list(token.expose()).await
     };
     resigned(&|_| {}).await.expect("unchanged claims are good");

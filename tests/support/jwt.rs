@@ -1,7 +1,7 @@
 //! Verifies tokens as a stranger would: with the published keys alone.
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
 };
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::Value;
@@ -26,6 +26,10 @@ pub fn verified(token: &str, jwks: &Value) -> (Value, Value) {
         Some("ES256") => {
             let point = [vec![4], member(key, "x"), member(key, "y")].concat();
             UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(signed.as_bytes(), &signature)
+        }
+        Some("Ed25519" | "EdDSA") => {
+            assert_eq!((&key["kty"], &key["crv"]), (&Value::from("OKP"), &Value::from("Ed25519")));
+            UnparsedPublicKey::new(&ED25519, member(key, "x")).verify(signed.as_bytes(), &signature)
         }
         other => panic!("unknown algorithm {other:?}"),
     }

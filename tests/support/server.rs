@@ -6,6 +6,7 @@ use countersign::{
     config::layers,
     serve::{Running, StartOptions, start},
 };
+use countersign_crypto::keyring::KeyRing;
 use countersign_domain::{app::App, port::clock::Clock};
 
 /// A server that runs.
@@ -27,6 +28,11 @@ impl Server {
     /// The use cases, as the operator's commands reach them.
     pub fn app(&self) -> &Arc<App> {
         &self.running.app
+    }
+
+    /// The signing keys.
+    pub fn keys(&self) -> &Arc<KeyRing> {
+        &self.running.keys
     }
 
     /// Where gRPC is.

@@ -14,6 +14,12 @@ pub const OTHER_REALM: &str = "employees";
 pub const API: &str = "https://api.test/";
 /// An API whose tokens are ES256; only where [`Tenant::with_es256_api`] was called.
 pub const ES256_API: &str = "https://es256.test/";
+/// An API whose tokens are those of RFC 9068; this and the next two only after [`Tenant::with_every_kind_of_token`].
+pub const AT_API: &str = "https://at.test/";
+/// One whose tokens are signed with Ed25519 besides.
+pub const ED25519_API: &str = "https://ed25519.test/";
+/// The same, under the older name.
+pub const EDDSA_API: &str = "https://eddsa.test/";
 /// The MFA API.
 pub const MFA_API: &str = "https://id.test/mfa/";
 /// All scopes of the MFA API.
@@ -58,6 +64,8 @@ pub struct Tenant {
     es256: bool,
     profile: Option<&'static str>,
     more: String,
+    dialects: bool,
+    rotates: bool,
 }
 
 impl Default for Tenant {
@@ -75,6 +83,8 @@ impl Default for Tenant {
             es256: false,
             profile: None,
             more: String::new(),
+            dialects: false,
+            rotates: false,
         }
     }
 }
@@ -133,6 +143,25 @@ impl Tenant {
         self
     }
 
+    /// Adds APIs for each kind of access token there is: [`AT_API`], [`ED25519_API`] and [`EDDSA_API`].
+    #[must_use]
+    pub fn with_every_kind_of_token(mut self) -> Self {
+        self.dialects = true;
+        self.with_es256_api()
+    }
+
+    /// Has signing keys that go on by themselves, after a day.
+    #[must_use]
+    pub fn with_rotation(mut self) -> Self {
+        self.rotates = true;
+        self
+    }
+
+    /// What the section of keys says about it. Other scenarios are spared the making of keys that they do not use.
+    pub fn rotation(&self) -> &'static str {
+        if self.rotates { "rotation_age = '1day'\nnext_lead = '10m'\n" } else { "rotate = false\n" }
+    }
+
     /// The configuration file, with `places` (listeners, stores, keys) as its beginning.
     pub fn toml(&self, places: &str) -> String {
         let profile = self.profile.map(|name| format!("profile = '{name}'\n")).unwrap_or_default();
@@ -146,8 +175,16 @@ impl Tenant {
             write!(toml, "[[apis]]\naudience = '{ES256_API}'\nscopes = ['read:things']\nalgorithm = 'ES256'\n")
                 .unwrap();
         }
+        if self.dialects {
+            for (audience, algorithm) in [(AT_API, "RS256"), (ED25519_API, "Ed25519"), (EDDSA_API, "EdDSA")] {
+                let api = "scopes = ['read:things']\ndialect = 'rfc9068'\nallow_offline_access = true";
+                write!(toml, "[[apis]]\naudience = '{audience}'\nalgorithm = '{algorithm}'\n{api}\n").unwrap();
+            }
+        }
         let all = "['password', 'password-realm', 'mfa-otp', 'mfa-oob', 'mfa-recovery-code', 'refresh_token']";
-        let introspects = format!("introspects = ['{API}']\n");
+        let others =
+            if self.dialects { format!(", '{AT_API}', '{ED25519_API}', '{EDDSA_API}'") } else { String::new() };
+        let introspects = format!("introspects = ['{API}'{others}]\n");
         for (client, grants, more) in [
             (BACKEND, all, introspects.as_str()),
             (NATIVE, all, "refresh = { overlap = '0s' }\n"),

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use countersign_crypto::keyring::KeyRing;
 use countersign_domain::{app::App, testing::ManualClock, time::Timestamp};
 use countersign_storage::testing_redis::{RedisServer, RedisServerOptions};
 use serde_json::Value;
@@ -19,6 +20,7 @@ use crate::{
     http::Http,
     metrics::Metrics,
     openapi::OpenApi,
+    process,
     server::Server,
     tenant::Tenant,
 };
@@ -72,7 +74,7 @@ impl World {
             Store::Redis => Some(RedisServer::start(RedisServerOptions::default())),
         };
         let clock = Arc::new(ManualClock::new(BEGINNING));
-        let server = Server::start(&tenant.toml(&places(&folder, redis.as_ref())), clock.clone()).await;
+        let server = Server::start(&tenant.toml(&places(&folder, redis.as_ref(), &tenant)), clock.clone()).await;
         let http = Http::new(format!("http://{}", server.http())).await;
         Self { folder, clock, redis, tenant, server: Some(server), http, _folder: kept }
     }
@@ -82,7 +84,7 @@ impl World {
         if let Some(server) = self.server.take() {
             server.stop().await;
         }
-        let places = places(&self.folder, self.redis.as_ref());
+        let places = places(&self.folder, self.redis.as_ref(), &self.tenant);
         let server = Server::start(&self.tenant.toml(&places), self.clock.clone()).await;
         self.http = Http::new(format!("http://{}", server.http())).await;
         self.server = Some(server);
@@ -95,12 +97,26 @@ impl World {
 
     /// The configuration file.
     pub fn config(&self) -> String {
-        self.tenant.toml(&places(&self.folder, self.redis.as_ref()))
+        self.tenant.toml(&places(&self.folder, self.redis.as_ref(), &self.tenant))
     }
 
     /// The use cases, as the operator's commands reach them.
     pub fn app(&self) -> &Arc<App> {
         self.server().app()
+    }
+
+    /// The signing keys. They are looked after by themselves; who moved the clock may have it done at once.
+    pub fn keys(&self) -> &Arc<KeyRing> {
+        self.server().keys()
+    }
+
+    /// Runs the program beside the server, on its stores.
+    pub async fn command(&self, arguments: &[&str]) -> process::Ended {
+        let file = self.folder.join("countersign.toml");
+        let config = self.tenant.toml(&places(&self.folder, self.redis.as_ref(), &self.tenant));
+        std::fs::write(&file, config).expect("the folder can be written");
+        let file = file.to_str().expect("the path is text");
+        process::run(&self.folder, &[arguments, &["--config", file]].concat(), "").await
     }
 
     /// The API over `transport`.
@@ -224,13 +240,14 @@ impl World {
     }
 }
 
-fn places(folder: &Path, redis: Option<&RedisServer>) -> String {
+fn places(folder: &Path, redis: Option<&RedisServer>, tenant: &Tenant) -> String {
+    let rotation = tenant.rotation();
     let database = folder.join("countersign.db");
     let sessions = redis.map(|redis| format!("session_url = '{}'\n", redis.url())).unwrap_or_default();
     format!(
         "[grpc]\nlisten = '127.0.0.1:0'\n[http]\nlisten = '127.0.0.1:0'\n[https]\nenabled = false\n\
          [[messages.outbox]]\nname = 'outbox'\npath = '{}'\n\
-         [ops]\nlisten = '127.0.0.1:0'\n[storage]\nurl = 'sqlite:{}'\n{sessions}[keys]\nkek = '{KEK}'\n",
+         [ops]\nlisten = '127.0.0.1:0'\n[storage]\nurl = 'sqlite:{}'\n{sessions}[keys]\nkek = '{KEK}'\n{rotation}",
         folder.join(OUTBOX).display(),
         database.display()
     )

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod device;
 pub mod exit;
 pub mod health;
+pub mod keys;
 pub mod policy;
 pub mod run;
 pub mod user;
@@ -40,6 +41,8 @@ pub enum Command {
     Audit(audit::AuditCommand),
     /// Ask what follows a person's password, and why.
     Policy(policy::PolicyCommand),
+    /// List signing keys and have them go on, also beside a running server.
+    Keys(keys::KeysCommand),
     /// Be a phone: enrol with a barcode, and approve or deny logins, to try a demo out.
     Device(device::DeviceCommand),
     /// Print the version.

@@ -3,11 +3,13 @@
 //! Stopping goes in steps: not ready; a while for load balancers to notice; no new connections, and those there are told to
 //! finish; at last whatever still runs is cut off.
 
+mod keys;
 mod purge;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use countersign_crypto::keyring::KeyRing;
 use countersign_domain::{
     app::App,
     authenticator::FactorKind,
@@ -65,6 +67,8 @@ pub struct Running {
     pub ops_addr: SocketAddr,
     /// The application.
     pub app: Arc<App>,
+    /// The signing keys. They are looked after; who moves the clock may want it done at once.
+    pub keys: Arc<KeyRing>,
     /// What it counts.
     pub metrics: Metrics,
     health: countersign_server::HealthHandle,
@@ -103,7 +107,7 @@ pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Re
     let ops = bound(true, sockets.ops, config.ops.listen).await?.context("the ops listener is always there")?;
     let metrics = metrics.unwrap_or_default();
     let around = Around { clock, entropy, metrics: metrics.clone() };
-    let Wired { app, worker } = wire::wire(&config, wire::Sessions::AsConfigured, around).await?;
+    let Wired { app, worker, keys } = wire::wire(&config, wire::Sessions::AsConfigured, around).await?;
     wire::declare_users(&app, &config).await?;
 
     let (draining, drain_seen) = watch::channel(false);
@@ -118,6 +122,7 @@ pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Re
         https_addr: https.as_ref().map(TcpListener::local_addr).transpose()?,
         ops_addr: ops.local_addr()?,
         app: Arc::clone(&app),
+        keys: Arc::clone(&keys),
         metrics: metrics.clone(),
         health: apis.health,
         draining,
@@ -150,6 +155,8 @@ pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Re
         // Not by the first person who enrols a telephone.
         tokio::task::spawn_blocking(Phone::prepare);
     }
+    running.tasks.spawn(keys::reread(Arc::clone(&keys), stop_seen.clone()));
+    running.tasks.spawn(keys::rotate(keys, stop_seen.clone()));
     running.tasks.spawn(purge::run(Arc::clone(&app), stop_seen));
     running.ops_task.spawn(
         Listener {

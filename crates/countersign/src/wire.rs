@@ -10,7 +10,8 @@ use anyhow::Context as _;
 use countersign_crypto::{
     device::AwsLcDeviceVerifier,
     entropy::SystemEntropy,
-    keyring::{KeyRing, KeyRingOptions, RsaBits},
+    key_keeper::{KeyKeeper, KeyOptions},
+    keyring::{KeyRing, RsaBits},
     master_key::MasterKey,
     password::{Argon2Hasher, HashParams, HasherOptions, Pepper},
     sealer::AeadSealer,
@@ -25,6 +26,8 @@ use countersign_domain::{
         clock::Clock, entropy::Entropy, outbox_store::OutboxStore, password_hasher::PasswordHasher, sealer::Sealer,
         sender::Sender,
     },
+    registry::Registry,
+    signing_key::{RotationPolicy, keep_previous},
     usecase::manage_users::{AddUser, Added, NewPassword},
     user::{Email, Profile},
 };
@@ -86,6 +89,8 @@ pub struct Wired {
     pub app: Arc<App>,
     /// The worker, which somebody has to run.
     pub worker: Worker,
+    /// The signing keys, which somebody has to look after.
+    pub keys: Arc<KeyRing>,
 }
 
 /// Puts the application together.
@@ -109,13 +114,12 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
         let options = OpenOptions { redis: redis_options(config, time)?, ..OpenOptions::new(chain) };
         stores.sessions = open_session_store(url.expose(), options).await.context("cannot open the session store")?;
     }
-    let options = KeyRingOptions {
-        algorithms: registry.algorithms(),
-        rsa_bits: if config.keys.rsa_bits == 3072 { RsaBits::Bits3072 } else { RsaBits::Bits2048 },
-    };
-    let signer = KeyRing::load(&*stores.keys, &*sealer, &*clock, options).await.context(
+    let options = key_options(config, &registry);
+    let keeper = KeyKeeper::new(Arc::clone(&stores.keys), Arc::clone(&sealer), Arc::clone(&clock), options);
+    let keys = KeyRing::load(keeper).await.context(
         "cannot load the signing keys; if the key-encryption key was changed, what the old one sealed cannot be opened",
     )?;
+    let keys = Arc::new(keys);
     let hasher: Arc<dyn PasswordHasher> =
         Arc::new(Argon2Hasher::new(hasher_options(config, &master)?, Arc::clone(&entropy))?);
     let sender: Arc<dyn Sender> = match sessions {
@@ -146,7 +150,7 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
         sessions: Metered::new(stores.sessions, &metrics),
         hasher: Metered::new(hasher, &metrics),
         sealer,
-        signer: Arc::new(signer),
+        signer: Arc::clone(&keys) as _,
         devices: Arc::new(AwsLcDeviceVerifier),
         wakes: Arc::default(),
         outbox,
@@ -157,7 +161,33 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
         operator: Some(system::operator().into()),
         registry,
     });
-    Ok(Wired { app, worker })
+    Ok(Wired { app, worker, keys })
+}
+
+/// The keeper of the signing keys, for commands that need nothing else.
+///
+/// # Errors
+///
+/// The store cannot be opened.
+pub async fn keeper(config: &Checked) -> anyhow::Result<KeyKeeper> {
+    let master = MasterKey::parse(config.kek.expose())?;
+    let sealer: Arc<dyn Sealer> = Arc::new(AeadSealer::new(&master, Arc::new(SystemEntropy::new()))?);
+    let registry = config.registry(&sealer);
+    let stores = open_durable(config, &AuditChain::new(Arc::clone(&sealer))).await?;
+    Ok(KeyKeeper::new(stores.keys, sealer, Arc::new(SystemClock), key_options(config, &registry)))
+}
+
+fn key_options(config: &Checked, registry: &Registry) -> KeyOptions {
+    let keys = &config.keys;
+    KeyOptions {
+        algorithms: registry.algorithms(),
+        rsa_bits: if keys.rsa_bits == 3072 { RsaBits::Bits3072 } else { RsaBits::Bits2048 },
+        rotation: RotationPolicy {
+            age: keys.rotate.then_some(keys.rotation_age),
+            lead: keys.next_lead,
+            keep: keep_previous(registry),
+        },
+    }
 }
 
 fn redis_options(config: &Checked, time: TimeSource) -> anyhow::Result<RedisOptions> {

@@ -49,6 +49,8 @@ impl DeviceVerifier for AwsLcDeviceVerifier {
         }
         let input = parts.signing_input.as_bytes();
         let good = match &key.material {
+            // No SDK of devices makes these.
+            KeyMaterial::Okp { .. } => false,
             KeyMaterial::Rsa { modulus, exponent } => {
                 const PARAMETERS: &RsaParameters = &RSA_PKCS1_2048_8192_SHA256;
                 PublicKeyComponents { n: number(modulus)?, e: number(exponent)? }

@@ -1,6 +1,9 @@
 //! The compact form of a signed JWT (RFC 7515, section 7.1): writing it, and taking it apart with suspicion.
 
-use countersign_domain::{id::KeyId, port::signer::Algorithm};
+use countersign_domain::{
+    id::KeyId,
+    port::signer::{Algorithm, TokenType},
+};
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Map, Value, json};
 
@@ -9,9 +12,9 @@ use crate::strict_json::is_object_without_duplicates;
 /// No token of ours is longer.
 const MAX_BYTES: usize = 8 * 1024;
 
-/// The first part of every token signed with a key, and the dot after it.
-pub(crate) fn header(algorithm: Algorithm, id: &KeyId) -> String {
-    let header = json!({ "alg": algorithm.as_str(), "typ": "JWT", "kid": id.as_str() });
+/// The first part of every token of a type that is signed with a key, and the dot after it.
+pub(crate) fn header(algorithm: Algorithm, token_type: TokenType, id: &KeyId) -> String {
+    let header = json!({ "alg": algorithm.as_str(), "typ": token_type.as_str(), "kid": id.as_str() });
     let mut text = BASE64URL_NOPAD.encode(header.to_string().as_bytes());
     text.push('.');
     text
@@ -75,6 +78,8 @@ pub(crate) struct Unverified<'a> {
     pub(crate) key_id: String,
     /// The `alg` it claims.
     pub(crate) algorithm: String,
+    /// The `typ` it claims.
+    pub(crate) token_type: TokenType,
     /// The rest of it.
     pub(crate) parts: Parts<'a>,
 }
@@ -86,13 +91,14 @@ impl<'a> Unverified<'a> {
         let header = &mut parts.header;
         // We understand no extension, so a critical one is a reason to refuse (RFC 7515, section 4.1.11). `jku`, `jwk`,
         // `x5u` and `x5c` are not looked at: keys come from the ring alone.
-        if header.contains_key("crit") || header.get("typ")?.as_str()? != "JWT" {
+        if header.contains_key("crit") {
             return None;
         }
+        let token_type = TokenType::from_name(header.get("typ")?.as_str()?)?;
         let (Value::String(key_id), Value::String(algorithm)) = (header.remove("kid")?, header.remove("alg")?) else {
             return None;
         };
-        Some(Self { key_id, algorithm, parts })
+        Some(Self { key_id, algorithm, token_type, parts })
     }
 }
 

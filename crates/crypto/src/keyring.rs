@@ -1,24 +1,30 @@
 //! The keys that sign tokens, shared by all replicas through the key store.
+//!
+//! What keys there shall be, a [`KeyKeeper`] knows; a [`KeyRing`] is what one process knows of them.
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use countersign_domain::{
-    id::KeyId,
     port::{
         PortError,
-        clock::Clock,
-        key_store::{KeyStore, StoredKey},
-        sealer::{Place, Sealer},
-        signer::{Algorithm, PublicKey, Signer},
+        key_store::StoredKey,
+        signer::{Algorithm, PublicKey, Signer, TokenType, Verified},
     },
     secret::Secret,
+    signing_key::KeyState,
 };
 
 use crate::{
     jws::Unverified,
+    key_keeper::KeyKeeper,
     pool::{PoolOptions, WorkPool, available_cores},
-    signing_key::{self, SigningKey},
+    signing_key::SigningKey,
 };
 
 /// How long new RSA keys are.
@@ -31,21 +37,17 @@ pub enum RsaBits {
     Bits3072,
 }
 
-/// Which keys there shall be.
-#[derive(Clone, Debug)]
-pub struct KeyRingOptions {
-    /// The algorithms to sign with. Keys of others that the store holds still verify.
-    pub algorithms: BTreeSet<Algorithm>,
-    /// The length of RSA keys that are made.
-    pub rsa_bits: RsaBits,
+/// Signs with the current key of each algorithm, and verifies with all that are not retired.
+pub struct KeyRing {
+    keeper: KeyKeeper,
+    known: RwLock<Arc<Vec<Known>>>,
+    rsa: WorkPool<()>,
 }
 
-/// Signs with the newest key of each algorithm, and verifies with all of them.
-pub struct KeyRing {
-    /// The newest first.
-    keys: Vec<Arc<SigningKey>>,
-    algorithms: BTreeSet<Algorithm>,
-    rsa: WorkPool<()>,
+/// A key as this process saw it last.
+struct Known {
+    state: KeyState,
+    key: Arc<SigningKey>,
 }
 
 impl KeyRing {
@@ -56,85 +58,107 @@ impl KeyRing {
     ///
     /// [`PortError::Unavailable`] if the store does not answer or no key can be made; [`PortError::Corrupt`] if a stored key
     /// does not open.
-    pub async fn load(
-        store: &dyn KeyStore,
-        sealer: &dyn Sealer,
-        clock: &dyn Clock,
-        options: KeyRingOptions,
-    ) -> Result<Self, PortError> {
-        let KeyRingOptions { algorithms, rsa_bits } = options;
+    pub async fn load(keeper: KeyKeeper) -> Result<Self, PortError> {
+        // As many as there are processors, so that they can all sign; the async threads wake up often and briefly, and the
+        // system lets such threads go first.
         let threads = available_cores();
         let rsa = WorkPool::start(PoolOptions {
             name: "rsa",
             threads,
-            // A signature takes about a millisecond: whoever stands at the end still comes within the wait.
-            queue: threads.get().saturating_mul(256),
+            queue: queue(threads),
             max_wait: Duration::from_millis(500),
         })?;
-
-        let mut stored = store.list_keys().await?;
-        let missing: Vec<_> = algorithms
-            .iter()
-            .copied()
-            .filter(|algorithm| stored.iter().all(|key| key.algorithm != *algorithm))
-            .collect();
-        for algorithm in &missing {
-            let pkcs8 = rsa.run({
-                let algorithm = *algorithm;
-                move |()| signing_key::generate(algorithm, rsa_bits)
-            });
-            let pkcs8 = pkcs8.await??;
-            let id = SigningKey::parse(*algorithm, &pkcs8)?.public().id.clone();
-            let key = StoredKey {
-                sealed: sealer.seal(place(&id), &pkcs8)?,
-                id,
-                algorithm: *algorithm,
-                created_at: clock.now(),
-            };
-            if store.insert_first_key(key.clone()).await? {
-                tracing::info!(kid = %key.id, alg = algorithm.as_str(), "signing key made");
-            }
+        let ring = Self { keeper, known: RwLock::default(), rsa };
+        let mut stored = ring.keeper.list().await?;
+        if ring.keeper.begin(&stored).await? {
+            stored = ring.keeper.list().await?;
         }
-        if !missing.is_empty() {
-            stored = store.list_keys().await?;
-        }
-        let keys = stored.iter().map(|key| open(sealer, key)).collect::<Result<Vec<_>, _>>()?;
-        let ring = Self { keys, algorithms, rsa };
-        for algorithm in &ring.algorithms {
+        ring.install(&stored)?;
+        for algorithm in &ring.keeper.options().algorithms {
             ring.current(*algorithm)?;
         }
         Ok(ring)
     }
 
-    /// The key that signs.
-    fn current(&self, algorithm: Algorithm) -> Result<&Arc<SigningKey>, PortError> {
-        self.algorithms
-            .contains(&algorithm)
-            .then(|| self.keys.iter().find(|key| key.public().algorithm == algorithm))
-            .flatten()
-            .ok_or_else(|| PortError::Unavailable("signing key", format!("no key for {}", algorithm.as_str()).into()))
+    /// Reads again what others may have changed. If that fails, what was known stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub async fn reload(&self) -> Result<(), PortError> {
+        self.install(&self.keeper.list().await?)
     }
 
-    fn find(&self, id: &str) -> Option<&SigningKey> {
-        self.keys.iter().find(|key| key.public().id.as_str() == id).map(AsRef::as_ref)
+    /// Takes the steps of a rotation that are due, and knows the result.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub async fn turn(&self) -> Result<(), PortError> {
+        let stored = self.keeper.list().await?;
+        if self.keeper.turn(&stored).await? { self.reload().await } else { self.install(&stored) }
     }
+
+    /// Opens what is new; a key that is known is not opened again.
+    fn install(&self, stored: &[StoredKey]) -> Result<(), PortError> {
+        let before = self.known();
+        let known = stored.iter().filter(|key| key.state != KeyState::Retired).map(|stored| {
+            let known = before.iter().find(|known| known.key.public().id == stored.id);
+            let key = match known {
+                Some(known) => Arc::clone(&known.key),
+                None => self.keeper.open(stored)?,
+            };
+            Ok(Known { state: stored.state, key })
+        });
+        let mut known = known.collect::<Result<Vec<_>, PortError>>()?;
+        // Stable, so each part stays in order: the newest first.
+        known.sort_by_key(|known| known.state);
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
+        Ok(())
+    }
+
+    fn known(&self) -> Arc<Vec<Known>> {
+        Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The key that signs.
+    fn current(&self, algorithm: Algorithm) -> Result<Arc<SigningKey>, PortError> {
+        let signs = |known: &&Known| known.state == KeyState::Current && known.key.public().algorithm == algorithm;
+        let known = self.known();
+        let wanted = self.keeper.options().algorithms.contains(&algorithm);
+        let current = wanted.then(|| known.iter().find(signs)).flatten();
+        current
+            .map(|known| Arc::clone(&known.key))
+            .ok_or_else(|| PortError::Unavailable("signing key", format!("no key for {}", algorithm.as_str()).into()))
+    }
+}
+
+/// How many signatures may wait: they take about a millisecond each, so whoever stands at the end still comes within the wait.
+const fn queue(threads: NonZeroUsize) -> usize {
+    threads.get().saturating_mul(256)
 }
 
 #[async_trait]
 impl Signer for KeyRing {
-    async fn sign(&self, algorithm: Algorithm, claims: Vec<u8>) -> Result<Secret<String>, PortError> {
-        let key = Arc::clone(self.current(algorithm)?);
+    async fn sign(
+        &self,
+        algorithm: Algorithm,
+        token_type: TokenType,
+        claims: Vec<u8>,
+    ) -> Result<Secret<String>, PortError> {
+        let key = self.current(algorithm)?;
         let token = match algorithm {
-            Algorithm::Rs256 => self.rsa.run(move |()| key.sign(&claims)).await?,
+            Algorithm::Rs256 => self.rsa.run(move |()| key.sign(token_type, &claims)).await?,
             // Tens of microseconds: not worth a change of threads.
-            Algorithm::Es256 => key.sign(&claims),
+            Algorithm::Es256 | Algorithm::Ed25519 | Algorithm::EdDsa => key.sign(token_type, &claims),
         };
         token.map(Secret::new)
     }
 
-    fn verify(&self, token: &str) -> Option<Vec<u8>> {
+    fn verify(&self, token: &str) -> Option<Verified> {
         let parsed = Unverified::parse(token)?;
-        let key = self.find(&parsed.key_id)?;
+        let known = self.known();
+        let key = &known.iter().find(|known| known.key.public().id.as_str() == parsed.key_id)?.key;
         // The algorithm is the key's, never the token's choice.
         if parsed.algorithm != key.public().algorithm.as_str() {
             return None;
@@ -142,37 +166,20 @@ impl Signer for KeyRing {
         if !key.verifies(parsed.parts.signing_input.as_bytes(), &parsed.parts.signature) {
             return None;
         }
-        parsed.parts.claims()
+        Some(Verified { token_type: parsed.token_type, claims: parsed.parts.claims()? })
     }
 
     fn public_keys(&self) -> Vec<PublicKey> {
-        let mut keys: Vec<_> = self.keys.iter().map(|key| key.public().clone()).collect();
-        let is_current =
-            |key: &PublicKey| self.current(key.algorithm).is_ok_and(|current| current.public().id == key.id);
-        // Stable, so both halves stay in order: the newest first.
-        keys.sort_by_key(|key| !is_current(key));
-        keys
+        self.known().iter().map(|known| known.key.public().clone()).collect()
     }
 }
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ids: Vec<_> = self.keys.iter().map(|key| key.public().id.as_str()).collect();
+        let known = self.known();
+        let ids: Vec<_> = known.iter().map(|known| known.key.public().id.as_str()).collect();
         f.debug_struct("KeyRing").field("keys", &ids).finish_non_exhaustive()
     }
-}
-
-fn place(id: &KeyId) -> Place<'_> {
-    Place { record: "signing_key", id: id.as_str(), owner: "" }
-}
-
-fn open(sealer: &dyn Sealer, stored: &StoredKey) -> Result<Arc<SigningKey>, PortError> {
-    let pkcs8 = sealer.open(place(&stored.id), &stored.sealed)?;
-    let key = SigningKey::parse(stored.algorithm, pkcs8.expose())?;
-    if key.public().id != stored.id {
-        return Err(PortError::Corrupt("a signing key is stored under another key's id".into()));
-    }
-    Ok(Arc::new(key))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 pub mod device;
 pub mod entropy;
 mod jws;
+pub mod key_keeper;
 pub mod keyring;
 pub mod master_key;
 pub mod password;

@@ -6,15 +6,15 @@ use aws_lc_rs::{
     rand::SystemRandom,
     rsa::KeySize,
     signature::{
-        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, ParsedPublicKey,
-        RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair,
+        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+        ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair,
     },
 };
 use countersign_domain::{
     id::KeyId,
     port::{
         PortError,
-        signer::{Algorithm, KeyMaterial, PublicKey},
+        signer::{Algorithm, KeyMaterial, PublicKey, TokenType},
     },
 };
 use data_encoding::BASE64URL_NOPAD;
@@ -25,7 +25,8 @@ use crate::{jws, keyring::RsaBits};
 /// A key pair, read once, with everything about it that does not change from token to token.
 pub(crate) struct SigningKey {
     public: PublicKey,
-    header: String,
+    jwt_header: String,
+    access_token_header: String,
     verifier: ParsedPublicKey,
     pair: Pair,
 }
@@ -33,6 +34,7 @@ pub(crate) struct SigningKey {
 enum Pair {
     Rsa(RsaKeyPair),
     Ec(EcdsaKeyPair),
+    Ed(Ed25519KeyPair),
 }
 
 /// Makes a private key, PKCS #8. RSA takes a good part of a second.
@@ -45,6 +47,9 @@ pub(crate) fn generate(algorithm: Algorithm, rsa_bits: RsaBits) -> Result<Zeroiz
         Algorithm::Rs256 => RsaKeyPair::generate(size).and_then(|pair| Ok(pair.as_der()?.as_ref().to_vec())),
         Algorithm::Es256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
             .and_then(|pair| Ok(pair.to_pkcs8v1()?.as_ref().to_vec())),
+        Algorithm::Ed25519 | Algorithm::EdDsa => {
+            Ed25519KeyPair::generate().and_then(|pair| Ok(pair.to_pkcs8()?.as_ref().to_vec()))
+        }
     };
     pkcs8.map(Zeroizing::new).map_err(|error| PortError::Unavailable("key generation", Box::new(error)))
 }
@@ -73,10 +78,21 @@ impl SigningKey {
                 let verifier = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key()).map_err(corrupt)?;
                 (Pair::Ec(pair), material, verifier)
             }
+            Algorithm::Ed25519 | Algorithm::EdDsa => {
+                let pair = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(corrupt)?;
+                let material = KeyMaterial::Okp { x: BASE64URL_NOPAD.encode(pair.public_key().as_ref()) };
+                let verifier = ParsedPublicKey::new(&ED25519, pair.public_key()).map_err(corrupt)?;
+                (Pair::Ed(pair), material, verifier)
+            }
         };
         let id = thumbprint(&material);
-        let header = jws::header(algorithm, &id);
-        Ok(Self { public: PublicKey { id, algorithm, material }, header, verifier, pair })
+        Ok(Self {
+            jwt_header: jws::header(algorithm, TokenType::Jwt, &id),
+            access_token_header: jws::header(algorithm, TokenType::AccessToken, &id),
+            public: PublicKey { id, algorithm, material },
+            verifier,
+            pair,
+        })
     }
 
     /// Its public half.
@@ -85,8 +101,12 @@ impl SigningKey {
     }
 
     /// The token over `claims`.
-    pub(crate) fn sign(&self, claims: &[u8]) -> Result<String, PortError> {
-        let input = jws::signing_input(&self.header, claims);
+    pub(crate) fn sign(&self, token_type: TokenType, claims: &[u8]) -> Result<String, PortError> {
+        let header = match token_type {
+            TokenType::Jwt => &self.jwt_header,
+            TokenType::AccessToken => &self.access_token_header,
+        };
+        let input = jws::signing_input(header, claims);
         let signature = self.sign_message(input.as_bytes())?;
         Ok(jws::attach(input, &signature))
     }
@@ -100,6 +120,7 @@ impl SigningKey {
                 pair.sign(&RSA_PKCS1_SHA256, &rng, message, &mut signature).map(|()| signature)
             }
             Pair::Ec(pair) => pair.sign(&rng, message).map(|signature| signature.as_ref().to_vec()),
+            Pair::Ed(pair) => pair.try_sign(message).map(|signature| signature.as_ref().to_vec()),
         };
         signature.map_err(|error| PortError::Unavailable("signing key", Box::new(error)))
     }
@@ -129,6 +150,8 @@ pub(crate) fn thumbprint(material: &KeyMaterial) -> KeyId {
     let members = match material {
         KeyMaterial::Rsa { modulus, exponent } => format!(r#"{{"e":"{exponent}","kty":"RSA","n":"{modulus}"}}"#),
         KeyMaterial::Ec { x, y } => format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#),
+        // RFC 8037, section 2.
+        KeyMaterial::Okp { x } => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#),
     };
     KeyId::new(BASE64URL_NOPAD.encode(digest::digest(&digest::SHA256, members.as_bytes()).as_ref()))
 }
@@ -144,6 +167,23 @@ mod tests {
         let modulus = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
         let material = KeyMaterial::Rsa { modulus: modulus.to_owned(), exponent: "AQAB".to_owned() };
         assert_eq!(thumbprint(&material).as_str(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    }
+
+    #[test]
+    fn the_thumbprint_of_an_edwards_key_is_that_of_rfc_8037() {
+        // Appendix A.3.
+        let material = KeyMaterial::Okp { x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".to_owned() };
+        assert_eq!(thumbprint(&material).as_str(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    }
+
+    #[test]
+    fn an_edwards_key_signs_under_either_name() {
+        for algorithm in [Algorithm::Ed25519, Algorithm::EdDsa] {
+            let key = SigningKey::parse(algorithm, &generate(algorithm, RsaBits::default()).unwrap()).unwrap();
+            assert!(key.verifies(b"message", &key.sign_message(b"message").unwrap()));
+            assert!(!key.verifies(b"another", &key.sign_message(b"message").unwrap()));
+            assert_eq!(key.public().algorithm, algorithm);
+        }
     }
 
     #[test]

@@ -9,8 +9,11 @@ use crate::{
     error::{Error, Reason},
     id::{Audience, ClientId, FamilyId, Scope, UserId},
     opaque::{ALPHANUMERIC, random_text},
-    port::{PortError, signer::Algorithm},
-    registry::{Client, MFA_API_TOKEN_LIFETIME},
+    port::{
+        PortError,
+        signer::{Algorithm, TokenType},
+    },
+    registry::{Client, MFA_API_TOKEN_LIFETIME, TokenDialect},
     secret::Secret,
     time::Timestamp,
     user::User,
@@ -115,6 +118,14 @@ pub struct Issue<'a> {
     pub now: Timestamp,
 }
 
+/// How access tokens of an API are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TokenShape {
+    pub algorithm: Algorithm,
+    pub dialect: TokenDialect,
+    pub lifetime: Duration,
+}
+
 /// A signed access token and perhaps an ID token.
 pub struct Issued {
     /// The access token.
@@ -146,10 +157,12 @@ struct AccessTokenClaims<'a> {
     aud: AudienceClaim<'a>,
     iat: i64,
     exp: i64,
-    azp: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    azp: Option<&'a str>,
     client_id: &'a str,
     jti: &'a str,
-    gty: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gty: Option<&'static str>,
     scope: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     sid: Option<String>,
@@ -199,7 +212,8 @@ impl App {
     ///
     /// The signer failed; then the proofs are burnt and nothing is issued.
     pub(crate) async fn sign_tokens(&self, issue: &Issue<'_>) -> Result<Issued, Error> {
-        let (algorithm, lifetime) = self.token_shape(issue.audience);
+        let TokenShape { algorithm, dialect, lifetime } = self.token_shape(issue.audience);
+        let as_auth0 = dialect == TokenDialect::Auth0;
         let has = |scope: &str| issue.scopes.iter().any(|granted| granted.as_str() == scope);
         let jti = random_text(ALPHANUMERIC, 22, self.entropy.as_ref())?;
         let userinfo = self.registry.userinfo_audience();
@@ -217,15 +231,15 @@ impl App {
             },
             iat,
             exp: issue.now.plus(lifetime).as_secs(),
-            azp: issue.client.id.as_str(),
+            azp: as_auth0.then_some(issue.client.id.as_str()),
             client_id: issue.client.id.as_str(),
             jti: &jti,
-            gty: issue.grant,
+            gty: as_auth0.then_some(issue.grant),
             scope: &scope,
             sid: issue.family.map(FamilyId::to_string),
             authentication: Self::authentication_claims(issue, self.registry.is_mfa_audience(issue.audience.as_str())),
         };
-        let access_token = self.signer.sign(algorithm, to_json(&claims)?).await?;
+        let access_token = self.signer.sign(algorithm, dialect.token_type(), to_json(&claims)?).await?;
         let id_token = if has("openid") {
             let user = issue.user;
             let claims = IdTokenClaims {
@@ -249,7 +263,7 @@ impl App {
                     .map(|email| EmailClaims { email: &email.address, email_verified: email.verified }),
                 authentication: Self::authentication_claims(issue, false),
             };
-            Some(self.signer.sign(Algorithm::Rs256, to_json(&claims)?).await?)
+            Some(self.signer.sign(Algorithm::Rs256, TokenType::Jwt, to_json(&claims)?).await?)
         } else {
             None
         };
@@ -265,13 +279,14 @@ impl App {
     }
 
     /// How access tokens for `audience` are signed, and how long they live.
-    pub(crate) fn token_shape(&self, audience: &Audience) -> (Algorithm, Duration) {
+    pub(crate) fn token_shape(&self, audience: &Audience) -> TokenShape {
+        let own = |lifetime| TokenShape { algorithm: Algorithm::Rs256, dialect: TokenDialect::Auth0, lifetime };
         if self.registry.is_mfa_audience(audience.as_str()) {
-            (Algorithm::Rs256, MFA_API_TOKEN_LIFETIME)
+            own(MFA_API_TOKEN_LIFETIME)
         } else if let Some(api) = self.registry.apis.get(audience) {
-            (api.algorithm, api.token_lifetime)
+            TokenShape { algorithm: api.algorithm, dialect: api.dialect, lifetime: api.token_lifetime }
         } else {
-            (Algorithm::Rs256, self.registry.policy.userinfo_token_lifetime)
+            own(self.registry.policy.userinfo_token_lifetime)
         }
     }
 
@@ -287,7 +302,7 @@ impl App {
         }
         Ok(AccessToken {
             user: UserId::new(claims.sub),
-            client: ClientId::new(claims.azp),
+            client: ClientId::new(claims.client_id),
             scopes: claims.scope.split(' ').filter(|scope| !scope.is_empty()).map(Scope::new).collect(),
             issued_at: seconds(claims.iat),
             authenticated_at: claims.auth_time.map(seconds),
@@ -302,8 +317,12 @@ impl App {
     /// [`Reason::AccessTokenInvalid`], whatever is wrong with it.
     pub(crate) fn verified_claims(&self, token: &str, now: Timestamp) -> Result<VerifiedClaims, Error> {
         let invalid = |why| Error::new(Reason::AccessTokenInvalid).because(why);
-        let bytes = self.signer.verify(token).ok_or_else(|| invalid("signature or form"))?;
-        let claims: VerifiedClaims = serde_json::from_slice(&bytes).map_err(|_wrong_type| invalid("claims"))?;
+        let verified = self.signer.verify(token).ok_or_else(|| invalid("signature or form"))?;
+        let claims: VerifiedClaims =
+            serde_json::from_slice(&verified.claims).map_err(|_wrong_type| invalid("claims"))?;
+        if claims.azp.as_ref().is_some_and(|azp| *azp != claims.client_id) {
+            return Err(invalid("two clients"));
+        }
         if claims.iss != self.registry.issuer {
             return Err(invalid("issuer"));
         }
@@ -319,7 +338,7 @@ impl App {
 pub struct AccessToken {
     /// `sub`.
     pub user: UserId,
-    /// `azp`.
+    /// `client_id`.
     pub client: ClientId,
     /// `scope`.
     pub scopes: BTreeSet<Scope>,
@@ -359,7 +378,9 @@ pub(crate) struct VerifiedClaims {
     aud: OneOrMany,
     pub iat: i64,
     pub exp: i64,
-    pub azp: String,
+    /// Whom it was issued to: `client_id` in either dialect, and Auth0's `azp` beside it.
+    pub client_id: String,
+    azp: Option<String>,
     /// Only access tokens have it: an ID token must not pass for one.
     pub jti: String,
     pub scope: String,

@@ -38,6 +38,7 @@ pub mod port;
 mod refresh_token;
 pub mod registry;
 pub mod secret;
+pub mod signing_key;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod time;

@@ -10,7 +10,7 @@ use crate::{
     id::{Audience, ClientId, RealmName, Scope},
     message::Channel,
     policy::Rule,
-    port::signer::Algorithm,
+    port::signer::{Algorithm, TokenType},
     secret::Digest,
 };
 
@@ -157,12 +157,34 @@ pub struct Api {
     pub scopes: BTreeSet<Scope>,
     /// How its access tokens are signed.
     pub algorithm: Algorithm,
+    /// What its access tokens look like.
+    pub dialect: TokenDialect,
     /// How long its access tokens live.
     pub token_lifetime: Duration,
     /// Whether refresh tokens may be had for it.
     pub allow_offline_access: bool,
     /// What it demands of logins beyond what their client does.
     pub mfa: Rule,
+}
+
+/// What access tokens look like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenDialect {
+    /// As Auth0's: `typ` "JWT", with `azp` and `gty`.
+    #[default]
+    Auth0,
+    /// As RFC 9068 has them: `typ` "at+jwt", and no claims but those.
+    Rfc9068,
+}
+
+impl TokenDialect {
+    /// The `typ` of its tokens.
+    pub const fn token_type(self) -> TokenType {
+        match self {
+            Self::Auth0 => TokenType::Jwt,
+            Self::Rfc9068 => TokenType::AccessToken,
+        }
+    }
 }
 
 /// Lifetimes and limits.

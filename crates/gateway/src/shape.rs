@@ -328,6 +328,8 @@ pub(crate) enum Numbers<'a> {
     Rsa { n: &'a str, e: &'a str },
     /// Elliptic curve.
     Ec { crv: &'a str, x: &'a str, y: &'a str },
+    /// Edwards curve: `kty` OKP.
+    Okp { crv: &'a str, x: &'a str },
 }
 
 /// A time, written as `2023-06-14T21:36:26.399Z`.

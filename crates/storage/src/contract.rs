@@ -168,8 +168,10 @@ macro_rules! durable_contract {
             refresh::one_generation_has_one_winner,
             refresh::ten_thousand_rotations_do_not_fork,
             refresh::a_revocation_and_exchanges_do_not_cross,
-            keys::the_first_key_of_an_algorithm_is_the_only_first,
+            keys::an_algorithm_has_one_current_and_one_next_key,
             keys::keys_are_listed_newest_first,
+            keys::a_key_takes_over_once,
+            keys::a_retired_key_is_forgotten,
         }
     };
 }

@@ -5,7 +5,7 @@ use std::{io::Write as _, path::Path};
 use countersign_telemetry::{LogFormat, LogWriter, Metrics, Telemetry, TelemetryConfig};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Cli, Command, ConfigFile, Demo, audit, device, exit::Failure, health, policy, user};
+use super::{Cli, Command, ConfigFile, Demo, audit, device, exit::Failure, health, keys, policy, user};
 use crate::{
     config::{check::Checked, layers, reference, telemetry::LogFormatName},
     demo::{self, DemoOptions, welcome},
@@ -52,6 +52,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::User(command) => user::run(command).await,
         Command::Audit(command) => audit::run(command).await,
         Command::Policy(command) => policy::run(command).await,
+        Command::Keys(command) => keys::run(command).await,
         Command::Device(command) => device::run(command).await,
         Command::Version => {
             print(concat!("countersign ", env!("CARGO_PKG_VERSION")));

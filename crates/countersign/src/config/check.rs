@@ -11,7 +11,7 @@ use std::{
 };
 
 use countersign_crypto::{master_key::MasterKey, password::HashParams};
-use countersign_domain::{id::ClientId, secret::Secret};
+use countersign_domain::{id::ClientId, secret::Secret, signing_key::KEY_SET_CACHED};
 use url::{Host, Url};
 
 use self::messages::Delivery;
@@ -70,6 +70,7 @@ impl Config {
             "otlp.endpoint",
             "must be an http URL, such as http://localhost:4317",
         );
+        self.check_keys(&mut mistakes);
         let kek = self.read_kek(&mut mistakes);
         let session_url = self.read_session_url(&mut mistakes);
         let client_secrets = self.read_client_secrets(&mut mistakes);
@@ -154,7 +155,15 @@ impl Config {
                 "with passwords.passes must be at least 12288 and 3, 19456 and 2, or 47104 and 1 (OWASP ASVS 5.0, 11.4.2)",
             ),
         }
-        mistakes.add_if(!matches!(self.keys.rsa_bits, 2048 | 3072), "keys.rsa_bits", "must be 2048 or 3072");
+    }
+
+    fn check_keys(&self, mistakes: &mut Mistakes) {
+        let keys = &self.keys;
+        mistakes.add_if(!matches!(keys.rsa_bits, 2048 | 3072), "keys.rsa_bits", "must be 2048 or 3072");
+        within("keys.rotation_age", keys.rotation_age, &(DAY..=DAY * 3650), mistakes);
+        // Twice what anybody may keep the key set for.
+        within("keys.next_lead", keys.next_lead, &(KEY_SET_CACHED * 2..=DAY * 30), mistakes);
+        mistakes.add_if(keys.next_lead > keys.rotation_age, "keys.next_lead", "must be at most keys.rotation_age");
     }
 
     fn check_limits(&self, mistakes: &mut Mistakes) {

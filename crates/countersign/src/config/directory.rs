@@ -122,6 +122,16 @@ impl Default for ClientConfig {
     }
 }
 
+/// What access tokens look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DialectName {
+    /// As Auth0's.
+    Auth0,
+    /// As RFC 9068 has them.
+    Rfc9068,
+}
+
 /// How a client proves itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -186,9 +196,11 @@ pub struct ApiConfig {
     pub audience: String,
     /// The scopes it knows.
     pub scopes: Vec<String>,
-    /// How its access tokens are signed: `RS256` or `ES256`.
+    /// How its access tokens are signed: `RS256`, `ES256`, `Ed25519`, or `EdDSA`, which is `Ed25519` under the name that older libraries know.
     #[schemars(with = "String")]
     pub algorithm: Algorithm,
+    /// What its access tokens look like: `auth0` (`typ` "JWT", with `azp` and `gty`) or `rfc9068` (`typ` "at+jwt", without them).
+    pub dialect: DialectName,
     /// Lifetime of its access tokens. 1m to 30days.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
@@ -210,6 +222,7 @@ impl Default for ApiConfig {
             audience: String::new(),
             scopes: Vec::new(),
             algorithm: Algorithm::Rs256,
+            dialect: DialectName::Auth0,
             token_lifetime: Duration::from_secs(86_400),
             allow_offline_access: false,
             mfa_demand: None,

@@ -7,13 +7,13 @@ use countersign_domain::{
     id::{Audience, ClientId, RealmName, Scope},
     policy::{Demand, Rule, Strength},
     port::sealer::Sealer,
-    registry::{Api, Client, ClientAuthMethod, OtpWindow, Policy, RefreshPolicy, Registry},
+    registry::{Api, Client, ClientAuthMethod, OtpWindow, Policy, RefreshPolicy, Registry, TokenDialect},
     secret::Digest,
 };
 
 use super::{
     check::Checked,
-    directory::{ClientAuthName, ClientConfig, GrantName, RefreshConfig},
+    directory::{ClientAuthName, ClientConfig, DialectName, GrantName, RefreshConfig},
     limits::{CountBy, FactorName, MfaDemandName, StrengthName},
 };
 
@@ -34,6 +34,10 @@ impl Checked {
                     audience: Audience::new(api.audience.as_str()),
                     scopes: api.scopes.iter().map(|scope| Scope::new(scope.as_str())).collect(),
                     algorithm: api.algorithm,
+                    dialect: match api.dialect {
+                        DialectName::Auth0 => TokenDialect::Auth0,
+                        DialectName::Rfc9068 => TokenDialect::Rfc9068,
+                    },
                     token_lifetime: api.token_lifetime,
                     allow_offline_access: api.allow_offline_access,
                     mfa: Rule {

@@ -51,11 +51,30 @@ pub struct KeysConfig {
     pub kek_file: PathBuf,
     /// Size of new RSA signing keys: 2048 or 3072.
     pub rsa_bits: u32,
+    /// Whether signing keys go on by themselves: a next one is made and published, takes over when the current one is old, and the
+    /// previous one is retired when nothing it signed is left. Otherwise `countersign keys` does it.
+    pub rotate: bool,
+    /// How old a signing key grows before the next one takes over. 1day to 3650days.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub rotation_age: Duration,
+    /// How long a signing key is published before it signs; others keep the key set for five minutes. 10m to 30days, and at most
+    /// `rotation_age`.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub next_lead: Duration,
 }
 
 impl Default for KeysConfig {
     fn default() -> Self {
-        Self { kek: SecretText::default(), kek_file: PathBuf::new(), rsa_bits: 2048 }
+        Self {
+            kek: SecretText::default(),
+            kek_file: PathBuf::new(),
+            rsa_bits: 2048,
+            rotate: true,
+            rotation_age: Duration::from_secs(30 * 86_400),
+            next_lead: Duration::from_secs(86_400),
+        }
     }
 }
 

@@ -74,7 +74,7 @@ async fn a_demo_says_where_it_is_and_a_second_start_goes_on() {
     let discovery = body(&get(&demo, "/.well-known/openid-configuration").await);
     assert_eq!(discovery.get("issuer").unwrap(), &written["issuer"]);
     let keys = body(&get(&demo, "/.well-known/jwks.json").await);
-    assert_eq!(keys["keys"].as_array().unwrap().len(), 1, "one RSA key");
+    assert!(keys["keys"].as_array().unwrap().iter().all(|key| key["kty"] == "RSA"));
     let id =
         running.app.find_user(&settings::REALM.into_realm(), &"user00003".into_login()).await.unwrap().unwrap().user.id;
     running.stop().await;
@@ -82,7 +82,8 @@ async fn a_demo_says_where_it_is_and_a_second_start_goes_on() {
     let ca = fs::read(dir.join("ca.pem")).unwrap();
     let (running, demo) = start(&DemoOptions { users: 5, ..options }, Metrics::new()).await.unwrap();
     assert_eq!(fs::read(dir.join("ca.pem")).unwrap(), ca);
-    assert_eq!(body(&get(&demo, "/.well-known/jwks.json").await), keys);
+    // A next one may have been made in between.
+    assert_eq!(body(&get(&demo, "/.well-known/jwks.json").await)["keys"][0], keys["keys"][0]);
     for (name, expected) in [("user00003", Some(&id)), ("user00005", None)] {
         let account = running.app.find_user(&settings::REALM.into_realm(), &name.into_login()).await.unwrap().unwrap();
         assert!(expected.is_none_or(|id| *id == account.user.id));

@@ -20,7 +20,7 @@ pub async fn run(app: Arc<App>, mut stopping: watch::Receiver<bool>) {
 }
 
 /// Until the server stops; also if nobody is left to stop it.
-async fn told(stopping: &mut watch::Receiver<bool>) {
+pub(super) async fn told(stopping: &mut watch::Receiver<bool>) {
     drop(stopping.wait_for(|stopping| *stopping).await);
 }
 

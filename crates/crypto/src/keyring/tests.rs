@@ -1,50 +1,99 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod forgery;
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
-use countersign_domain::{secret::Sealed, testing::ManualClock, time::Timestamp};
+use countersign_domain::{
+    id::KeyId,
+    port::{clock::Clock, key_store::KeyStore},
+    secret::Sealed,
+    signing_key::RotationPolicy,
+    testing::ManualClock,
+    time::Timestamp,
+};
 use data_encoding::BASE64URL_NOPAD;
 
 use super::*;
-use crate::{entropy::SystemEntropy, master_key::MasterKey, sealer::AeadSealer};
+use crate::{
+    entropy::SystemEntropy,
+    key_keeper::{Haste, KeyChange, KeyOptions},
+    master_key::MasterKey,
+    sealer::AeadSealer,
+    signing_key,
+};
 
 const CLAIMS: &str = r#"{"iss":"https://id.example/","sub":"auth0|1","exp":1000}"#;
+const DAY: Duration = Duration::from_secs(86_400);
+const ROTATION: RotationPolicy = RotationPolicy { age: Some(Duration::from_secs(90 * 86_400)), lead: DAY, keep: DAY };
 
-#[derive(Default)]
-struct Keys(Mutex<Vec<StoredKey>>);
+#[derive(Clone, Default)]
+struct Keys(Arc<Mutex<Vec<StoredKey>>>);
+
+impl Keys {
+    fn all(&self) -> MutexGuard<'_, Vec<StoredKey>> {
+        self.0.lock().unwrap()
+    }
+}
 
 #[async_trait]
 impl KeyStore for Keys {
     async fn list_keys(&self) -> Result<Vec<StoredKey>, PortError> {
-        let mut keys = self.0.lock().unwrap().clone();
+        let mut keys = self.all().clone();
         keys.sort_by_key(|key| std::cmp::Reverse(key.created_at));
         Ok(keys)
     }
 
-    async fn insert_first_key(&self, key: StoredKey) -> Result<bool, PortError> {
-        let mut keys = self.0.lock().unwrap();
-        let first = keys.iter().all(|other| other.algorithm != key.algorithm);
-        if first {
+    async fn insert_key(&self, key: StoredKey) -> Result<bool, PortError> {
+        let mut keys = self.all();
+        let vacant = keys.iter().all(|other| (other.algorithm, other.state) != (key.algorithm, key.state));
+        if vacant {
             keys.push(key);
         }
-        Ok(first)
+        Ok(vacant)
+    }
+
+    async fn promote_key(&self, next: &KeyId, current: &KeyId, now: Timestamp) -> Result<bool, PortError> {
+        let mut keys = self.all();
+        let known = |id: &KeyId, state| keys.iter().any(|key| key.id == *id && key.state == state);
+        if !known(next, KeyState::Next) || !known(current, KeyState::Current) {
+            return Ok(false);
+        }
+        for key in keys.iter_mut().filter(|key| key.id == *next || key.id == *current) {
+            key.state = if key.id == *next { KeyState::Current } else { KeyState::Previous };
+            key.changed_at = now;
+        }
+        Ok(true)
+    }
+
+    async fn retire_key(&self, id: &KeyId, from: KeyState, now: Timestamp) -> Result<bool, PortError> {
+        let mut keys = self.all();
+        let Some(key) = keys.iter_mut().find(|key| key.id == *id && key.state == from) else { return Ok(false) };
+        *key = StoredKey { state: KeyState::Retired, sealed: Sealed::new(Vec::new()), changed_at: now, ..key.clone() };
+        Ok(true)
     }
 }
 
 /// Says at first that there are no keys, as to a replica that looked before another one's insert.
-struct Late<'a>(&'a Keys, Mutex<bool>);
+struct Late(Keys, Mutex<bool>);
 
 #[async_trait]
-impl KeyStore for Late<'_> {
+impl KeyStore for Late {
     async fn list_keys(&self) -> Result<Vec<StoredKey>, PortError> {
         let looked_before = std::mem::replace(&mut *self.1.lock().unwrap(), true);
         if looked_before { self.0.list_keys().await } else { Ok(Vec::new()) }
     }
 
-    async fn insert_first_key(&self, key: StoredKey) -> Result<bool, PortError> {
-        self.0.insert_first_key(key).await
+    async fn insert_key(&self, key: StoredKey) -> Result<bool, PortError> {
+        self.0.insert_key(key).await
+    }
+
+    async fn promote_key(&self, next: &KeyId, current: &KeyId, now: Timestamp) -> Result<bool, PortError> {
+        self.0.promote_key(next, current, now).await
+    }
+
+    async fn retire_key(&self, id: &KeyId, from: KeyState, now: Timestamp) -> Result<bool, PortError> {
+        self.0.retire_key(id, from, now).await
     }
 }
 
@@ -52,10 +101,18 @@ fn sealer() -> AeadSealer {
     AeadSealer::new(&MasterKey::parse(&"0123456789abcdef".repeat(4)).unwrap(), Arc::new(SystemEntropy::new())).unwrap()
 }
 
-async fn load(store: &dyn KeyStore, algorithms: &[Algorithm]) -> Result<KeyRing, PortError> {
-    let clock = ManualClock::new(Timestamp::from_millis(1_000));
+fn keeper(store: Arc<dyn KeyStore>, clock: Arc<dyn Clock>, algorithms: &[Algorithm]) -> KeyKeeper {
     let algorithms = algorithms.iter().copied().collect();
-    KeyRing::load(store, &sealer(), &clock, KeyRingOptions { algorithms, rsa_bits: RsaBits::default() }).await
+    let options = KeyOptions { algorithms, rsa_bits: RsaBits::default(), rotation: ROTATION };
+    KeyKeeper::new(store, Arc::new(sealer()), clock, options)
+}
+
+fn clock_at(millis: i64) -> Arc<ManualClock> {
+    Arc::new(ManualClock::new(Timestamp::from_millis(millis)))
+}
+
+async fn load(keys: &Keys, algorithms: &[Algorithm]) -> Result<KeyRing, PortError> {
+    KeyRing::load(keeper(Arc::new(keys.clone()), clock_at(1_000), algorithms)).await
 }
 
 async fn ec_ring() -> KeyRing {
@@ -63,26 +120,26 @@ async fn ec_ring() -> KeyRing {
 }
 
 async fn token(ring: &KeyRing, algorithm: Algorithm) -> String {
-    ring.sign(algorithm, CLAIMS.as_bytes().to_vec()).await.unwrap().expose().clone()
+    ring.sign(algorithm, TokenType::Jwt, CLAIMS.as_bytes().to_vec()).await.unwrap().expose().clone()
 }
 
 fn kid(ring: &KeyRing) -> String {
-    ring.keys[0].public().id.as_str().to_owned()
+    ring.known()[0].key.public().id.as_str().to_owned()
 }
 
 #[tokio::test]
-async fn signs_what_it_verifies_with_both_algorithms() {
-    let ring = load(&Keys::default(), &[Algorithm::Rs256, Algorithm::Es256]).await.unwrap();
-    for algorithm in [Algorithm::Rs256, Algorithm::Es256] {
+async fn signs_what_it_verifies_with_every_algorithm() {
+    let ring = load(&Keys::default(), &Algorithm::ALL).await.unwrap();
+    for algorithm in Algorithm::ALL {
         let token = token(&ring, algorithm).await;
-        assert_eq!(ring.verify(&token).unwrap(), CLAIMS.as_bytes());
+        assert_eq!(ring.verify(&token).unwrap().claims, CLAIMS.as_bytes());
         let header = BASE64URL_NOPAD.decode(token.split('.').next().unwrap().as_bytes()).unwrap();
         let id = ring.current(algorithm).unwrap().public().id.clone();
         let expected = format!(r#"{{"alg":"{}","typ":"JWT","kid":"{id}"}}"#, algorithm.as_str());
         assert_eq!(String::from_utf8(header).unwrap(), expected);
     }
     let public = ring.public_keys();
-    assert_eq!(public.len(), 2);
+    assert_eq!(public.len(), 4);
     assert!(public.iter().all(|key| key.id == signing_key::thumbprint(&key.material)));
 }
 
@@ -94,8 +151,8 @@ async fn keys_survive_a_restart_and_are_stored_sealed() {
     let after = load(&keys, &[Algorithm::Es256]).await.unwrap();
     assert!(after.verify(&token).is_some());
     assert_eq!(before.public_keys(), after.public_keys());
-    assert_eq!(keys.0.lock().unwrap().len(), 1);
-    let stored = keys.0.lock().unwrap()[0].clone();
+    assert_eq!(keys.all().len(), 1);
+    let stored = keys.all()[0].clone();
     assert_eq!(stored.created_at, Timestamp::from_millis(1_000));
     assert!(SigningKey::parse(Algorithm::Es256, stored.sealed.as_bytes()).is_err());
 }
@@ -104,30 +161,110 @@ async fn keys_survive_a_restart_and_are_stored_sealed() {
 async fn replicas_that_start_together_share_one_key() {
     let keys = Keys::default();
     let first = load(&keys, &[Algorithm::Es256]).await.unwrap();
-    let second = load(&Late(&keys, Mutex::new(false)), &[Algorithm::Es256]).await.unwrap();
+    let second =
+        KeyRing::load(keeper(Arc::new(Late(keys.clone(), Mutex::new(false))), clock_at(1_000), &[Algorithm::Es256]))
+            .await
+            .unwrap();
     assert_eq!(first.public_keys(), second.public_keys());
     assert!(second.verify(&token(&first, Algorithm::Es256).await).is_some());
 }
 
 #[tokio::test]
-async fn the_newest_key_signs_and_older_ones_still_verify() {
-    let (keys, newer) = (Keys::default(), Keys::default());
-    let old = load(&keys, &[Algorithm::Es256]).await.unwrap();
-    load(&newer, &[Algorithm::Es256]).await.unwrap();
-    let mut key = newer.0.lock().unwrap()[0].clone();
-    key.created_at = Timestamp::from_millis(2_000);
-    keys.0.lock().unwrap().push(key.clone());
-    let both = load(&keys, &[Algorithm::Es256]).await.unwrap();
-    assert!(both.verify(&token(&old, Algorithm::Es256).await).is_some());
-    assert!(old.verify(&token(&both, Algorithm::Es256).await).is_none());
-    assert_eq!(both.public_keys()[0].id, key.id);
-    assert_eq!(both.public_keys().len(), 2);
+async fn a_key_is_published_before_it_signs_and_verifies_after_it_signed() {
+    let (keys, clock) = (Keys::default(), clock_at(1_000));
+    let ours = KeyRing::load(keeper(Arc::new(keys.clone()), clock.clone(), &[Algorithm::Es256])).await.unwrap();
+    // Another process, which only reads.
+    let theirs = KeyRing::load(keeper(Arc::new(keys.clone()), clock.clone(), &[Algorithm::Es256])).await.unwrap();
+    let first = ours.public_keys().remove(0).id;
+    let old = token(&ours, Algorithm::Es256).await;
+    ours.turn().await.unwrap();
+    let [_, next] = ours.public_keys().try_into().unwrap();
+    assert_eq!(ours.current(Algorithm::Es256).unwrap().public().id, first);
+    clock.advance(DAY * 90);
+    ours.turn().await.unwrap();
+    assert_eq!(ours.current(Algorithm::Es256).unwrap().public().id, next.id);
+    let new = token(&ours, Algorithm::Es256).await;
+    assert!(theirs.verify(&new).is_none(), "it has not read the keys since");
+    theirs.reload().await.unwrap();
+    assert!(theirs.verify(&new).is_some() && theirs.verify(&old).is_some());
+    // The current one, a new next one, and the previous one.
+    ours.turn().await.unwrap();
+    let published: Vec<_> = ours.public_keys().into_iter().map(|key| key.id).collect();
+    assert_eq!((published.len(), &published[0], &published[2]), (3, &next.id, &first));
+    clock.advance(DAY);
+    ours.turn().await.unwrap();
+    assert!(ours.verify(&old).is_none() && ours.verify(&new).is_some());
+    assert!(keys.all().iter().find(|key| key.id == first).unwrap().sealed.as_bytes().is_empty());
+}
+
+#[tokio::test]
+async fn an_operator_is_held_to_the_lead_times_but_in_an_emergency() {
+    let (keys, clock) = (Keys::default(), clock_at(0));
+    let keeper = keeper(Arc::new(keys.clone()), clock.clone(), &[Algorithm::Es256]);
+    let ring = KeyRing::load(keeper.clone()).await.unwrap();
+    let first = ring.public_keys().remove(0).id;
+    assert_eq!(keeper.promote(Algorithm::Es256, Haste::AtOnce).await.unwrap(), KeyChange::NoNext);
+    let KeyChange::Done(next) = keeper.add(Algorithm::Es256).await.unwrap() else { panic!("there was no next key") };
+    assert_eq!(keeper.add(Algorithm::Es256).await.unwrap(), KeyChange::NextExists(next.clone()));
+    let tomorrow = KeyChange::NotBefore(Timestamp::from_millis(86_400_000));
+    assert_eq!(keeper.promote(Algorithm::Es256, Haste::Planned).await.unwrap(), tomorrow);
+    assert_eq!(keeper.retire(&first, Haste::AtOnce).await.unwrap(), KeyChange::Signs);
+    assert_eq!(keeper.retire(&KeyId::new("x"), Haste::AtOnce).await.unwrap(), KeyChange::Unknown);
+    let old = token(&ring, Algorithm::Es256).await;
+    assert_eq!(keeper.promote(Algorithm::Es256, Haste::AtOnce).await.unwrap(), KeyChange::Done(next.clone()));
+    assert_eq!(keeper.retire(&first, Haste::Planned).await.unwrap(), tomorrow);
+    ring.reload().await.unwrap();
+    assert!(ring.verify(&old).is_some());
+    assert_eq!(keeper.retire(&first, Haste::AtOnce).await.unwrap(), KeyChange::Done(first.clone()));
+    assert_eq!(keeper.retire(&first, Haste::AtOnce).await.unwrap(), KeyChange::Retired);
+    ring.reload().await.unwrap();
+    assert!(ring.verify(&old).is_none());
+    assert_eq!(ring.public_keys().into_iter().map(|key| key.id).collect::<Vec<_>>(), [next]);
+}
+
+#[tokio::test]
+async fn processes_that_rotate_together_take_each_step_once() {
+    let (keys, clock) = (Keys::default(), clock_at(0));
+    let mut rings = Vec::new();
+    for _ in 0..4 {
+        let keeper = keeper(Arc::new(keys.clone()), clock.clone(), &[Algorithm::Es256]);
+        rings.push(KeyRing::load(keeper).await.unwrap());
+    }
+    for day in 0..400 {
+        for ring in &rings {
+            ring.turn().await.unwrap();
+        }
+        let count = |state| keys.all().iter().filter(|key| key.state == state).count();
+        assert_eq!((count(KeyState::Current), count(KeyState::Next)), (1, 1), "day {day}");
+        clock.advance(DAY);
+    }
+    // One at the beginning, one to follow it, and one more each ninety days.
+    assert_eq!(keys.all().len(), 6);
+}
+
+/// A ticking task on the only async thread gets its turns while RSA signatures are made.
+#[tokio::test]
+async fn rsa_signatures_do_not_hold_up_the_async_threads() {
+    let ring = Arc::new(load(&Keys::default(), &[Algorithm::Rs256]).await.unwrap());
+    let signatures: Vec<_> = (0..200)
+        .map(|_| {
+            let ring = Arc::clone(&ring);
+            tokio::spawn(async move { token(&ring, Algorithm::Rs256).await })
+        })
+        .collect();
+    let mut turns = 0_u32;
+    while signatures.iter().any(|signature| !signature.is_finished()) {
+        tokio::task::yield_now().await;
+        turns += 1;
+    }
+    // Each signature on this thread would leave it one turn.
+    assert!(turns > 400, "{turns}");
 }
 
 #[tokio::test]
 async fn an_algorithm_that_is_not_asked_for_does_not_sign() {
     let ring = ec_ring().await;
-    let answer = ring.sign(Algorithm::Rs256, CLAIMS.as_bytes().to_vec()).await;
+    let answer = ring.sign(Algorithm::Rs256, TokenType::Jwt, CLAIMS.as_bytes().to_vec()).await;
     assert!(matches!(answer, Err(PortError::Unavailable("signing key", _))));
 }
 
@@ -135,7 +272,7 @@ async fn an_algorithm_that_is_not_asked_for_does_not_sign() {
 async fn a_damaged_or_exchanged_key_stops_the_start() {
     let keys = Keys::default();
     load(&keys, &[Algorithm::Es256]).await.unwrap();
-    let good = keys.0.lock().unwrap()[0].clone();
+    let good = keys.all()[0].clone();
     let mut bytes = good.sealed.as_bytes().to_vec();
     *bytes.last_mut().unwrap() ^= 1;
     for bad in [
@@ -143,7 +280,7 @@ async fn a_damaged_or_exchanged_key_stops_the_start() {
         StoredKey { id: KeyId::new("another"), ..good.clone() },
         StoredKey { algorithm: Algorithm::Rs256, ..good },
     ] {
-        *keys.0.lock().unwrap() = vec![bad];
+        *keys.all() = vec![bad];
         assert!(matches!(load(&keys, &[Algorithm::Es256]).await, Err(PortError::Corrupt(_))));
     }
 }

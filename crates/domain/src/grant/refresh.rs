@@ -174,7 +174,7 @@ impl App {
         let (mut id, mut salt) = ([0; FamilyId::BYTES], [0; 16]);
         self.entropy.fill(&mut id)?;
         self.entropy.fill(&mut salt)?;
-        let (_algorithm, token_lifetime) = self.token_shape(audience);
+        let token_lifetime = self.token_shape(audience).lifetime;
         let expires_at = client.refresh.lifetime.map(|lifetime| now.plus(lifetime));
         let family = RefreshFamily {
             id: FamilyId::new(id),

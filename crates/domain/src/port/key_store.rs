@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{PortError, signer::Algorithm};
-use crate::{id::KeyId, secret::Sealed, time::Timestamp};
+use crate::{id::KeyId, secret::Sealed, signing_key::KeyState, time::Timestamp};
 
 /// A signing key as it is stored.
 #[derive(Clone, Debug)]
@@ -12,18 +12,30 @@ pub struct StoredKey {
     pub id: KeyId,
     /// Its algorithm.
     pub algorithm: Algorithm,
-    /// The private key, PKCS #8, sealed.
+    /// Where it stands.
+    pub state: KeyState,
+    /// The private key, PKCS #8, sealed. Empty once it is retired.
     pub sealed: Sealed,
-    /// When it was made. The newest of an algorithm is the current one.
+    /// When it was made.
     pub created_at: Timestamp,
+    /// When it came into its state.
+    pub changed_at: Timestamp,
 }
 
-/// Keeps signing keys.
+/// Keeps signing keys. Several processes share them: every change is one step that names what it expects to find.
 #[async_trait]
 pub trait KeyStore: Send + Sync {
     /// All keys, the newest first.
     async fn list_keys(&self) -> Result<Vec<StoredKey>, PortError>;
 
-    /// Adds `key` if its algorithm has none yet, in one step; false if it had. Replicas that start together end up with one.
-    async fn insert_first_key(&self, key: StoredKey) -> Result<bool, PortError>;
+    /// Adds `key` unless its algorithm has one in the same state already, in one step; false if it had. MUST keep at most one
+    /// current and one next key of each algorithm, however many ask at once.
+    async fn insert_key(&self, key: StoredKey) -> Result<bool, PortError>;
+
+    /// Makes the next key `next` the current one and the current key `current` a previous one, in one step; false, and nothing is
+    /// changed, if either is not in that state any more.
+    async fn promote_key(&self, next: &KeyId, current: &KeyId, now: Timestamp) -> Result<bool, PortError>;
+
+    /// Retires the key if it is in the state `from`, and forgets its private key, in one step; false if it is in another state.
+    async fn retire_key(&self, id: &KeyId, from: KeyState, now: Timestamp) -> Result<bool, PortError>;
 }

@@ -96,7 +96,7 @@ impl App {
             audiences: claims.audiences().to_vec(),
             issuer: claims.iss,
             subject: claims.sub,
-            client: claims.azp,
+            client: claims.client_id,
             scope: claims.scope,
             expires_at: Some(seconds(claims.exp)),
             issued_at,

@@ -7,7 +7,11 @@ use axum::{
     response::Response,
 };
 use countersign_proto::v1::{GetMetadataRequest, GetMetadataResponse, GetSigningKeysRequest, SigningKey, signing_key};
-use http::{HeaderValue, StatusCode, header::CACHE_CONTROL, request::Parts};
+use http::{
+    HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH},
+    request::Parts,
+};
 
 use super::oauth_token::GRANT_TYPES;
 use crate::{
@@ -69,16 +73,44 @@ pub(crate) async fn keys<T: Transport>(State(gateway): State<Arc<Gateway<T>>>, r
     let (request, _) = request.into_parts();
     let call = outgoing(&gateway.config, &request, GetSigningKeysRequest {});
     let result = gateway.tokens().get_signing_keys(call).await.map_err(Refusal::from).map(|answer| {
-        let keys = answer.get_ref().keys.iter().filter_map(key).collect();
-        cached(json(Kind::Api, StatusCode::OK, &shape::KeySet { keys }))
+        let keys = &answer.get_ref().keys;
+        let tag = entity_tag(keys);
+        let kept = tag.as_ref().is_some_and(|tag| is_kept(&request, tag));
+        let mut response = if kept {
+            let mut response = Response::default();
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            response
+        } else {
+            json(Kind::Api, StatusCode::OK, &shape::KeySet { keys: keys.iter().filter_map(key).collect() })
+        };
+        if let Some(tag) = tag {
+            response.headers_mut().insert(ETAG, tag);
+        }
+        cached(response)
     });
     gateway.answer(Place::Open, result)
+}
+
+/// The ids of the keys in their order: an id is the digest of its key, so these tell key sets apart.
+fn entity_tag(keys: &[SigningKey]) -> Option<HeaderValue> {
+    let ids: Vec<_> = keys.iter().map(|key| key.key_id.as_str()).collect();
+    HeaderValue::try_from(format!("\"{}\"", ids.join("."))).ok()
+}
+
+/// Whether who asks has what `tag` stands for (RFC 9110, section 13.1.2).
+fn is_kept(request: &Parts, tag: &HeaderValue) -> bool {
+    let known = request.headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    known.flat_map(|value| value.split(',')).any(|one| {
+        let one = one.trim();
+        one == "*" || one.strip_prefix("W/").unwrap_or(one).as_bytes() == tag.as_bytes()
+    })
 }
 
 fn key(key: &SigningKey) -> Option<shape::Key<'_>> {
     let (kty, numbers) = match key.key.as_ref()? {
         signing_key::Key::Rsa(rsa) => ("RSA", shape::Numbers::Rsa { n: &rsa.modulus, e: &rsa.exponent }),
         signing_key::Key::Ec(ec) => ("EC", shape::Numbers::Ec { crv: &ec.curve, x: &ec.x, y: &ec.y }),
+        signing_key::Key::Okp(okp) => ("OKP", shape::Numbers::Okp { crv: &okp.curve, x: &okp.x }),
     };
     Some(shape::Key { kty, usage: "sig", alg: &key.algorithm, kid: &key.key_id, numbers })
 }

@@ -109,8 +109,13 @@ fn public_key(key: Option<PublicKey>, violations: &mut Violations) -> Option<Dev
         }
         Some(PublicKey::Ec(v1::DeviceEcKey { x, y })) => (Algorithm::Es256, KeyMaterial::Ec { x, y }),
     };
-    let (KeyMaterial::Rsa { modulus: one, exponent: other } | KeyMaterial::Ec { x: one, y: other }) = &material;
-    if one.len().max(other.len()) > MAX_NUMBER {
+    let longest = match &material {
+        KeyMaterial::Rsa { modulus: one, exponent: other } | KeyMaterial::Ec { x: one, y: other } => {
+            one.len().max(other.len())
+        }
+        KeyMaterial::Okp { x } => x.len(),
+    };
+    if longest > MAX_NUMBER {
         violations.add("public_key", "public_key is too long".into());
     }
     Some(DeviceKey { algorithm, material })

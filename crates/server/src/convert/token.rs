@@ -245,6 +245,7 @@ pub(crate) fn render_keys(keys: Vec<PublicKey>) -> v1::GetSigningKeysResponse {
             key: Some(match key.material {
                 KeyMaterial::Rsa { modulus, exponent } => signing_key::Key::Rsa(v1::RsaPublicKey { modulus, exponent }),
                 KeyMaterial::Ec { x, y } => signing_key::Key::Ec(v1::EcPublicKey { curve: "P-256".into(), x, y }),
+                KeyMaterial::Okp { x } => signing_key::Key::Okp(v1::OkpPublicKey { curve: "Ed25519".into(), x }),
             }),
         })
         .collect();

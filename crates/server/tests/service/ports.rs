@@ -24,7 +24,7 @@ use countersign_domain::{
         sealer::{DigestPurpose, Place, Sealer},
         sender::{ChannelState, ProviderName, SendError, Sender},
         session_store::{AttemptId, Bucket, Reservation, SessionStore, Settlement},
-        signer::{Algorithm, PublicKey, Signer},
+        signer::{Algorithm, PublicKey, Signer, TokenType, Verified},
         user_store::{AddressesChanged, NewUser, UserInserted, UserStore},
     },
     secret::{Digest, Sealed, Secret},
@@ -334,10 +334,10 @@ impl Sealer for Ports {
 
 #[async_trait]
 impl Signer for Ports {
-    async fn sign(&self, _: Algorithm, _: Vec<u8>) -> Result<Secret<String>, PortError> {
+    async fn sign(&self, _: Algorithm, _: TokenType, _: Vec<u8>) -> Result<Secret<String>, PortError> {
         unscripted()
     }
-    fn verify(&self, _: &str) -> Option<Vec<u8>> {
+    fn verify(&self, _: &str) -> Option<Verified> {
         None
     }
     fn public_keys(&self) -> Vec<PublicKey> {

@@ -6,34 +6,92 @@ use countersign_domain::{
     id::KeyId,
     port::{key_store::StoredKey, signer::Algorithm},
     secret::Sealed,
+    signing_key::KeyState,
 };
 
 use super::{race, records::later};
 use crate::open::Stores;
 
-fn key(n: usize, algorithm: Algorithm) -> StoredKey {
-    let created_at = later(n as u64);
-    StoredKey { id: KeyId::new(format!("key{n}")), algorithm, sealed: Sealed::new(vec![1, 2, 3]), created_at }
+fn key(n: usize, algorithm: Algorithm, state: KeyState) -> StoredKey {
+    let at = later(n as u64);
+    let (id, sealed) = (KeyId::new(format!("key{n}")), Sealed::new(vec![1, 2, 3]));
+    StoredKey { id, algorithm, state, sealed, created_at: at, changed_at: at }
 }
 
-/// Replicas that start together end up with one key of each algorithm.
-pub async fn the_first_key_of_an_algorithm_is_the_only_first(stores: &Stores) {
+async fn states(stores: &Stores) -> Vec<(String, KeyState)> {
+    let keys = stores.keys.list_keys().await.unwrap();
+    keys.into_iter().map(|key| (key.id.as_str().to_owned(), key.state)).collect()
+}
+
+/// Replicas that start together, or rotate together, end up with one key of each algorithm and state.
+pub async fn an_algorithm_has_one_current_and_one_next_key(stores: &Stores) {
     let inserted = race(64, |n| {
         let keys = Arc::clone(&stores.keys);
         let algorithm = if n % 2 == 0 { Algorithm::Rs256 } else { Algorithm::Es256 };
-        async move { keys.insert_first_key(key(n, algorithm)).await.unwrap() }
+        let state = if n % 4 < 2 { KeyState::Current } else { KeyState::Next };
+        async move { keys.insert_key(key(n, algorithm, state)).await.unwrap() }
     })
     .await;
-    assert_eq!(inserted.iter().filter(|inserted| **inserted).count(), 2);
-    assert_eq!(stores.keys.list_keys().await.unwrap().len(), 2);
+    assert_eq!(inserted.iter().filter(|inserted| **inserted).count(), 4);
+    assert_eq!(stores.keys.list_keys().await.unwrap().len(), 4);
 }
 
-/// The newest comes first, and every field survives.
+/// The newest comes first, and every field survives, whatever the algorithm.
 pub async fn keys_are_listed_newest_first(stores: &Stores) {
-    assert!(stores.keys.insert_first_key(key(1, Algorithm::Rs256)).await.unwrap());
-    assert!(stores.keys.insert_first_key(key(2, Algorithm::Es256)).await.unwrap());
+    for (n, algorithm) in Algorithm::ALL.into_iter().enumerate() {
+        assert!(stores.keys.insert_key(key(n, algorithm, KeyState::Current)).await.unwrap());
+    }
     let listed = stores.keys.list_keys().await.unwrap();
     let read: Vec<_> = listed.iter().map(|key| (key.id.as_str(), key.algorithm, key.created_at)).collect();
-    assert_eq!(read, [("key2", Algorithm::Es256, later(2)), ("key1", Algorithm::Rs256, later(1))]);
-    assert_eq!(listed[0].sealed.as_bytes(), [1, 2, 3]);
+    let expected = [
+        ("key3", Algorithm::EdDsa, later(3)),
+        ("key2", Algorithm::Ed25519, later(2)),
+        ("key1", Algorithm::Es256, later(1)),
+        ("key0", Algorithm::Rs256, later(0)),
+    ];
+    assert_eq!(read, expected);
+    assert_eq!((listed[0].sealed.as_bytes(), listed[0].changed_at), (&[1, 2, 3][..], later(3)));
+}
+
+/// The next key takes over once, whoever asks; there is never a second current key, and never none.
+pub async fn a_key_takes_over_once(stores: &Stores) {
+    let keys = &stores.keys;
+    keys.insert_key(key(1, Algorithm::Rs256, KeyState::Current)).await.unwrap();
+    keys.insert_key(key(2, Algorithm::Rs256, KeyState::Next)).await.unwrap();
+    let (one, two, none) = (KeyId::new("key1"), KeyId::new("key2"), KeyId::new("key9"));
+    for (next, current) in [(&one, &two), (&two, &none), (&none, &one), (&two, &two)] {
+        assert!(!keys.promote_key(next, current, later(5)).await.unwrap());
+    }
+    let before = [("key2".to_owned(), KeyState::Next), ("key1".to_owned(), KeyState::Current)];
+    assert_eq!(states(stores).await, before, "nothing of a refused promotion stays");
+    let promoted = race(32, |_| {
+        let (keys, one, two) = (Arc::clone(keys), one.clone(), two.clone());
+        async move { keys.promote_key(&two, &one, later(6)).await.unwrap() }
+    })
+    .await;
+    assert_eq!(promoted.iter().filter(|promoted| **promoted).count(), 1);
+    let after = [("key2".to_owned(), KeyState::Current), ("key1".to_owned(), KeyState::Previous)];
+    assert_eq!(states(stores).await, after);
+    let listed = keys.list_keys().await.unwrap();
+    assert!(listed.iter().all(|key| key.changed_at == later(6)));
+    assert!(keys.insert_key(key(3, Algorithm::Rs256, KeyState::Next)).await.unwrap(), "its place is free");
+}
+
+/// A key is retired from the state it was seen in, once, and its private key is gone.
+pub async fn a_retired_key_is_forgotten(stores: &Stores) {
+    let keys = &stores.keys;
+    keys.insert_key(key(1, Algorithm::Es256, KeyState::Current)).await.unwrap();
+    keys.insert_key(key(2, Algorithm::Es256, KeyState::Next)).await.unwrap();
+    keys.promote_key(&KeyId::new("key2"), &KeyId::new("key1"), later(3)).await.unwrap();
+    let retire = |from| {
+        let keys = Arc::clone(keys);
+        async move { keys.retire_key(&KeyId::new("key1"), from, later(4)).await.unwrap() }
+    };
+    assert!(!retire(KeyState::Current).await);
+    assert!(!retire(KeyState::Next).await);
+    let retired = race(16, |_| retire(KeyState::Previous)).await;
+    assert_eq!(retired.iter().filter(|retired| **retired).count(), 1);
+    let listed = keys.list_keys().await.unwrap();
+    let old = listed.iter().find(|key| key.id.as_str() == "key1").unwrap();
+    assert_eq!((old.state, old.changed_at, old.sealed.as_bytes()), (KeyState::Retired, later(4), &[][..]));
 }

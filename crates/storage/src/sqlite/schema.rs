@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 use super::audit;
 
 /// Each file is applied once, in order, and never changed afterwards.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_messages.sql"),
     include_str!("migrations/0003_notices.sql"),
@@ -17,6 +17,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/0006_refresh_tokens.sql"),
     include_str!("migrations/0007_audit_detail.sql"),
     include_str!("migrations/0008_audit_chain.sql"),
+    include_str!("migrations/0009_key_states.sql"),
 ];
 
 /// The version that links the rows of the audit trail.
@@ -165,6 +166,7 @@ mod tests {
              INSERT INTO authenticator VALUES ('auth0|ann', 'totp|dev_1', 'otp', 'active', NULL, NULL, x'0102', 'Phone', 1, 100, 2, 4, 5, 6);
              INSERT INTO authenticator VALUES ('auth0|ann', 'totp|dev_2', 'otp', 'pending', 9, zeroblob(32), x'03', NULL, 0, NULL, 0, 4, NULL, NULL);
              INSERT INTO recovery_code VALUES ('auth0|ann', 'recovery-code|dev_3', zeroblob(32), 'active', NULL, 0, 4, NULL);
+             INSERT INTO signing_key VALUES ('old', 'RS256', x'05', 10), ('new', 'RS256', x'06', 11), ('ec', 'ES256', x'07', 9);
              INSERT INTO consumed VALUES (8, 'mfa_transaction', x'04');
              PRAGMA user_version = 1;",
         )
@@ -185,6 +187,8 @@ mod tests {
             text(authenticators),
             "totp|dev_1 otp active 0102 Phone 100 2 no pair no address, totp|dev_2 otp pending 03 0 no pair no address"
         );
+        let keys = "SELECT group_concat(concat_ws(' ', id, state, hex(sealed), changed_at), ', ' ORDER BY id) FROM signing_key";
+        assert_eq!(text(keys), "ec current 07 9, new current 06 11, old previous 05 10");
         for (table, rows) in [
             ("login_name", 1),
             ("recovery_code", 1),

@@ -11,7 +11,7 @@ use crate::keyring::*;
 /// A token with any header and claims, with a good signature of the ring's first key.
 fn forge(ring: &KeyRing, header: &str, claims: &str) -> String {
     let input = format!("{}.{}", BASE64URL_NOPAD.encode(header.as_bytes()), BASE64URL_NOPAD.encode(claims.as_bytes()));
-    let signature = ring.keys[0].sign_message(input.as_bytes()).unwrap();
+    let signature = ring.known()[0].key.sign_message(input.as_bytes()).unwrap();
     format!("{input}.{}", BASE64URL_NOPAD.encode(&signature))
 }
 
@@ -74,7 +74,10 @@ async fn refuses_headers_that_are_signed_well_but_say_something_else() {
         good.replace(r#""ES256""#, "null"),
         good.replace(r#""ES256""#, r#"["ES256"]"#),
         good.replace(r#""alg":"ES256","#, ""),
-        good.replace(r#""JWT""#, r#""at+jwt""#),
+        good.replace(r#""JWT""#, r#""AT+JWT""#),
+        good.replace(r#""JWT""#, r#""application/at+jwt""#),
+        good.replace(r#""JWT""#, r#""client-authentication+jwt""#),
+        good.replace(r#""JWT""#, r#""dpop+jwt""#),
         good.replace(r#""JWT""#, r#""jwt""#),
         good.replace(r#""JWT""#, r#""JOSE""#),
         good.replace(r#""JWT""#, "null"),
@@ -119,7 +122,8 @@ async fn refuses_claims_that_are_signed_well_but_ambiguous() {
 #[tokio::test]
 async fn a_public_key_used_as_a_shared_secret_opens_nothing() {
     let ring = load(&Keys::default(), &[Algorithm::Rs256]).await.unwrap();
-    let KeyMaterial::Rsa { modulus, .. } = &ring.keys[0].public().material else { unreachable!() };
+    let known = ring.known();
+    let KeyMaterial::Rsa { modulus, .. } = &known[0].key.public().material else { unreachable!() };
     for alg in ["HS256", "RS256", "none"] {
         let header = format!(r#"{{"alg":"{alg}","typ":"JWT","kid":"{}"}}"#, kid(&ring));
         let input =
@@ -205,7 +209,7 @@ proptest! {
     fn claims_come_back_as_they_were_signed(value in "\\PC{0,100}") {
         let ring = shared_ring();
         let claims = serde_json::json!({ "value": value }).to_string().into_bytes();
-        let token = ring.keys[0].sign(&claims).unwrap();
-        prop_assert_eq!(ring.verify(&token).unwrap(), claims);
+        let token = ring.known()[0].key.sign(TokenType::Jwt, &claims).unwrap();
+        prop_assert_eq!(ring.verify(&token).unwrap().claims, claims);
     }
 }

@@ -1,0 +1,164 @@
+//! `keys`: the operator's verbs on signing keys.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use countersign_crypto::key_keeper::{Haste, KeyChange, KeyKeeper};
+use countersign_domain::{
+    id::KeyId,
+    port::{PortError, key_store::StoredKey, signer::Algorithm},
+    signing_key::KeyState,
+};
+
+use super::{ConfigFile, exit::Failure, run, user::demo_config};
+use crate::{config::check::Checked, wire};
+
+/// `keys` and what it works on.
+#[derive(Args, Debug)]
+pub struct KeysCommand {
+    /// The verb.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The store to work on.
+#[derive(Args, Clone, Debug)]
+pub struct Target {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// The folder of a demo, instead of a configuration.
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    pub dir: Option<PathBuf>,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// List signing keys, the newest first, one a line: id, algorithm, state, since when, and what may come of it when, separated by
+    /// tabs.
+    List(Target),
+    /// Make the next signing key of an algorithm. It is published at once, and signs once it is promoted.
+    Add {
+        /// RS256, ES256, Ed25519 or EdDSA.
+        #[arg(long, value_name = "ALG", default_value = "RS256", value_parser = algorithm)]
+        algorithm: Algorithm,
+        /// Where.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Have the next signing key of an algorithm take over. The current one becomes a previous one.
+    Promote {
+        /// RS256, ES256, Ed25519 or EdDSA.
+        #[arg(long, value_name = "ALG", default_value = "RS256", value_parser = algorithm)]
+        algorithm: Algorithm,
+        /// An emergency: even if it has not been published for long enough.
+        #[arg(long)]
+        now: bool,
+        /// Where.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Retire a signing key that signs nothing. Everything it signed is void, and its private key is forgotten.
+    Retire {
+        /// Its id.
+        key: String,
+        /// An emergency: even if tokens that it signed are good still.
+        #[arg(long)]
+        now: bool,
+        /// Where.
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+fn algorithm(name: &str) -> Result<Algorithm, String> {
+    Algorithm::from_name(name).ok_or_else(|| "must be RS256, ES256, Ed25519 or EdDSA".to_owned())
+}
+
+/// Does it, and says what was done.
+///
+/// # Errors
+///
+/// It could not be done; nothing was changed.
+pub async fn run(command: KeysCommand) -> Result<(), Failure> {
+    match command.verb {
+        Verb::List(target) => {
+            let keeper = open(&target).await?;
+            for key in keeper.list().await.map_err(failed)? {
+                run::print(&line(&key, &keeper));
+            }
+            Ok(())
+        }
+        Verb::Add { algorithm, target } => {
+            let keeper = open(&target).await?;
+            let wanted = keeper.options().algorithms.contains(&algorithm);
+            let change = keeper.add(algorithm).await.map_err(failed)?;
+            say(&change, "is made and published")?;
+            if !wanted {
+                eprintln!("note: no API is configured for {}: the key set does not show its keys", algorithm.as_str());
+            }
+            Ok(())
+        }
+        Verb::Promote { algorithm, now, target } => {
+            let change = open(&target).await?.promote(algorithm, haste(now)).await.map_err(failed)?;
+            say(&change, "signs from now on")
+        }
+        Verb::Retire { key, now, target } => {
+            let change = open(&target).await?.retire(&KeyId::new(key), haste(now)).await.map_err(failed)?;
+            say(&change, "is retired; what it signed is void within five seconds")
+        }
+    }
+}
+
+const fn haste(now: bool) -> Haste {
+    if now { Haste::AtOnce } else { Haste::Planned }
+}
+
+fn failed(error: PortError) -> Failure {
+    countersign_domain::error::Error::from(error).into()
+}
+
+async fn open(target: &Target) -> Result<KeyKeeper, Failure> {
+    Ok(wire::keeper(&config(target)?).await?)
+}
+
+fn config(target: &Target) -> Result<Checked, Failure> {
+    match &target.dir {
+        Some(dir) => demo_config(dir),
+        None => run::load(&target.file),
+    }
+}
+
+fn line(key: &StoredKey, keeper: &KeyKeeper) -> String {
+    let then = keeper.options().rotation.ripe_at(key).map(|at| at.to_rfc3339());
+    let then = match (key.state, then) {
+        (KeyState::Next, Some(at)) => format!("may sign from {at}"),
+        (KeyState::Current, Some(at)) => format!("signs until {at}"),
+        (KeyState::Previous, Some(at)) => format!("is needed until {at}"),
+        (KeyState::Current, None) => "signs until it is replaced".to_owned(),
+        (_, _) => "-".to_owned(),
+    };
+    let (algorithm, state, since) = (key.algorithm.as_str(), key.state.as_str(), key.changed_at.to_rfc3339());
+    format!("{}\t{algorithm}\t{state}\t{since}\t{then}", key.id)
+}
+
+/// The sentence about what was done, or why nothing was.
+fn say(change: &KeyChange, done: &str) -> Result<(), Failure> {
+    let why = match change {
+        KeyChange::Done(id) => {
+            run::print(&format!("{id} {done}"));
+            return Ok(());
+        }
+        KeyChange::NextExists(id) => format!("There is a next key already: {id}"),
+        KeyChange::NoNext => "There is no next key of this algorithm; make one with `countersign keys add`".to_owned(),
+        KeyChange::Unknown => "There is no such key".to_owned(),
+        KeyChange::Signs => "This key signs; have another take over first with `countersign keys promote`".to_owned(),
+        KeyChange::Retired => "This key is retired already".to_owned(),
+        KeyChange::NotBefore(at) => {
+            format!("Not before {}, or some would fail to verify; --now does it all the same", at.to_rfc3339())
+        }
+        KeyChange::Conflict => "Somebody else changed the keys at the same time; look at them and try again".to_owned(),
+    };
+    Err(Failure::Data(format!("{why}; nothing was changed")))
+}

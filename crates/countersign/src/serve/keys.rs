@@ -1,0 +1,58 @@
+//! Looks after the signing keys: what an operator or another process changed is known a second later, and rotation happens.
+
+use std::{sync::Arc, time::Duration};
+
+use countersign_crypto::keyring::KeyRing;
+use countersign_domain::port::PortError;
+use tokio::{
+    sync::watch,
+    time::{Interval, MissedTickBehavior, interval},
+};
+
+use super::purge::told;
+
+/// How long a change stays unnoticed, at most. `docs/keys.md` promises five seconds.
+const REREAD_EVERY: Duration = Duration::from_secs(1);
+/// How late a step of a rotation may be, at most.
+const ROTATE_EVERY: Duration = Duration::from_secs(60);
+
+/// Reads the keys again and again, until `stopping`.
+pub async fn reread(keys: Arc<KeyRing>, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = every(REREAD_EVERY);
+    let mut failing = false;
+    loop {
+        tokio::select! {
+            () = told(&mut stopping) => return,
+            _ = ticks.tick() => {
+                let outcome = keys.reload().await;
+                // One line when it begins, not one a second.
+                if !std::mem::replace(&mut failing, outcome.is_err()) {
+                    complain("the signing keys cannot be read again; those that are known stay", outcome);
+                }
+            }
+        }
+    }
+}
+
+/// Rotates when it is time, until `stopping`. Making a key takes a while, which is why reading does not wait for it.
+pub async fn rotate(keys: Arc<KeyRing>, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = every(ROTATE_EVERY);
+    loop {
+        tokio::select! {
+            () = told(&mut stopping) => return,
+            _ = ticks.tick() => complain("the signing keys could not be rotated", keys.turn().await),
+        }
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks
+}
+
+fn complain(what: &'static str, outcome: Result<(), PortError>) {
+    if let Err(error) = outcome {
+        tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "{what}");
+    }
+}

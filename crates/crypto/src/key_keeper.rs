@@ -1,0 +1,240 @@
+//! What keys there shall be: making them, having them take over, retiring them.
+
+use std::{collections::BTreeSet, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use countersign_domain::{
+    id::KeyId,
+    port::{
+        PortError,
+        clock::Clock,
+        key_store::{KeyStore, StoredKey},
+        sealer::{Place, Sealer},
+        signer::Algorithm,
+    },
+    signing_key::{KeyState, RotationPolicy, Turn, turns},
+    time::Timestamp,
+};
+
+use crate::{
+    keyring::RsaBits,
+    pool::{PoolOptions, WorkPool},
+    signing_key::{self, SigningKey},
+};
+
+/// Which keys there shall be.
+#[derive(Clone, Debug)]
+pub struct KeyOptions {
+    /// The algorithms to sign with. Keys of others that the store holds still verify.
+    pub algorithms: BTreeSet<Algorithm>,
+    /// The length of RSA keys that are made.
+    pub rsa_bits: RsaBits,
+    /// When keys go on.
+    pub rotation: RotationPolicy,
+}
+
+/// Whether the lead times count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Haste {
+    /// Nobody is to notice.
+    Planned,
+    /// An emergency: at once, whatever fails to verify.
+    AtOnce,
+}
+
+/// What became of a wish to change a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyChange {
+    /// It was done, to this key.
+    Done(KeyId),
+    /// There is a next key of the algorithm already: this one.
+    NextExists(KeyId),
+    /// There is no next key of the algorithm to take over.
+    NoNext,
+    /// There is no such key.
+    Unknown,
+    /// The key signs: another has to take over first.
+    Signs,
+    /// The key is retired.
+    Retired,
+    /// It may be done at that time, and now only in an emergency.
+    NotBefore(Timestamp),
+    /// Somebody else changed the keys at the same time; nothing was done.
+    Conflict,
+}
+
+/// Keeps the signing keys of a deployment. Cheap to clone.
+#[derive(Clone)]
+pub struct KeyKeeper {
+    store: Arc<dyn KeyStore>,
+    sealer: Arc<dyn Sealer>,
+    clock: Arc<dyn Clock>,
+    options: KeyOptions,
+}
+
+impl KeyKeeper {
+    /// A keeper of the keys in `store`.
+    pub fn new(store: Arc<dyn KeyStore>, sealer: Arc<dyn Sealer>, clock: Arc<dyn Clock>, options: KeyOptions) -> Self {
+        Self { store, sealer, clock, options }
+    }
+
+    /// Which keys there shall be.
+    pub const fn options(&self) -> &KeyOptions {
+        &self.options
+    }
+
+    /// All keys, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn list(&self) -> Result<Vec<StoredKey>, PortError> {
+        self.store.list_keys().await
+    }
+
+    /// Makes the first key of every algorithm that has none; whether there was one to make.
+    pub(crate) async fn begin(&self, keys: &[StoredKey]) -> Result<bool, PortError> {
+        let has_one = |algorithm| keys.iter().any(|key| key.algorithm == algorithm && key.state == KeyState::Current);
+        let missing: Vec<_> = self.options.algorithms.iter().filter(|algorithm| !has_one(**algorithm)).collect();
+        for algorithm in &missing {
+            self.make(**algorithm, KeyState::Current).await?;
+        }
+        Ok(!missing.is_empty())
+    }
+
+    /// Takes the steps of a rotation that are due; whether there were any. Another process may take them first.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or no key can be made.
+    pub async fn turn(&self, keys: &[StoredKey]) -> Result<bool, PortError> {
+        let now = self.clock.now();
+        let due = turns(keys, &self.options.algorithms, &self.options.rotation, now);
+        for turn in &due {
+            match turn {
+                Turn::Add(algorithm) => {
+                    self.make(*algorithm, KeyState::Next).await?;
+                }
+                Turn::Promote { next, current } => {
+                    if self.store.promote_key(next, current, now).await? {
+                        tracing::info!(kid = %next, previous = %current, "signing key took over");
+                    }
+                }
+                Turn::Retire(id) => {
+                    if self.store.retire_key(id, KeyState::Previous, now).await? {
+                        tracing::info!(kid = %id, "signing key retired");
+                    }
+                }
+            }
+        }
+        Ok(!due.is_empty())
+    }
+
+    /// Makes the next key of `algorithm`.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or no key can be made.
+    pub async fn add(&self, algorithm: Algorithm) -> Result<KeyChange, PortError> {
+        let keys = self.list().await?;
+        if let Some(next) = in_state(&keys, algorithm, KeyState::Next) {
+            return Ok(KeyChange::NextExists(next.id.clone()));
+        }
+        // The first key has nobody to wait for.
+        let first = in_state(&keys, algorithm, KeyState::Current).is_none();
+        let state = if first { KeyState::Current } else { KeyState::Next };
+        Ok(self.make(algorithm, state).await?.map_or(KeyChange::Conflict, KeyChange::Done))
+    }
+
+    /// Has the next key of `algorithm` take over.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn promote(&self, algorithm: Algorithm, haste: Haste) -> Result<KeyChange, PortError> {
+        let (keys, now) = (self.list().await?, self.clock.now());
+        let found = (in_state(&keys, algorithm, KeyState::Next), in_state(&keys, algorithm, KeyState::Current));
+        let (Some(next), Some(current)) = found else { return Ok(KeyChange::NoNext) };
+        if let Some(at) = self.too_early(next, haste, now) {
+            return Ok(KeyChange::NotBefore(at));
+        }
+        let promoted = self.store.promote_key(&next.id, &current.id, now).await?;
+        Ok(if promoted { KeyChange::Done(next.id.clone()) } else { KeyChange::Conflict })
+    }
+
+    /// Retires a key that signs nothing: what it signed is void, wherever the key set is read anew.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub async fn retire(&self, id: &KeyId, haste: Haste) -> Result<KeyChange, PortError> {
+        let (keys, now) = (self.list().await?, self.clock.now());
+        let Some(key) = keys.iter().find(|key| key.id == *id) else { return Ok(KeyChange::Unknown) };
+        match key.state {
+            KeyState::Current => return Ok(KeyChange::Signs),
+            KeyState::Retired => return Ok(KeyChange::Retired),
+            // It has signed nothing.
+            KeyState::Next => {}
+            KeyState::Previous => {
+                if let Some(at) = self.too_early(key, haste, now) {
+                    return Ok(KeyChange::NotBefore(at));
+                }
+            }
+        }
+        let retired = self.store.retire_key(id, key.state, now).await?;
+        Ok(if retired { KeyChange::Done(id.clone()) } else { KeyChange::Conflict })
+    }
+
+    fn too_early(&self, key: &StoredKey, haste: Haste, now: Timestamp) -> Option<Timestamp> {
+        self.options.rotation.ripe_at(key).filter(|at| haste == Haste::Planned && now < *at)
+    }
+
+    /// Makes a key and keeps it, unless another process was faster.
+    async fn make(&self, algorithm: Algorithm, state: KeyState) -> Result<Option<KeyId>, PortError> {
+        let pkcs8 = generate(algorithm, self.options.rsa_bits).await?;
+        let id = SigningKey::parse(algorithm, &pkcs8)?.public().id.clone();
+        let (sealed, now) = (self.sealer.seal(place(&id), &pkcs8)?, self.clock.now());
+        let key = StoredKey { id: id.clone(), algorithm, state, sealed, created_at: now, changed_at: now };
+        let kept = self.store.insert_key(key).await?;
+        if kept {
+            tracing::info!(kid = %id, alg = algorithm.as_str(), state = state.as_str(), "signing key made");
+        }
+        Ok(kept.then_some(id))
+    }
+
+    /// The key pair of a stored key.
+    pub(crate) fn open(&self, stored: &StoredKey) -> Result<Arc<SigningKey>, PortError> {
+        let pkcs8 = self.sealer.open(place(&stored.id), &stored.sealed)?;
+        let key = SigningKey::parse(stored.algorithm, pkcs8.expose())?;
+        if key.public().id != stored.id {
+            return Err(PortError::Corrupt("a signing key is stored under another key's id".into()));
+        }
+        Ok(Arc::new(key))
+    }
+}
+
+impl std::fmt::Debug for KeyKeeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyKeeper").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// Where the private key of `id` is sealed for.
+pub fn place(id: &KeyId) -> Place<'_> {
+    Place { record: "signing_key", id: id.as_str(), owner: "" }
+}
+
+fn in_state(keys: &[StoredKey], algorithm: Algorithm, state: KeyState) -> Option<&StoredKey> {
+    keys.iter().find(|key| key.algorithm == algorithm && key.state == state)
+}
+
+/// Makes a private key on a thread of its own: RSA takes a good part of a second, for which neither requests nor the signatures of
+/// others should wait.
+async fn generate(algorithm: Algorithm, bits: RsaBits) -> Result<zeroize::Zeroizing<Vec<u8>>, PortError> {
+    let thread = WorkPool::<()>::start(PoolOptions {
+        name: "key generation",
+        threads: NonZeroUsize::MIN,
+        queue: 1,
+        max_wait: Duration::from_secs(60),
+    })?;
+    thread.run(move |()| signing_key::generate(algorithm, bits)).await?
+}
