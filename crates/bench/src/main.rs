@@ -43,6 +43,9 @@ struct Arguments {
     /// Callers at once, of all but passwords.
     #[arg(long, value_name = "COUNT", default_value_t = 8)]
     callers: usize,
+    /// Measure second factors and their yardsticks only, and print the rows without judging them: for work on that one path.
+    #[arg(long)]
+    second_factors: bool,
     /// Keep the databases and the server's log.
     #[arg(long)]
     keep: bool,
@@ -76,6 +79,15 @@ async fn main() -> anyhow::Result<()> {
         callers: arguments.callers.max(1),
         quick: arguments.quick,
     };
+    if arguments.second_factors {
+        for row in run::second_factors_only(&options).await? {
+            println!(
+                "{:<28} {:>9.0}/s  p50 {:>7.0} us  CPU {:>6.1} us",
+                row.name, row.per_second, row.p50_us, row.cpu_us
+            );
+        }
+        return Ok(());
+    }
     let report = run::run(&options).await;
     if arguments.keep || report.is_err() {
         dir.disable_cleanup(true);

@@ -137,6 +137,30 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     Ok(Report { machine: Machine::this(), quick: options.quick, yardsticks, server: rows, footprint, verdicts })
 }
 
+/// Second factors on the embedded store, twice, and what they are compared with.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn second_factors_only(options: &Options) -> anyhow::Result<Vec<Row>> {
+    let plan = Plan::FULL;
+    let embedded = Deployment::write(&options.dir, "embedded", Extra::Nothing)?;
+    let stores = Stores::open(&embedded).await?;
+    let people = stores.enroll(stores.add("second", plan.second_factors * 4).await?).await?;
+    let mut pending = stores.prove_password(people).await?;
+    stores.close().await;
+    let mut rows = yardsticks(plan, options, None).await?;
+    let (server, _) = embedded.start(&options.server).await?;
+    for _ in 0..2 {
+        let http = pending.split_off(pending.len() - plan.second_factors);
+        let grpc = pending.split_off(pending.len() - plan.second_factors);
+        let names = ["second factor, gRPC", "second factor, HTTP"];
+        rows.extend(second_factors(options, &server, names, grpc, http).await?);
+    }
+    server.stop().await?;
+    Ok(rows)
+}
+
 async fn prepare(plan: Plan, embedded: &Deployment, shared: Option<&Deployment>) -> anyhow::Result<Cast> {
     let stores = Stores::open(embedded).await?;
     let people = stores.enroll(stores.add("second", plan.second_factors * 2).await?).await?;

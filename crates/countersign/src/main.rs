@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use countersign::cli::{Cli, run::run};
 
+/// A request allocates some hundred times, and what one thread allocates another often frees.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -8,17 +8,22 @@ mod failures;
 mod keys;
 mod logins;
 mod outbox;
+mod queue;
 mod readers;
 mod refresh;
 mod repudiations;
 mod rows;
 mod schema;
 mod sessions;
+mod stored;
 mod unwritten;
 mod users;
 mod writer;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use countersign_domain::{audit::chain::AuditChain, port::PortError};
 
@@ -27,7 +32,7 @@ use self::{readers::Readers, schema::OpenError, unwritten::Unwritten, writer::Wr
 /// What errors call this store.
 const DURABLE_STORE: &str = "durable store";
 
-/// Connections that read, but for the first.
+/// Connections that read, besides the one that writes.
 const OTHER_READERS: usize = 3;
 
 /// How a file is opened.
@@ -76,8 +81,11 @@ impl SqliteStore {
             limit_pages(&connection, pages)?;
         }
         let others = (0..OTHER_READERS).map(|_| schema::open_reader(path)).collect::<Result<_, _>>()?;
-        let readers = Readers::new(schema::open_reader(path)?, others);
         let unwritten = Arc::new(Unwritten::default());
+        unwritten.begin_to_learn();
+        unwritten.learn(Some(sessions::subjects(&connection)?));
+        let connection = Arc::new(Mutex::new(connection));
+        let readers = Readers::new(Arc::clone(&connection), others);
         let writer = Writer::start(connection, Arc::clone(&unwritten), options.waiting).map_err(OpenError::Thread)?;
         Ok(Self { writer, readers, unwritten })
     }

@@ -1,12 +1,15 @@
 //! The connections that read. In WAL mode they do not wait for the writer, nor it for them.
 //!
+//! The first is the writer's own, while it does not write. Its cache knows what it wrote; each commit empties the caches of the others,
+//! which then fetch every page anew.
+//!
 //! Reading is done by the caller, at once: a few rows found by their keys take a fraction of what handing the work to another thread
 //! and back would.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -18,28 +21,36 @@ use super::{DURABLE_STORE, port_error};
 
 /// As many as may read at the same moment.
 pub(super) struct Readers {
-    first: Mutex<Connection>,
+    first: Arc<Mutex<Connection>>,
     others: Vec<Mutex<Connection>>,
     turn: AtomicUsize,
 }
 
 impl Readers {
-    pub(super) fn new(first: Connection, others: Vec<Connection>) -> Self {
+    /// `first` is the writer's, who holds it from the beginning of a transaction to its end.
+    pub(super) fn new(first: Arc<Mutex<Connection>>, others: Vec<Connection>) -> Self {
         let others = others.into_iter().map(Mutex::new).collect();
-        Self { first: Mutex::new(first), others, turn: AtomicUsize::new(0) }
+        Self { first, others, turn: AtomicUsize::new(0) }
     }
 
     /// Reads with `work`, of one moment: after all that was answered before.
     pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, PortError> {
-        let connection = self.free();
-        let read = || {
+        self.read_statement(|connection| {
             connection.prepare_cached("BEGIN DEFERRED")?.execute([])?;
-            let outcome = work(&connection);
+            let outcome = work(connection);
             // Not a rollback, after which SQLite prepares its statements anew.
             connection.prepare_cached("COMMIT")?.execute([])?;
             outcome
-        };
-        let outcome = catch_unwind(AssertUnwindSafe(read));
+        })
+    }
+
+    /// Reads with one statement, which is a transaction by itself.
+    pub(super) fn read_statement<T>(
+        &self,
+        statement: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, PortError> {
+        let connection = self.free();
+        let outcome = catch_unwind(AssertUnwindSafe(|| statement(&connection)));
         if !connection.is_autocommit()
             && let Err(error) = connection.execute_batch("ROLLBACK")
         {
@@ -54,7 +65,7 @@ impl Readers {
 
     /// A connection nobody uses, or the one whose turn it is to be waited for.
     fn free(&self) -> MutexGuard<'_, Connection> {
-        let all = || std::iter::once(&self.first).chain(&self.others);
+        let all = || std::iter::once(&*self.first).chain(&self.others);
         if let Some(free) = all().find_map(|connection| connection.try_lock().ok()) {
             return free;
         }

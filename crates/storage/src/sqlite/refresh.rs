@@ -22,7 +22,7 @@ use super::{
 impl RefreshStore for SqliteStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.refresh.find")]
     async fn find_family(&self, id: &FamilyId) -> Result<Option<RefreshFamily>, PortError> {
-        self.readers.read(|connection| {
+        self.readers.read_statement(|connection| {
             connection
                 .prepare_cached(
                     "SELECT id, user_id, client_id, audience, scopes, epoch, authenticated_at, methods, salt, \

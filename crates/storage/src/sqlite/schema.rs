@@ -62,7 +62,7 @@ pub(super) fn open_writer(path: &Path, chain: &AuditChain) -> Result<Connection,
     }
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;
-         PRAGMA cache_size = -2048; PRAGMA trusted_schema = OFF;",
+         PRAGMA cache_size = -8192; PRAGMA trusted_schema = OFF;",
     )?;
     // Rows of sealed and hashed secrets are overwritten, not just unlinked, when they go.
     connection.query_row("PRAGMA secure_delete = FAST", [], |_| Ok(()))?;
@@ -70,7 +70,7 @@ pub(super) fn open_writer(path: &Path, chain: &AuditChain) -> Result<Connection,
     connection.query_row("PRAGMA wal_autocheckpoint = 4000", [], |_| Ok(()))?;
     connection.query_row("PRAGMA journal_size_limit = 16777216", [], |_| Ok(()))?;
     settle_plans(&connection)?;
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(96);
     audit::teach(&connection, chain)?;
     migrate(&mut connection)?;
     Ok(connection)

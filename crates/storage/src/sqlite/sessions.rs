@@ -1,6 +1,6 @@
 //! Short-lived state, where no other session store is configured.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use async_trait::async_trait;
 use countersign_domain::{
@@ -16,7 +16,7 @@ use countersign_domain::{
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    SqliteStore, challenges, rows,
+    SqliteStore, challenges, rows, stored,
     unwritten::Forgotten,
     writer::{Durability, Step},
 };
@@ -49,7 +49,7 @@ impl SessionStore for SqliteStore {
         if self.unwritten.has_forgotten(Forgotten::Transaction(*digest)) {
             return Ok(None);
         }
-        self.readers.read(|connection| {
+        self.readers.read_statement(|connection| {
             connection
                 .prepare_cached("SELECT sealed, expires_at, exhausted FROM mfa_transaction WHERE digest = ?1")?
                 .query_row([digest.as_bytes()], |row| {
@@ -100,7 +100,7 @@ impl SessionStore for SqliteStore {
         if self.unwritten.has_forgotten(Forgotten::Challenge(*digest)) {
             return Ok(None);
         }
-        self.readers.read(|connection| challenges::find(connection, *digest))
+        self.readers.read_statement(|connection| challenges::find(connection, *digest))
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.decide")]
@@ -153,7 +153,9 @@ impl SessionStore for SqliteStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.purge")]
     async fn purge(&self, now: Timestamp) -> Result<u64, PortError> {
         self.unwritten.hurry();
-        self.writer
+        self.unwritten.begin_to_learn();
+        let swept = self
+            .writer
             .submit(Durability::Session, move |connection| {
                 let transactions = connection
                     .prepare_cached("DELETE FROM mfa_transaction WHERE expires_at < ?1")?
@@ -161,9 +163,15 @@ impl SessionStore for SqliteStore {
                 let challenges = challenges::sweep(connection, now)?;
                 let buckets =
                     connection.prepare_cached("DELETE FROM bucket WHERE full_at <= ?1")?.execute([now.as_millis()])?;
-                Ok(Step::Keep(u64::try_from(transactions + challenges + buckets).unwrap_or(u64::MAX)))
+                let swept = u64::try_from(transactions + challenges + buckets).unwrap_or(u64::MAX);
+                Ok(Step::Keep((swept, subjects(connection)?)))
             })
-            .await
+            .await;
+        // Committed, or nothing is unlearnt.
+        let (swept, subjects) =
+            swept.map(|(swept, subjects)| (Ok(swept), Some(subjects))).unwrap_or_else(|error| (Err(error), None));
+        self.unwritten.learn(subjects);
+        swept
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.ping")]
@@ -174,7 +182,7 @@ impl SessionStore for SqliteStore {
 
 impl SqliteStore {
     fn load_bucket(&self, key: &BucketKey) -> Result<Option<Level>, PortError> {
-        self.readers.read(|connection| {
+        self.readers.read_statement(|connection| {
             connection
                 .prepare_cached("SELECT n, at, last FROM bucket WHERE subject = ?1 AND counter = ?2")?
                 .query_row(params![key.subject.as_bytes(), &*key.counter], |row| {
@@ -192,6 +200,12 @@ impl SqliteStore {
     fn watch_unwritten(&self) -> Result<(), PortError> {
         if self.unwritten.begins_to_wait() { self.writer.wake() } else { Ok(()) }
     }
+}
+
+/// Whose buckets have rows.
+pub(super) fn subjects(connection: &Connection) -> rusqlite::Result<HashSet<u64>> {
+    let mut rows = connection.prepare_cached("SELECT subject FROM bucket")?;
+    rows.query_map([], |row| row.get(0).map(|subject| stored::short(&subject)))?.collect()
 }
 
 pub(super) fn save_bucket(connection: &Connection, bucket: &Bucket, level: Level) -> rusqlite::Result<()> {

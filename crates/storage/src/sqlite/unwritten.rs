@@ -5,7 +5,7 @@
 //! whatever commits next. A failure that is counted for good takes its bucket along at once.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -26,11 +26,21 @@ use rusqlite::Connection;
 use super::{
     challenges,
     sessions::{delete_bucket, delete_transaction, save_bucket},
+    stored::Stored,
 };
 use crate::bucket::Level;
 
 /// How long a change may stay unwritten, if nothing fails.
 pub(super) const RIPE: Duration = Duration::from_millis(500);
+
+/// As many settled rows as are worth deleting: in the order of their keys, those that lie on one page go together.
+const WORTH_DELETING: usize = 4096;
+
+/// How long fewer of them are left.
+const LEFT: Duration = Duration::from_secs(30);
+
+/// As many as one transaction deletes: nobody's commit waits for all of them.
+const DELETED_AT_ONCE: usize = 128;
 
 /// Most changes. When the disk takes nothing any more, attempts are refused before memory runs out.
 const MOST: usize = 100_000;
@@ -48,11 +58,15 @@ pub(super) struct Unwritten {
 #[derive(Default)]
 struct Changes {
     buckets: HashMap<BucketKey, Change>,
-    forgotten: HashSet<Forgotten>,
+    forgotten: BTreeSet<Forgotten>,
+    /// When the deletion of what is forgotten begins, at the latest.
+    delete_from: Option<Instant>,
+    stored: Stored,
 }
 
-/// What was settled, and has a row until that is written.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+/// What was settled, and has a row until that is deleted. After a crash it may have it still: then only its used mark, which was
+/// committed, tells that it is spent.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Forgotten {
     /// A transaction.
     Transaction(Digest),
@@ -132,7 +146,14 @@ impl Unwritten {
 
     /// Forgets a transaction or a challenge.
     pub(super) fn forget(&self, forgotten: Forgotten) {
-        self.lock().forgotten.insert(forgotten);
+        let mut changes = self.lock();
+        changes.forgotten.insert(forgotten);
+        let now = Instant::now();
+        if changes.forgotten.len() >= WORTH_DELETING {
+            changes.delete_from = Some(now);
+        } else {
+            changes.delete_from.get_or_insert(now + LEFT);
+        }
     }
 
     /// Whether a transaction or a challenge is forgotten, though its row may still be there.
@@ -145,6 +166,25 @@ impl Unwritten {
         let now = Instant::now();
         for change in self.lock().buckets.values_mut() {
             change.since = now.checked_sub(RIPE).unwrap_or(change.since);
+        }
+    }
+
+    /// The table of buckets is about to be read: see [`Stored`].
+    pub(super) fn begin_to_learn(&self) {
+        self.lock().stored.begin();
+    }
+
+    /// What was in it.
+    pub(super) fn learn(&self, subjects: Option<HashSet<u64>>) {
+        self.lock().stored.end(subjects);
+    }
+
+    /// Has everything written, and everything that is forgotten deleted: the end is near.
+    pub(super) fn finish(&self) {
+        self.hurry();
+        let mut changes = self.lock();
+        if !changes.forgotten.is_empty() {
+            changes.delete_from = Some(Instant::now());
         }
     }
 
@@ -167,17 +207,21 @@ impl Unwritten {
 
     /// What is to be written now: what is forgotten, and buckets that are `ripe` since then.
     pub(super) fn batch(&self, ripe: Instant) -> Option<Batch> {
-        let mut changes = self.lock();
+        let mut guard = self.lock();
+        let changes = &mut *guard;
         let buckets: Vec<_> = changes
             .buckets
             .iter_mut()
             .filter(|(_, change)| change.since <= ripe)
             .map(|(key, change)| {
                 change.in_table = true;
+                changes.stored.add(key);
                 (key.clone(), change.level.clone())
             })
             .collect();
-        let forgotten: Vec<_> = changes.forgotten.iter().copied().collect();
+        let deletes = changes.delete_from.is_some_and(|from| from <= Instant::now());
+        let at_once = if deletes { DELETED_AT_ONCE } else { 0 };
+        let forgotten: Vec<_> = changes.forgotten.iter().take(at_once).copied().collect();
         (!buckets.is_empty() || !forgotten.is_empty()).then_some(Batch { buckets, forgotten })
     }
 
@@ -191,6 +235,9 @@ impl Unwritten {
         }
         for forgotten in &batch.forgotten {
             changes.forgotten.remove(forgotten);
+        }
+        if changes.forgotten.is_empty() {
+            changes.delete_from = None;
         }
     }
 
@@ -209,7 +256,8 @@ impl Changes {
     fn level(&self, key: &BucketKey, kept: &impl Fn(&BucketKey) -> Kept) -> Result<(Option<Level>, bool), PortError> {
         match self.buckets.get(key) {
             Some(change) => Ok((change.level.as_ref().map(|(_, level)| *level), change.in_table)),
-            None => kept(key).map(|level| (level, level.is_some())),
+            None if self.stored.may_have(key) => kept(key).map(|level| (level, level.is_some())),
+            None => Ok((None, false)),
         }
     }
 

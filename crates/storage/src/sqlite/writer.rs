@@ -7,9 +7,8 @@ use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -21,6 +20,7 @@ use tokio::sync::oneshot;
 
 use super::{
     DURABLE_STORE, port_error,
+    queue::{Queue, Refused, Woken},
     unwritten::{Batch, RIPE, Unwritten},
 };
 
@@ -70,21 +70,27 @@ struct Lost(#[source] Arc<rusqlite::Error>);
 
 /// The way to the thread.
 pub(super) struct Writer {
-    queue: Option<SyncSender<Job>>,
+    queue: Arc<Queue<Job>>,
     thread: Option<JoinHandle<()>>,
     commits: Arc<AtomicU64>,
 }
 
 impl Writer {
     /// Starts the thread. At most `waiting` jobs wait.
-    pub(super) fn start(connection: Connection, unwritten: Arc<Unwritten>, waiting: usize) -> std::io::Result<Self> {
-        let (queue, jobs) = sync_channel(waiting);
+    pub(super) fn start(
+        connection: Arc<Mutex<Connection>>,
+        unwritten: Arc<Unwritten>,
+        waiting: usize,
+    ) -> std::io::Result<Self> {
+        let queue = Arc::new(Queue::new(waiting));
         let commits = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&commits);
-        let thread = std::thread::Builder::new()
-            .name("sqlite-writer".into())
-            .spawn(move || Loop { connection, unwritten, full: true, commits: count }.run(&jobs))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), commits })
+        let (jobs, count) = (Arc::clone(&queue), Arc::clone(&commits));
+        let thread = std::thread::Builder::new().name("sqlite-writer".into()).spawn(move || {
+            // However it ends: nobody waits for a thread that is gone.
+            let _closing = Closing(&jobs);
+            Loop { connection, unwritten, full: true, commits: count }.run(&jobs);
+        })?;
+        Ok(Self { queue, thread: Some(thread), commits })
     }
 
     /// Transactions committed so far.
@@ -131,12 +137,10 @@ impl Writer {
         durability: Durability,
         run: impl FnOnce(&Connection) -> (bool, Answer) + Send + 'static,
     ) -> Result<(), PortError> {
-        let queue = self.queue.as_ref().ok_or(PortError::Overloaded)?;
-        queue.try_send(Job { durability, run: Box::new(run) }).map_err(|error| match error {
-            TrySendError::Full(_) => PortError::Overloaded,
-            TrySendError::Disconnected(_) => {
-                PortError::Unavailable(DURABLE_STORE, Box::from("the thread that writes has ended"))
-            }
+        let durable = durability == Durability::Full;
+        self.queue.push(Job { durability, run: Box::new(run) }, durable).map_err(|refused| match refused {
+            Refused::Full => PortError::Overloaded,
+            Refused::Closed => PortError::Unavailable(DURABLE_STORE, Box::from("the thread that writes has ended")),
         })
     }
 }
@@ -144,12 +148,24 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         // Closing the queue ends the thread once everything in it is written.
-        self.queue = None;
+        self.queue.close();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
             tracing::error!("the thread that writes ended in a panic");
         }
+    }
+}
+
+/// Closes the queue when the thread ends, and lets go of what waits in it: that tells its callers.
+struct Closing<'a>(&'a Queue<Job>);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+        let mut left = Vec::new();
+        self.0.take_light(usize::MAX, &mut left);
+        self.0.take_durable(usize::MAX, &mut left);
     }
 }
 
@@ -168,7 +184,8 @@ impl Crowd {
 }
 
 struct Loop {
-    connection: Connection,
+    /// Others read with it between transactions.
+    connection: Arc<Mutex<Connection>>,
     unwritten: Arc<Unwritten>,
     /// Whether commits wait for the disk at the moment.
     full: bool,
@@ -177,84 +194,79 @@ struct Loop {
 
 impl Loop {
     /// Jobs that wait for the disk are gathered for a moment while others come; the rest is done at once.
-    fn run(mut self, jobs: &Receiver<Job>) {
-        let (mut light, mut durable) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
+    fn run(mut self, jobs: &Queue<Job>) {
+        let mut batch = Vec::with_capacity(BATCH);
         let mut crowd = Crowd::default();
-        let mut until = Instant::now();
         let mut resting = true;
         loop {
-            let first = if !durable.is_empty() {
-                jobs.recv_timeout(until.saturating_duration_since(Instant::now()))
-            } else if resting {
-                jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                jobs.recv_timeout(RIPE)
-            };
-            let ended = matches!(first, Err(RecvTimeoutError::Disconnected));
-            let quiet = matches!(first, Err(RecvTimeoutError::Timeout)) && durable.is_empty();
-            let mut came = 0;
-            let mut next = first.ok();
-            while let Some(job) = next {
-                came += 1;
-                if job.durability == Durability::Full {
-                    if durable.is_empty() {
-                        until = Instant::now() + GATHER;
-                    }
-                    durable.push(job);
-                } else {
-                    light.push(job);
+            match jobs.wait_for_any(if resting { None } else { Some(RIPE) }) {
+                Woken::Work => resting = false,
+                Woken::Timeout => {
+                    self.write(&mut batch);
+                    resting = self.unwritten.rest();
+                    continue;
                 }
-                next = if light.len() < BATCH && durable.len() < BATCH { jobs.try_recv().ok() } else { None };
+                Woken::Ended => {
+                    self.unwritten.finish();
+                    while self.write(&mut batch) && !self.unwritten.rest() {}
+                    return;
+                }
             }
-            crowd.saw(came);
-            if !light.is_empty() {
-                self.write(&mut light);
+            let until = Instant::now() + GATHER;
+            loop {
+                jobs.take_light(BATCH, &mut batch);
+                if !batch.is_empty() {
+                    self.write(&mut batch);
+                }
+                let waiting = jobs.durable();
+                if waiting == 0 || waiting >= GROUP || !crowd.is_there() || Instant::now() >= until {
+                    break;
+                }
+                jobs.wait_for_company(GROUP, until);
             }
-            let enough = !crowd.is_there() || durable.len() >= GROUP || ended || Instant::now() >= until;
-            if !durable.is_empty() && enough {
-                self.write(&mut durable);
+            jobs.take_durable(BATCH, &mut batch);
+            crowd.saw(batch.len());
+            if !batch.is_empty() {
+                self.write(&mut batch);
             }
-            if ended {
-                self.unwritten.hurry();
-            }
-            if quiet || ended {
-                self.write(&mut Vec::new());
-            }
-            if ended {
-                return;
-            }
-            resting = if quiet { self.unwritten.rest() } else { false };
         }
     }
 
-    fn write(&mut self, batch: &mut Vec<Job>) {
+    /// Writes what is there, and tells its callers. False: it was not committed.
+    fn write(&mut self, batch: &mut Vec<Job>) -> bool {
         let mut answers = Vec::with_capacity(batch.len());
         let unwritten = Instant::now().checked_sub(RIPE).and_then(|ripe| self.unwritten.batch(ripe));
         if batch.is_empty() && unwritten.is_none() {
-            return;
+            return true;
         }
-        let outcome = self.transact(batch, unwritten.as_ref(), &mut answers);
+        // Whoever panicked with it only read.
+        let connection = Arc::clone(&self.connection);
+        let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = self.transact(&connection, batch, unwritten.as_ref(), &mut answers);
         if let (Ok(()), Some(written)) = (&outcome, &unwritten) {
             self.unwritten.committed(written);
         }
         if let Err(error) = &outcome {
             tracing::error!(%error, jobs = answers.len(), "a transaction was not committed");
-            if !self.connection.is_autocommit()
-                && let Err(error) = self.connection.execute_batch("ROLLBACK")
+            if !connection.is_autocommit()
+                && let Err(error) = connection.execute_batch("ROLLBACK")
             {
                 tracing::error!(%error, "a transaction was not rolled back");
             }
         }
+        drop(connection);
         let outcome = outcome.map_err(|error| Lost(Arc::new(error)));
         for answer in answers {
             answer(outcome.clone());
         }
         // Jobs that did not come to run are dropped here, which tells their callers that the store is not available.
         batch.clear();
+        outcome.is_ok()
     }
 
     fn transact(
         &mut self,
+        connection: &Connection,
         batch: &mut Vec<Job>,
         unwritten: Option<&Batch>,
         answers: &mut Vec<Answer>,
@@ -262,20 +274,16 @@ impl Loop {
         let full = batch.iter().any(|job| job.durability == Durability::Full);
         if full != self.full {
             // Not from the cache of statements: this pragma works when it is compiled, not when it runs.
-            self.connection.execute_batch(if full {
-                "PRAGMA synchronous = FULL"
-            } else {
-                "PRAGMA synchronous = NORMAL"
-            })?;
+            connection.execute_batch(if full { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" })?;
             self.full = full;
         }
-        self.execute("BEGIN IMMEDIATE")?;
+        execute(connection, "BEGIN IMMEDIATE")?;
         if let Some(unwritten) = unwritten {
-            unwritten.write(&self.connection)?;
+            unwritten.write(connection)?;
         }
         for job in batch.drain(..) {
-            self.execute("SAVEPOINT job")?;
-            let keep = match catch_unwind(AssertUnwindSafe(|| (job.run)(&self.connection))) {
+            execute(connection, "SAVEPOINT job")?;
+            let keep = match catch_unwind(AssertUnwindSafe(|| (job.run)(connection))) {
                 Ok((keep, answer)) => {
                     answers.push(answer);
                     keep
@@ -285,7 +293,7 @@ impl Loop {
                     false
                 }
             };
-            if self.connection.is_autocommit() {
+            if connection.is_autocommit() {
                 // A full disk may make SQLite take back everything by itself, other callers' rows included.
                 return Err(rusqlite::Error::SqliteFailure(
                     rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK),
@@ -293,18 +301,18 @@ impl Loop {
                 ));
             }
             if !keep {
-                self.execute("ROLLBACK TO job")?;
+                execute(connection, "ROLLBACK TO job")?;
             }
-            self.execute("RELEASE job")?;
+            execute(connection, "RELEASE job")?;
         }
-        self.execute("COMMIT")?;
+        execute(connection, "COMMIT")?;
         self.commits.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
+}
 
-    fn execute(&self, sql: &'static str) -> rusqlite::Result<()> {
-        self.connection.prepare_cached(sql)?.execute([]).map(|_| ())
-    }
+fn execute(connection: &Connection, sql: &'static str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(|_| ())
 }
 
 fn describe(panic: &(dyn Any + Send)) -> &'static str {
