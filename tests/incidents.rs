@@ -29,6 +29,7 @@ mod g37_a_secret_has_160_bits;
 mod g40_forged_device_answers_are_refused;
 mod g41_flags_of_the_client_are_ignored;
 mod g44_the_second_step_needs_the_first;
+mod g45_a_device_is_remembered_for_one_person_and_client;
 mod g46_nobody_touches_anothers_authenticator;
 mod g47_a_secret_is_not_made_anew_with_the_password;
 mod g48_a_removed_factor_is_dead_at_once;

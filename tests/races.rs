@@ -3,6 +3,7 @@
 
 mod devices;
 mod refresh;
+mod remembered_devices;
 mod sent_codes;
 
 use std::{future::Future, sync::Arc};

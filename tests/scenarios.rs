@@ -23,6 +23,7 @@ mod policy;
 mod providers;
 mod recovery;
 mod refresh;
+mod remembered_devices;
 mod revocation;
 mod scopes;
 mod selection;

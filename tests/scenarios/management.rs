@@ -12,8 +12,14 @@ use countersign_tests::{
 };
 use serde_json::json;
 
-const MANAGE: Wish<'static> =
-    Wish { audience: Some(MFA_API), scope: Some(MFA_SCOPES), realm: None, acr_values: None, max_age: None };
+const MANAGE: Wish<'static> = Wish {
+    audience: Some(MFA_API),
+    scope: Some(MFA_SCOPES),
+    realm: None,
+    acr_values: None,
+    max_age: None,
+    device_token: None,
+};
 
 everywhere! {
     async fn the_audience_of_the_mfa_api_asks_for_a_second_factor_by_itself(world: World, api: Api) {

@@ -14,6 +14,7 @@ use tonic_types::StatusExt as _;
 const TWO_FACTORS: &str = "http://schemas.openid.net/pape/policies/2007/06/multi-factor";
 const PASSWORD_ALONE: &str = "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport";
 const LASTING: Wish<'static> = Wish {
+    device_token: None,
     audience: Some(API),
     scope: Some("openid offline_access read:things"),
     realm: None,

@@ -72,6 +72,8 @@ pub struct Tokens {
     pub recovery_code: Option<String>,
     /// The token to go on with.
     pub refresh_token: Option<String>,
+    /// What the device is remembered by.
+    pub device_token: Option<String>,
 }
 
 impl Tokens {
@@ -184,6 +186,8 @@ pub struct Wish<'a> {
     pub acr_values: Option<&'a str>,
     /// The longest time since the login, in seconds.
     pub max_age: Option<u64>,
+    /// What the device was last remembered by.
+    pub device_token: Option<&'a str>,
 }
 
 macro_rules! dispatch {
@@ -235,6 +239,21 @@ impl Api {
     /// A code of an authenticator app.
     pub async fn otp(&self, client: Client, token: &str, code: &str) -> Result<Tokens, Refusal> {
         dispatch!(self.otp(client, token, code))
+    }
+
+    /// A code of an authenticator app, on a device that is to be remembered.
+    pub async fn otp_remembering(&self, client: Client, token: &str, code: &str) -> Result<Tokens, Refusal> {
+        dispatch!(self.otp_remembering(client, token, code))
+    }
+
+    /// The ids of the remembered devices, the newest first.
+    pub async fn remembered(&self, bearer: &str) -> Result<Vec<String>, Refusal> {
+        dispatch!(self.remembered(bearer))
+    }
+
+    /// Has a device forgotten.
+    pub async fn forget(&self, bearer: &str, id: &str) -> Result<(), Refusal> {
+        dispatch!(self.forget(bearer, id))
     }
 
     /// A code that was sent.

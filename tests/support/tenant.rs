@@ -57,6 +57,11 @@ pub const TOLD: Client = Client { id: "told", secret: None };
 /// A confidential client whose `auth0-forwarded-for` is believed.
 pub const FORWARDER: Client = Client { id: "forwarder", secret: Some("another secret of 16 or more") };
 
+/// A client on which devices are remembered for a week.
+pub const REMEMBERING: Client = Client { id: "remembering", secret: None };
+/// Another one.
+pub const ALSO_REMEMBERING: Client = Client { id: "also-remembering", secret: None };
+
 /// What can differ between worlds.
 #[derive(Clone, Debug)]
 pub struct Tenant {
@@ -195,6 +200,8 @@ impl Tenant {
             (NARROW, "['password']", ""),
             (APP_ONLY, "['password', 'mfa-otp', 'mfa-recovery-code']", ""),
             (TOLD, all, "publish_mfa_requirements = true\nauthentication_claims = false\n"),
+            (REMEMBERING, all, "remember_devices_for = '7days'\n"),
+            (ALSO_REMEMBERING, all, "remember_devices_for = '7days'\n"),
             (FORWARDER, all, "trust_forwarded_for = true\n"),
         ] {
             let proof = client

@@ -311,6 +311,7 @@ async fn enroll(app: &App, person: Person) -> anyhow::Result<Person> {
         messages: Vec::new(),
         repudiation: None,
         refresh: RefreshStep::Nothing,
+        device: RefreshStep::Nothing,
         audit: audit(Event::EnrollmentCompleted),
     };
     let outcome = app.logins.commit(commit).await?;

@@ -35,6 +35,7 @@ pub struct AeadSealer {
     binding_code: hmac::Key,
     address: hmac::Key,
     refresh_token: hmac::Key,
+    remembered_device: hmac::Key,
     audit_trail: hmac::Key,
     integrity: hmac::Key,
     entropy: Arc<dyn Entropy>,
@@ -73,6 +74,7 @@ impl AeadSealer {
             binding_code: master.derive_hmac("countersign binding code digest v1")?,
             address: master.derive_hmac("countersign address digest v1")?,
             refresh_token: master.derive_hmac("countersign refresh token v1")?,
+            remembered_device: master.derive_hmac("countersign remembered device v1")?,
             audit_trail: master.derive_hmac("countersign audit trail v1")?,
             integrity: master.derive_hmac("countersign integrity digest v1")?,
             entropy,
@@ -86,6 +88,7 @@ impl AeadSealer {
             DigestPurpose::BindingCode => &self.binding_code,
             DigestPurpose::Address => &self.address,
             DigestPurpose::RefreshToken => &self.refresh_token,
+            DigestPurpose::RememberedDevice => &self.remembered_device,
             DigestPurpose::AuditTrail => &self.audit_trail,
             DigestPurpose::Integrity => &self.integrity,
         }

@@ -93,6 +93,10 @@ pub struct Origin {
     pub languages: Option<String>,
     /// The browser or app the person logs in with, as its `User-Agent` says. Said by anybody: it is only shown.
     pub user_agent: Option<String>,
+    /// What the device was last remembered by.
+    pub device_token: Option<Secret<String>>,
+    /// Whether the device is to be remembered once the second factor is proven.
+    pub remember_device: bool,
 }
 
 /// The bearer token of a call, as it came.

@@ -113,6 +113,12 @@ events! {
     RecoveryLogin = "login.recovery_code", "sercft";
     /// The first factor was proven, and a second one is asked for.
     MfaRequired = "login.mfa_required", "mfar";
+    /// A login was completed with the password on a device that is remembered.
+    RememberedLogin = "login.remembered_device", "sepft";
+    /// A token of a remembered device was presented that had been used before; the device is forgotten.
+    DeviceTokenReused = "remembered_device.reused", "";
+    /// A person had a remembered device forgotten.
+    DeviceForgotten = "remembered_device.removed", "";
     /// A refresh token was exchanged.
     TokenRefreshed = "token.refreshed", "sertft";
     /// A refresh token was presented that had been exchanged before; its family is revoked.

@@ -95,6 +95,7 @@ impl App {
             scopes_changed: granted.scopes_changed,
             id_token: issued.id_token,
             refresh_token: granted.ending.refreshing.map(|refreshing| refreshing.token),
+            device_token: granted.ending.remembering.map(|remembering| remembering.token),
             recovery_code: None,
         })
     }
@@ -185,7 +186,7 @@ impl App {
             audience: &audience,
             scopes: access.scopes.into_iter().collect(),
             scopes_changed: true,
-            ending: Ending { authentication: by(first), refreshing: None, reasons: None },
+            ending: Ending { authentication: by(first), refreshing: None, remembering: None, reasons: None },
             grant: OriginalGrant::Password.name(),
             now,
         })

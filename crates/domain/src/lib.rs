@@ -37,6 +37,7 @@ pub mod policy;
 pub mod port;
 mod refresh_token;
 pub mod registry;
+mod remembered;
 pub mod secret;
 pub mod signing_key;
 #[cfg(feature = "testing")]

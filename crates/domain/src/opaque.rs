@@ -24,6 +24,8 @@ pub enum TokenKind {
     Notice,
     /// A refresh token. It is derived, not drawn: see `refresh_token.rs`.
     Refresh,
+    /// The token of a remembered device, derived likewise.
+    RememberedDevice,
 }
 
 impl TokenKind {
@@ -36,6 +38,7 @@ impl TokenKind {
             Self::PushTransaction => "cstxn_",
             Self::Notice => "csnot_",
             Self::Refresh => "csref_",
+            Self::RememberedDevice => "csrem_",
         }
     }
 
@@ -48,13 +51,14 @@ impl TokenKind {
             Self::PushTransaction => "push_transaction",
             Self::Notice => "notice",
             Self::Refresh => "refresh_token",
+            Self::RememberedDevice => "remembered_device",
         }
     }
 
     /// How many bytes it stands for.
     const fn bytes(self) -> usize {
         match self {
-            Self::Refresh => REFRESH_BYTES,
+            Self::Refresh | Self::RememberedDevice => REFRESH_BYTES,
             _ => RANDOM_BYTES,
         }
     }

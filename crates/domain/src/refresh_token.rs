@@ -1,4 +1,4 @@
-//! Refresh tokens: derived from their family, so that who may have one again gets the same, and no store holds one.
+//! Refresh tokens, and tokens of remembered devices: derived from their family, so that who may have one again gets the same, and no store holds one.
 //!
 //! A token stands for `family (16) | generation (4) | HMAC-SHA-256 over family, generation and the family's salt (32)`.
 
@@ -8,7 +8,10 @@ use crate::{
     app::App,
     id::FamilyId,
     opaque::{self, REFRESH_BYTES, TokenKind},
-    port::{refresh_store::RefreshFamily, sealer::DigestPurpose},
+    port::{
+        refresh_store::{FamilyKind, RefreshFamily},
+        sealer::DigestPurpose,
+    },
     secret::{Digest, Secret},
 };
 
@@ -26,8 +29,8 @@ pub(crate) struct PresentedRefreshToken {
 
 impl PresentedRefreshToken {
     /// `None`: it is none of ours, whatever is stored.
-    pub(crate) fn parse(token: &str) -> Option<Self> {
-        let bytes = opaque::bytes_of::<REFRESH_BYTES>(TokenKind::Refresh, token)?;
+    pub(crate) fn parse(kind: FamilyKind, token: &str) -> Option<Self> {
+        let bytes = opaque::bytes_of::<REFRESH_BYTES>(token_kind(kind), token)?;
         let (family, rest) = bytes.expose().split_first_chunk::<{ FamilyId::BYTES }>()?;
         let (generation, proof) = rest.split_first_chunk::<GENERATION_BYTES>()?;
         Some(Self {
@@ -53,11 +56,22 @@ impl App {
         for (byte, part) in bytes.iter_mut().zip(parts) {
             *byte = *part;
         }
-        opaque::of_bytes(TokenKind::Refresh, &bytes)
+        opaque::of_bytes(token_kind(family.kind), &bytes)
     }
 
     fn refresh_proof(&self, family: &RefreshFamily, generation: u32) -> Digest {
         let parts: [&[u8]; 3] = [family.id.as_bytes(), &generation.to_be_bytes(), &family.salt];
-        self.sealer.keyed_digest(DigestPurpose::RefreshToken, &parts)
+        let purpose = match family.kind {
+            FamilyKind::Refresh => DigestPurpose::RefreshToken,
+            FamilyKind::Device => DigestPurpose::RememberedDevice,
+        };
+        self.sealer.keyed_digest(purpose, &parts)
+    }
+}
+
+const fn token_kind(kind: FamilyKind) -> TokenKind {
+    match kind {
+        FamilyKind::Refresh => TokenKind::Refresh,
+        FamilyKind::Device => TokenKind::RememberedDevice,
     }
 }

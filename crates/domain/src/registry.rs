@@ -64,6 +64,8 @@ pub struct Client {
     pub id_token_lifetime: Duration,
     /// Its refresh tokens.
     pub refresh: RefreshPolicy,
+    /// For how long a device may be remembered, on which its users then skip the second factor. `None`: not at all.
+    pub remembers_devices: Option<Duration>,
     /// The APIs whose tokens it may ask about (RFC 7662).
     pub introspects: BTreeSet<Audience>,
 }

@@ -10,6 +10,7 @@ pub mod introspect_token;
 pub mod issue_token;
 pub mod manage_users;
 pub mod open_challenge;
+pub mod remembered_devices;
 pub mod repudiate;
 pub mod revoke_token;
 pub mod user_info;

@@ -65,6 +65,8 @@ names! {
     Preferred = "preferred",
     AcrValues = "acr_values",
     MaxAge = "max_age",
+    DeviceToken = "device_token",
+    RememberDevice = "remember_device",
 }
 
 /// A value as it came.
@@ -81,12 +83,12 @@ pub(crate) enum Value<'a> {
 /// The parameters of one body.
 pub(crate) struct Params<'a> {
     values: [Option<Value<'a>>; Parameter::COUNT],
-    seen: u32,
+    seen: u64,
 }
 
 impl<'a> Params<'a> {
     fn empty() -> Self {
-        const { assert!(Parameter::COUNT <= 32, "`seen` has one bit for each name") };
+        const { assert!(Parameter::COUNT <= 64, "`seen` has one bit for each name") };
         Self { values: [const { None }; Parameter::COUNT], seen: 0 }
     }
 
@@ -122,7 +124,7 @@ impl<'a> Params<'a> {
     ///
     /// [`Problem::RepeatedParameter`], even when it was empty before.
     fn mark(&mut self, name: Parameter) -> Result<(), Problem> {
-        let bit = 1_u32 << (name as u32);
+        let bit = 1_u64 << (name as u32);
         if self.seen & bit != 0 {
             return Err(Problem::RepeatedParameter(name.as_str()));
         }
@@ -190,6 +192,25 @@ impl<'a> Params<'a> {
             .filter(|seconds| *seconds <= 315_576_000_000)
             .map(Some)
             .ok_or(Problem::NotOneOf(name.as_str(), "a whole number of seconds"))
+    }
+
+    /// A boolean, as JSON has it or as a word.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::NotABoolean`].
+    pub(crate) fn boolean(&self, name: Parameter) -> Result<Option<bool>, Problem> {
+        match self.raw(name) {
+            None => Ok(None),
+            Some(Value::Boolean(value)) => Ok(Some(*value)),
+            Some(Value::Text(text)) => match &**text {
+                "" => Ok(None),
+                "true" => Ok(Some(true)),
+                "false" => Ok(Some(false)),
+                _ => Err(Problem::NotABoolean(name.as_str())),
+            },
+            Some(_) => Err(Problem::NotABoolean(name.as_str())),
+        }
     }
 
     /// A one-time password: a text, or a JSON number that still has all its 6 or 8 digits.

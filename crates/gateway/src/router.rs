@@ -7,7 +7,7 @@ use axum::{
     extract::{Request, State},
     middleware,
     response::Response,
-    routing::{MethodRouter, get, patch, post},
+    routing::{MethodRouter, delete, get, patch, post},
 };
 use bytes::Bytes;
 use countersign_proto::v1::{
@@ -24,8 +24,8 @@ use crate::{
     openapi,
     reply::Kind,
     route::{
-        guardian, mfa_associate, mfa_authenticators, mfa_challenge, notices, oauth_introspect, oauth_revoke,
-        oauth_token, userinfo, well_known,
+        guardian, mfa_associate, mfa_authenticators, mfa_challenge, mfa_remembered_devices, notices, oauth_introspect,
+        oauth_revoke, oauth_token, userinfo, well_known,
     },
     transport::Transport,
 };
@@ -79,6 +79,8 @@ pub(crate) fn routes<T: Transport>() -> Vec<Route<T>> {
                 .patch(mfa_authenticators::update::<T>)
                 .delete(mfa_authenticators::delete::<T>),
         ),
+        ("/mfa/remembered-devices", get(mfa_remembered_devices::list::<T>)),
+        ("/mfa/remembered-devices/{device_id}", delete(mfa_remembered_devices::delete::<T>)),
         ("/appliance-mfa/api/enroll", post(guardian::enroll::<T>)),
         ("/appliance-mfa/api/resolve-transaction", post(guardian::resolve::<T>)),
         ("/appliance-mfa/api/device-accounts/{device_id}", patch(guardian::update::<T>).delete(guardian::delete::<T>)),
@@ -93,13 +95,14 @@ pub(crate) fn routes<T: Transport>() -> Vec<Route<T>> {
 
 /// The name of the route a path belongs to.
 pub(crate) fn route_name(path: &str) -> Option<&'static str> {
-    const PATHS: [&str; 13] = [
+    const PATHS: [&str; 14] = [
         "/oauth/token",
         "/oauth/revoke",
         "/oauth/introspect",
         "/mfa/challenge",
         "/mfa/associate",
         "/mfa/authenticators",
+        "/mfa/remembered-devices",
         "/appliance-mfa/api/enroll",
         "/appliance-mfa/api/resolve-transaction",
         "/userinfo",
@@ -113,6 +116,9 @@ pub(crate) fn route_name(path: &str) -> Option<&'static str> {
             |prefix| path.strip_prefix(prefix).is_some_and(|name: &str| !name.is_empty() && !name.contains('/'));
         if named("/mfa/authenticators/") {
             return Some("/mfa/authenticators/{authenticator_id}");
+        }
+        if named("/mfa/remembered-devices/") {
+            return Some("/mfa/remembered-devices/{device_id}");
         }
         if named("/appliance-mfa/api/device-accounts/") {
             return Some("/appliance-mfa/api/device-accounts/{device_id}");

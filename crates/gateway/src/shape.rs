@@ -27,6 +27,31 @@ pub(crate) struct Tokens<'a> {
     pub(crate) refresh_token: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) recovery_code: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) device_token: &'a str,
+}
+
+/// A remembered device.
+#[derive(Serialize)]
+pub(crate) struct RememberedDevice<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) client_id: &'a str,
+    pub(crate) created_at: Option<Moment>,
+    pub(crate) last_used_at: Option<Moment>,
+    pub(crate) expires_at: Option<Moment>,
+}
+
+impl<'a> RememberedDevice<'a> {
+    /// The device as HTTP has it.
+    pub(crate) fn of(device: &'a countersign_proto::v1::RememberedDevice) -> Self {
+        Self {
+            id: &device.device_id,
+            client_id: &device.client_id,
+            created_at: device.create_time.as_ref().map(Moment::of),
+            last_used_at: device.use_time.as_ref().map(Moment::of),
+            expires_at: device.expire_time.as_ref().map(Moment::of),
+        }
+    }
 }
 
 /// What a token says (RFC 7662, section 2.2). One that is not active says nothing.

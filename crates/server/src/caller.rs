@@ -42,8 +42,9 @@ pub(crate) fn origin(extensions: &Extensions, metadata: &MetadataMap, context: O
             forwarded_for: metadata.get(FORWARDED_FOR).and_then(|value| first_address(value.to_str().ok()?)),
             languages,
             user_agent,
+            ..Origin::default()
         },
-        Some(Caller::Direct) | None => Origin { address: peer, forwarded_for: None, languages, user_agent },
+        Some(Caller::Direct) | None => Origin { address: peer, languages, user_agent, ..Origin::default() },
     }
 }
 

@@ -14,6 +14,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 pub const ERROR_DOMAIN: &str = "countersign";
 
 /// What a reason looks like on the wire: its code, its name in the contract, and a sentence for people.
+#[expect(clippy::too_many_lines, reason = "a table is as long as it has rows")]
 pub const fn row(reason: Reason) -> (Code, &'static str, &'static str) {
     match reason {
         Reason::RequestMalformed => (Code::InvalidArgument, "REQUEST_MALFORMED", "a field is wrong"),

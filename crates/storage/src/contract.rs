@@ -168,6 +168,8 @@ macro_rules! durable_contract {
             refresh::one_generation_has_one_winner,
             refresh::ten_thousand_rotations_do_not_fork,
             refresh::a_revocation_and_exchanges_do_not_cross,
+            refresh::a_device_is_spent_with_its_login_or_not_at_all,
+            refresh::one_device_token_has_one_winner,
             keys::an_algorithm_has_one_current_and_one_next_key,
             keys::keys_are_listed_newest_first,
             keys::a_key_takes_over_once,

@@ -2,13 +2,13 @@
 
 use countersign_proto::v1::{
     AnswerChallengeRequest, AssociateAuthenticatorRequest, Authenticator, AuthenticatorState, CreateChallengeRequest,
-    DeleteAuthenticatorRequest, DeleteDeviceRequest, GetAuthenticatorRequest, GetUserInfoRequest,
-    IntrospectTokenRequest, IssueTokenRequest, ListAuthenticatorsRequest, OobChannel, OobEnrollment, OobGrant,
-    OtpEnrollment, OtpGrant, PasswordGrant, PushCredentials, PushService, RecoveryCodeGrant, RefreshTokenGrant,
-    RevokeTokenRequest, TokenSet, UpdateAuthenticatorRequest, UpdateDeviceRequest,
-    associate_authenticator_request::Enrollment, associate_authenticator_response::Enrollment as Details,
-    authenticator::Factor, create_challenge_response::Challenge, issue_token_request::Grant,
-    issue_token_response::Outcome as Issued,
+    DeleteAuthenticatorRequest, DeleteDeviceRequest, DeleteRememberedDeviceRequest, GetAuthenticatorRequest,
+    GetUserInfoRequest, IntrospectTokenRequest, IssueTokenRequest, ListAuthenticatorsRequest,
+    ListRememberedDevicesRequest, OobChannel, OobEnrollment, OobGrant, OtpEnrollment, OtpGrant, PasswordGrant,
+    PushCredentials, PushService, RecoveryCodeGrant, RefreshTokenGrant, RevokeTokenRequest, TokenSet,
+    UpdateAuthenticatorRequest, UpdateDeviceRequest, associate_authenticator_request::Enrollment,
+    associate_authenticator_response::Enrollment as Details, authenticator::Factor,
+    create_challenge_response::Challenge, issue_token_request::Grant, issue_token_response::Outcome as Issued,
 };
 
 use super::{Asked, Association, Barcode, Entry, Introspected, Outcome, Sent, To, Tokens, Wish};
@@ -36,6 +36,7 @@ fn tokens(set: TokenSet) -> Tokens {
         scope: set.scopes_changed.then(|| set.scopes.join(" ")),
         recovery_code: some(set.recovery_code),
         refresh_token: some(set.refresh_token),
+        device_token: some(set.device_token),
     }
 }
 
@@ -224,6 +225,30 @@ fn words(text: Option<&str>) -> Vec<String> {
     text.map(|text| text.split(' ').map(str::to_owned).collect()).unwrap_or_default()
 }
 
+pub(super) async fn otp_remembering(grpc: &Grpc, client: Client, token: &str, code: &str) -> Result<Tokens, Refusal> {
+    let request = IssueTokenRequest {
+        client: proof(client),
+        grant: Some(Grant::Otp(OtpGrant { mfa_token: token.to_owned(), otp: code.to_owned() })),
+        remember_device: true,
+        ..IssueTokenRequest::default()
+    };
+    match grpc.token.clone().issue_token(request).await.map_err(refused)?.into_inner().outcome {
+        Some(Issued::Tokens(set)) => Ok(tokens(set)),
+        _ => panic!("no tokens"),
+    }
+}
+
+pub(super) async fn remembered(grpc: &Grpc, bearer: &str) -> Result<Vec<String>, Refusal> {
+    let request = bearing(bearer, ListRememberedDevicesRequest::default());
+    let answer = grpc.associate.clone().list_remembered_devices(request).await.map_err(refused)?;
+    Ok(answer.into_inner().devices.into_iter().map(|device| device.device_id).collect())
+}
+
+pub(super) async fn forget(grpc: &Grpc, bearer: &str, id: &str) -> Result<(), Refusal> {
+    let request = bearing(bearer, DeleteRememberedDeviceRequest { device_id: id.to_owned(), end_user: None });
+    grpc.associate.clone().delete_remembered_device(request).await.map(drop).map_err(refused)
+}
+
 async fn issue(grpc: &Grpc, client: Client, grant: Grant, wish: Wish<'_>) -> Result<Outcome, Refusal> {
     let request = IssueTokenRequest {
         client: proof(client),
@@ -232,7 +257,8 @@ async fn issue(grpc: &Grpc, client: Client, grant: Grant, wish: Wish<'_>) -> Res
         scopes: words(wish.scope),
         acr_values: words(wish.acr_values),
         max_age: wish.max_age.map(|age| prost_types::Duration { seconds: i64::try_from(age).expect("few"), nanos: 0 }),
-        end_user: None,
+        device_token: wish.device_token.unwrap_or_default().to_owned(),
+        ..IssueTokenRequest::default()
     };
     let answer = grpc.token.clone().issue_token(request).await.map_err(refused)?;
     Ok(match answer.into_inner().outcome.expect("an outcome is always set") {

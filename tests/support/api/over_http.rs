@@ -38,6 +38,7 @@ fn tokens(body: &Value) -> Tokens {
         scope: some(&body["scope"]),
         recovery_code: some(&body["recovery_code"]),
         refresh_token: some(&body["refresh_token"]),
+        device_token: some(&body["device_token"]),
     }
 }
 
@@ -61,7 +62,7 @@ pub(super) async fn login(
     let grant = if wish.realm.is_some() { "http://auth0.com/oauth/grant-type/password-realm" } else { "password" };
     let mut fields = vec![("grant_type", grant), ("username", username), ("password", password)];
     fields.extend(
-        [("audience", wish.audience), ("realm", wish.realm)]
+        [("audience", wish.audience), ("realm", wish.realm), ("device_token", wish.device_token)]
             .into_iter()
             .filter_map(|(name, value)| Some((name, value?))),
     );
@@ -124,6 +125,16 @@ pub(super) async fn introspect(http: &Http, client: Client, token: &str) -> Resu
 
 pub(super) async fn otp(http: &Http, client: Client, token: &str, code: &str) -> Result<Tokens, Refusal> {
     let fields = [("grant_type", "http://auth0.com/oauth/grant-type/mfa-otp"), ("mfa_token", token), ("otp", code)];
+    accepted(http.post("/oauth/token", &body(client, &fields)).await, 200).map(|body| tokens(&body))
+}
+
+pub(super) async fn otp_remembering(http: &Http, client: Client, token: &str, code: &str) -> Result<Tokens, Refusal> {
+    let fields = [
+        ("grant_type", "http://auth0.com/oauth/grant-type/mfa-otp"),
+        ("mfa_token", token),
+        ("otp", code),
+        ("remember_device", "true"),
+    ];
     accepted(http.post("/oauth/token", &body(client, &fields)).await, 200).map(|body| tokens(&body))
 }
 
@@ -309,4 +320,14 @@ pub(super) async fn delete(http: &Http, bearer: &str, id: &str) -> Result<(), Re
 
 pub(super) async fn subject(http: &Http, access_token: &str) -> Result<String, Refusal> {
     accepted(http.call_as(access_token, Method::GET, "/userinfo").await, 200).map(|body| text(&body["sub"]))
+}
+
+pub(super) async fn remembered(http: &Http, bearer: &str) -> Result<Vec<String>, Refusal> {
+    let body = accepted(http.call_as(bearer, Method::GET, "/mfa/remembered-devices").await, 200)?;
+    Ok(body.as_array().expect("the list is an array").iter().map(|device| text(&device["id"])).collect())
+}
+
+pub(super) async fn forget(http: &Http, bearer: &str, id: &str) -> Result<(), Refusal> {
+    let path = format!("/mfa/remembered-devices/{id}");
+    accepted(http.call_as(bearer, Method::DELETE, &path).await, 204).map(drop)
 }

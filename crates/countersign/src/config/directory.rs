@@ -52,11 +52,17 @@ pub struct ClientConfig {
     pub id_token_lifetime: Duration,
     /// Its refresh tokens, if `refresh_token` is among its grants.
     pub refresh: RefreshConfig,
+    /// For how long a device stays remembered on which a second factor was proven: logins that bring its `device_token` are then asked for
+    /// the password alone. 0s: devices are not remembered. At most 8766h (a year). It counts for devices that are remembered from then on.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub remember_devices_for: Duration,
     /// The audiences of the APIs whose tokens it may ask about (`/oauth/introspect`). Empty: it may not ask.
     pub introspects: Vec<String>,
 }
 
 /// A client's refresh tokens.
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RefreshConfig {
@@ -117,6 +123,7 @@ impl Default for ClientConfig {
             trust_forwarded_for: false,
             id_token_lifetime: Duration::from_secs(36_000),
             refresh: RefreshConfig::default(),
+            remember_devices_for: Duration::ZERO,
             introspects: Vec::new(),
         }
     }

@@ -122,6 +122,7 @@ impl Checked {
             trust_forwarded_for: client.trust_forwarded_for,
             id_token_lifetime: client.id_token_lifetime,
             refresh: refresh_policy(&client.refresh),
+            remembers_devices: (!client.remember_devices_for.is_zero()).then_some(client.remember_devices_for),
             introspects: client.introspects.iter().map(|audience| Audience::new(audience.as_str())).collect(),
             name: given(&client.name).unwrap_or(&client.id).to_owned(),
             id,

@@ -17,7 +17,7 @@ use countersign_domain::{
         login_store::{Burn, CommitOutcome, Failure, FailureTarget, LoginCommit, LoginStore, Spent},
         outbox_store::{Ended, OutboxStore},
         password_hasher::{PasswordHasher, PasswordVerdict},
-        refresh_store::{RefreshFamily, RefreshStep, RefreshStore, RevocationReach},
+        refresh_store::{FamilyKind, RefreshFamily, RefreshStep, RefreshStore, RevocationReach},
         repudiation_store::{Redemption, Repudiation, RepudiationStore},
         session_store::{AttemptId, Bucket, Reservation, SessionStore, Settlement},
         user_store::{AddressesChanged, NewUser, UserInserted, UserStore},
@@ -96,6 +96,10 @@ impl PasswordHasher for Metered<dyn PasswordHasher> {
 impl RefreshStore for Metered<dyn RefreshStore> {
     async fn find_family(&self, id: &FamilyId) -> Result<Option<RefreshFamily>, PortError> {
         self.watch(Store::Durable, self.port.find_family(id).await)
+    }
+
+    async fn list_families(&self, user: &UserId, kind: FamilyKind) -> Result<Vec<RefreshFamily>, PortError> {
+        self.watch(Store::Durable, self.port.list_families(user, kind).await)
     }
 
     async fn revoke_family(&self, id: &FamilyId, reach: RevocationReach, audit: AuditEvent) -> Result<bool, PortError> {

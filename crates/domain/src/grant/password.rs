@@ -17,6 +17,7 @@ use crate::{
         session_store::Settlement,
     },
     registry::{Client, GrantType, MFA_API_SCOPES, OFFLINE_ACCESS, OIDC_SCOPES},
+    remembered::Asked,
     transaction::{MfaTransaction, OriginalGrant},
     usecase::issue_token::{FactorType, MfaRequired, Outcome, PasswordGrant},
 };
@@ -84,12 +85,19 @@ impl App {
         let authentication = Authentication::password(now);
         let first = FirstFactor { client, account, audience: &audience, authentication: &authentication, wish };
         let decision = self.decide_login(&first, now)?;
+        // A remembered device proves no factor: it never answers where a certain strength or a fresh proof is asked for.
+        if decision.verdict == Verdict::Challenge && self.may_skip(&first) {
+            let asked = Asked { audience: &audience, scopes: &scopes, scopes_changed, reasons: decision.reasons };
+            if let Some(tokens) = self.remembered_login(client, account, &asked, origin, now).await? {
+                return Ok(Outcome::Tokens(tokens));
+            }
+        }
         match decision.verdict {
             Verdict::Pass => {
                 let audit = audit(Event::PasswordLogin, &account.user, client, None, address, now);
                 let login = LoginCommit::new(&account.user, None, Burn::Nothing, audit);
                 let refreshing = self.opening(client, &account.user, (&audience, &scopes), &authentication, now)?;
-                let ending = Ending { authentication, refreshing, reasons: Some(decision.reasons) };
+                let ending = Ending { authentication, refreshing, remembering: None, reasons: Some(decision.reasons) };
                 self.commit_login(ending.of(login), "password").await.map_err(|error| match error.reason() {
                     // The account changed while its password was checked: the password is what was refused.
                     Reason::MfaTokenInvalid => Error::new(Reason::CredentialsRejected).because("account has changed"),

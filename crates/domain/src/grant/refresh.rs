@@ -13,7 +13,7 @@ use crate::{
     policy::{Decision, Demands, Reasons, Rule, Verdict, Wish},
     port::{
         login_store::{Burn, CommitOutcome, LoginCommit},
-        refresh_store::{RefreshFamily, RefreshStep, RevocationReach},
+        refresh_store::{FamilyKind, RefreshFamily, RefreshStep, RevocationReach},
     },
     refresh_token::PresentedRefreshToken,
     registry::{Client, GrantType, OFFLINE_ACCESS},
@@ -30,6 +30,8 @@ pub(crate) struct Ending {
     pub authentication: Authentication,
     /// What becomes of its refresh tokens, if it has any.
     pub refreshing: Option<Refreshing>,
+    /// What becomes of the device it is on.
+    pub remembering: Option<Refreshing>,
     /// Why the policy let it end so, if it was asked.
     pub reasons: Option<Reasons>,
 }
@@ -47,12 +49,17 @@ pub(crate) struct Refreshing {
 impl Ending {
     /// `login`, with what becomes of the refresh tokens, and why it was asked for in its row.
     pub(crate) fn of(&self, login: LoginCommit) -> LoginCommit {
-        let refresh = self.refreshing.as_ref().map(|refreshing| refreshing.step.clone()).unwrap_or_default();
-        let audit = match self.reasons {
+        let step = |of: &Option<Refreshing>| of.as_ref().map(|of| of.step.clone()).unwrap_or_default();
+        let (refresh, device) = (step(&self.refreshing), step(&self.remembering));
+        let mut audit = match self.reasons {
             Some(reasons) => login.audit.because(format!("policy:{reasons}")),
             None => login.audit,
         };
-        LoginCommit { refresh, audit, ..login }
+        if matches!(device, RefreshStep::Open(_)) {
+            let why = audit.detail.as_deref().map(|why| format!("{why}; ")).unwrap_or_default();
+            audit = audit.because(format!("{why}device remembered"));
+        }
+        LoginCommit { refresh, device, audit, ..login }
     }
 }
 
@@ -68,7 +75,8 @@ impl App {
     ) -> Result<Outcome, Error> {
         client.may_use(GrantType::RefreshToken)?;
         let now = self.clock.now();
-        let presented = PresentedRefreshToken::parse(token.expose()).ok_or_else(|| invalid("malformed"))?;
+        let presented =
+            PresentedRefreshToken::parse(FamilyKind::Refresh, token.expose()).ok_or_else(|| invalid("malformed"))?;
         loop {
             let Some(family) = self.refresh.find_family(&presented.family).await? else {
                 let row = AuditEvent::of_deployment(Event::RefreshFailed, now).by(&client.id);
@@ -104,7 +112,7 @@ impl App {
                 return self.require_mfa(client, decision.verdict, &transaction, origin).await;
             }
             let audit = family.audit(Event::TokenRefreshed, client, origin, now);
-            let ending = Ending { authentication, refreshing: Some(exchange), reasons };
+            let ending = Ending { authentication, refreshing: Some(exchange), remembering: None, reasons };
             let commit = ending.of(LoginCommit::new(&account.user, None, Burn::Nothing, audit));
             match self.logins.commit(commit).await? {
                 CommitOutcome::Committed => {}
@@ -152,7 +160,8 @@ impl App {
                 Some(self.exchange(client, &family, *generation, origin, now).await?)
             }
         };
-        Ok(Ending { authentication, refreshing, reasons: Some(transaction.reasons) })
+        let remembering = self.remembering(client, &login.account.user, transaction, origin, now)?;
+        Ok(Ending { authentication, refreshing, remembering, reasons: Some(transaction.reasons) })
     }
 
     /// Opens a family, if `offline_access` was granted.
@@ -177,6 +186,7 @@ impl App {
         let token_lifetime = self.token_shape(audience).lifetime;
         let expires_at = client.refresh.lifetime.map(|lifetime| now.plus(lifetime));
         let family = RefreshFamily {
+            kind: FamilyKind::Refresh,
             id: FamilyId::new(id),
             user: user.id.clone(),
             client: client.id.clone(),

@@ -27,6 +27,8 @@ pub struct LoginCommit {
     pub burn: Burn,
     /// What becomes of the refresh tokens.
     pub refresh: RefreshStep,
+    /// What becomes of the device it is on, under the same conditions.
+    pub device: RefreshStep,
     /// When; `last_used_at` of what was burnt.
     pub now: Timestamp,
     /// What is to be sent if it is decided.
@@ -46,6 +48,7 @@ impl LoginCommit {
             transaction,
             burn,
             refresh: RefreshStep::Nothing,
+            device: RefreshStep::Nothing,
             now: audit.at,
             messages: Vec::new(),
             repudiation: None,

@@ -12,12 +12,38 @@ use crate::{
     time::Timestamp,
 };
 
-/// The most families of one person with one client. Who opens another loses the oldest.
+/// The most families of one kind of one person with one client. Who opens another loses the oldest.
 pub const MAX_FAMILIES: usize = 200;
+
+/// What the tokens of a family are for. Each kind has a key and a prefix of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FamilyKind {
+    /// To go on with a login.
+    Refresh,
+    /// To be recognised as a device, where the second factor is skipped. It has neither audience nor scopes nor methods.
+    Device,
+}
+
+impl FamilyKind {
+    /// The name in the column, stable.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refresh => "refresh",
+            Self::Device => "device",
+        }
+    }
+
+    /// The kind with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Refresh, Self::Device].into_iter().find(|kind| kind.as_str() == name)
+    }
+}
 
 /// The refresh tokens of one login. One of them is good at a time: that of the current generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefreshFamily {
+    /// What its tokens are for.
+    pub kind: FamilyKind,
     /// Its key.
     pub id: FamilyId,
     /// The person.
@@ -83,6 +109,9 @@ pub enum RevocationReach {
 pub trait RefreshStore: Send + Sync {
     /// The family with this id.
     async fn find_family(&self, id: &FamilyId) -> Result<Option<RefreshFamily>, PortError>;
+
+    /// The families of `kind` that `user` has.
+    async fn list_families(&self, user: &UserId, kind: FamilyKind) -> Result<Vec<RefreshFamily>, PortError>;
 
     /// Ends a family, and perhaps others with it; writes the audit row if it was there. False: it was not.
     async fn revoke_family(&self, id: &FamilyId, reach: RevocationReach, audit: AuditEvent) -> Result<bool, PortError>;

@@ -27,6 +27,8 @@ pub enum DigestPurpose {
     Address,
     /// Refresh tokens: HMAC-SHA-256 over family, generation and the family's salt.
     RefreshToken,
+    /// Tokens of remembered devices, as refresh tokens.
+    RememberedDevice,
     /// Links and seals of the audit trail.
     AuditTrail,
     /// Page tokens and other things that only we must be able to make.

@@ -5,6 +5,7 @@ use crate::{
     claims::seconds,
     error::{Error, Reason},
     id::{Audience, FamilyId, UserId},
+    port::refresh_store::FamilyKind,
     refresh_token::PresentedRefreshToken,
     registry::Client,
     secret::Secret,
@@ -64,7 +65,7 @@ impl App {
             return Err(Error::new(Reason::IntrospectionNotAllowed));
         }
         let now = self.clock.now();
-        match PresentedRefreshToken::parse(command.token.expose()) {
+        match PresentedRefreshToken::parse(FamilyKind::Refresh, command.token.expose()) {
             Some(presented) => self.introspect_refresh_token(client, &presented, now).await,
             None => self.introspect_access_token(client, command.token.expose(), now).await,
         }

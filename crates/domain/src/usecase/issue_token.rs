@@ -107,6 +107,8 @@ pub struct TokenSet {
     pub id_token: Option<Secret<String>>,
     /// The token to go on with, if the login was granted `offline_access`.
     pub refresh_token: Option<Secret<String>>,
+    /// The token of the device, if it is remembered.
+    pub device_token: Option<Secret<String>>,
     /// The recovery code that replaces the one just used.
     pub recovery_code: Option<Secret<String>>,
 }

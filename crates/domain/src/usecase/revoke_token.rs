@@ -4,7 +4,7 @@ use crate::{
     app::{App, ClientCredentials, Origin},
     audit::Event,
     error::Error,
-    port::refresh_store::RevocationReach,
+    port::refresh_store::{FamilyKind, RevocationReach},
     refresh_token::PresentedRefreshToken,
     secret::Secret,
 };
@@ -29,7 +29,9 @@ impl App {
     /// Any reason `RevokeToken` lists in the protobuf contract.
     pub async fn revoke_token(&self, command: Command) -> Result<(), Error> {
         let client = self.authenticate_client(&command.client)?;
-        let Some(presented) = PresentedRefreshToken::parse(command.token.expose()) else { return Ok(()) };
+        let Some(presented) = PresentedRefreshToken::parse(FamilyKind::Refresh, command.token.expose()) else {
+            return Ok(());
+        };
         let Some(family) = self.refresh.find_family(&presented.family).await? else { return Ok(()) };
         if family.client != client.id || !presented.is_of(&family, self) {
             return Ok(());

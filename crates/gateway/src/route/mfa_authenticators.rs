@@ -82,7 +82,11 @@ async fn change<T: Transport>(gateway: &Gateway<T>, request: Request) -> Result<
     let call = outgoing_as_bearer(&gateway.config, &request, ())?;
     let body = body::read(&gateway.config, &request.headers, body).await?;
     let params = Params::parse(&request.headers, &body)?;
-    let message = UpdateAuthenticatorRequest { authenticator_id, name: name(&params)?, preferred: preferred(&params)? };
+    let message = UpdateAuthenticatorRequest {
+        authenticator_id,
+        name: name(&params)?,
+        preferred: params.boolean(Parameter::Preferred)?,
+    };
     if message.name.is_none() && message.preferred.is_none() {
         return Err(Problem::NothingToChange.into());
     }
@@ -96,20 +100,6 @@ fn name(params: &Params<'_>) -> Result<Option<String>, Problem> {
         None => Ok(None),
         Some(Value::Text(text)) => Ok(Some((**text).to_owned())),
         Some(_) => Err(Problem::NotAString(Parameter::Name.as_str())),
-    }
-}
-
-fn preferred(params: &Params<'_>) -> Result<Option<bool>, Problem> {
-    match params.raw(Parameter::Preferred) {
-        None => Ok(None),
-        Some(Value::Boolean(preferred)) => Ok(Some(*preferred)),
-        Some(Value::Text(text)) => match &**text {
-            "" => Ok(None),
-            "true" => Ok(Some(true)),
-            "false" => Ok(Some(false)),
-            _ => Err(Problem::NotABoolean(Parameter::Preferred.as_str())),
-        },
-        Some(_) => Err(Problem::NotABoolean(Parameter::Preferred.as_str())),
     }
 }
 

@@ -66,6 +66,8 @@ async fn issue<T: Transport>(
         end_user: Some(end_user(&gateway.config, &request)),
         acr_values: words(params.text(Parameter::AcrValues)?),
         max_age: params.seconds(Parameter::MaxAge)?.map(|seconds| prost_types::Duration { seconds, nanos: 0 }),
+        device_token: params.text_or_empty(Parameter::DeviceToken)?,
+        remember_device: params.boolean(Parameter::RememberDevice)?.unwrap_or_default(),
     };
     let answer = gateway.tokens().issue_token(outgoing(&gateway.config, &request, message)).await?;
     match answer.into_inner().outcome {
@@ -131,6 +133,7 @@ fn issued(tokens: &TokenSet) -> Response {
         token_type: "Bearer",
         refresh_token: &tokens.refresh_token,
         recovery_code: &tokens.recovery_code,
+        device_token: &tokens.device_token,
     };
     json(Kind::Token, StatusCode::OK, &body)
 }

@@ -10,6 +10,7 @@ use countersign_domain::{
     usecase::{
         associate::{Association, Command, Details, Enrollment},
         authenticators::{ListCommand, Page, UpdateCommand},
+        remembered_devices::{self, RememberedDevice},
     },
 };
 use countersign_proto::v1::{self, associate_authenticator_request, associate_authenticator_response};
@@ -17,7 +18,7 @@ use countersign_proto::v1::{self, associate_authenticator_request, associate_aut
 use super::{
     Violations,
     authenticator::{self, channel, channel_name},
-    given,
+    given, timestamp,
 };
 
 /// Most entries of a page, and how many there are if the request does not say.
@@ -107,6 +108,35 @@ pub(crate) fn parse_list(request: v1::ListAuthenticatorsRequest, bearer: Bearer)
     violations.at_most("page_token", &request.page_token, 128);
     let page_size = if request.page_size == 0 { PAGE } else { request.page_size };
     violations.none(ListCommand { bearer, page_size: page_size as usize, page_token: given(request.page_token) })
+}
+
+/// What is asked of a list of remembered devices, or what is wrong with it.
+pub(crate) fn parse_devices(request: v1::ListRememberedDevicesRequest, bearer: Bearer) -> Result<ListCommand, Error> {
+    let v1::ListRememberedDevicesRequest { page_size, page_token } = request;
+    parse_list(v1::ListAuthenticatorsRequest { page_size, page_token }, bearer)
+}
+
+/// A page of remembered devices as a message.
+pub(crate) fn render_devices(page: remembered_devices::Page) -> v1::ListRememberedDevicesResponse {
+    let device = |device: RememberedDevice| v1::RememberedDevice {
+        device_id: device.id,
+        client_id: device.client.as_str().to_owned(),
+        create_time: Some(timestamp(device.created_at)),
+        use_time: Some(timestamp(device.used_at)),
+        expire_time: Some(timestamp(device.expires_at)),
+    };
+    v1::ListRememberedDevicesResponse {
+        devices: page.devices.into_iter().map(device).collect(),
+        next_page_token: page.next_page_token.unwrap_or_default(),
+    }
+}
+
+/// The id of a remembered device, or what is wrong with it.
+pub(crate) fn parse_device_id(id: String) -> Result<String, Error> {
+    let mut violations = Violations::default();
+    let id = violations.required("device_id", id);
+    violations.at_most("device_id", &id, 128);
+    violations.none(id)
 }
 
 /// A page as a message.

@@ -28,6 +28,9 @@ const MAX_TOKEN: usize = 8192;
 /// A command, or everything that is wrong with the request.
 pub(crate) fn parse(request: v1::IssueTokenRequest, origin: Origin) -> Result<Command, Error> {
     let mut violations = Violations::default();
+    violations.at_most("device_token", &request.device_token, MAX_TOKEN);
+    let device_token = given(request.device_token).map(Secret::new);
+    let origin = Origin { device_token, remember_device: request.remember_device, ..origin };
     let client = client(request.client, &mut violations);
     let step_up = step_up(request.acr_values, request.max_age, &mut violations);
     let grant = match request.grant {
@@ -195,6 +198,7 @@ fn token_set(tokens: TokenSet) -> v1::TokenSet {
         id_token: text(tokens.id_token),
         recovery_code: text(tokens.recovery_code),
         refresh_token: text(tokens.refresh_token),
+        device_token: text(tokens.device_token),
     }
 }
 

@@ -79,4 +79,29 @@ impl AssociateService for Services {
             .map(|(bearer, id)| async move { app.delete_authenticator(bearer, id, origin).await });
         self.call(Share::Ordinary, &metadata, work, |()| v1::DeleteAuthenticatorResponse {}).await
     }
+
+    async fn list_remembered_devices(
+        &self,
+        request: Request<v1::ListRememberedDevicesRequest>,
+    ) -> Result<Response<v1::ListRememberedDevicesResponse>, Status> {
+        let Parts { metadata, message, .. } = request.into();
+        let app = self.app.clone();
+        let work = caller::bearer(&metadata, Reason::AccessTokenInvalid)
+            .and_then(|bearer| associate::parse_devices(message, bearer))
+            .map(|command| async move { app.list_remembered_devices(command).await });
+        self.call(Share::Ordinary, &metadata, work, associate::render_devices).await
+    }
+
+    async fn delete_remembered_device(
+        &self,
+        request: Request<v1::DeleteRememberedDeviceRequest>,
+    ) -> Result<Response<v1::DeleteRememberedDeviceResponse>, Status> {
+        let Parts { metadata, extensions, message } = request.into();
+        let origin = caller::origin(&extensions, &metadata, message.end_user.as_ref());
+        let app = self.app.clone();
+        let work = caller::bearer(&metadata, Reason::AccessTokenInvalid)
+            .and_then(|bearer| Ok((bearer, associate::parse_device_id(message.device_id)?)))
+            .map(|(bearer, id)| async move { app.delete_remembered_device(bearer, &id, &origin).await });
+        self.call(Share::Ordinary, &metadata, work, |()| v1::DeleteRememberedDeviceResponse {}).await
+    }
 }

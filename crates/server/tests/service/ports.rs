@@ -19,7 +19,7 @@ use countersign_domain::{
         login_store::{CommitOutcome, Failure, LoginCommit, LoginStore},
         outbox_store::{Bell, Ended, OutboxStore},
         password_hasher::{PasswordHasher, PasswordVerdict},
-        refresh_store::{RefreshFamily, RefreshStore, RevocationReach},
+        refresh_store::{FamilyKind, RefreshFamily, RefreshStore, RevocationReach},
         repudiation_store::{Redemption, Repudiation, RepudiationStore},
         sealer::{DigestPurpose, Place, Sealer},
         sender::{ChannelState, ProviderName, SendError, Sender},
@@ -239,6 +239,9 @@ impl RepudiationStore for Ports {
 #[async_trait]
 impl RefreshStore for Ports {
     async fn find_family(&self, _: &FamilyId) -> Result<Option<RefreshFamily>, PortError> {
+        unscripted()
+    }
+    async fn list_families(&self, _: &UserId, _: FamilyKind) -> Result<Vec<RefreshFamily>, PortError> {
         unscripted()
     }
     async fn revoke_family(&self, _: &FamilyId, _: RevocationReach, _: AuditEvent) -> Result<bool, PortError> {

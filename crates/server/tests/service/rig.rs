@@ -52,6 +52,7 @@ impl Rig {
             trust_forwarded_for: false,
             id_token_lifetime: Duration::from_secs(60),
             refresh: RefreshPolicy::default(),
+            remembers_devices: None,
             introspects: BTreeSet::new(),
         };
         let asking = Client {

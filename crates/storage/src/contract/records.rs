@@ -15,7 +15,7 @@ use countersign_domain::{
         login_store::{
             Burn, CommitOutcome, ConsumedChallenge, ConsumedTransaction, Failure, FailureTarget, LoginCommit, Spent,
         },
-        refresh_store::{RefreshFamily, RefreshStep},
+        refresh_store::{FamilyKind, RefreshFamily, RefreshStep},
         session_store::{AttemptId, Bucket, BucketKey},
         user_store::{NewUser, UserInserted},
     },
@@ -170,7 +170,18 @@ pub fn device_enrollment(user: &UserId, n: usize) -> NewEnrollment {
 pub fn login(user: &UserId, burn: Burn) -> LoginCommit {
     let (messages, audit) = (Vec::new(), audit(user));
     let (transaction, refresh, repudiation) = (None, RefreshStep::Nothing, None);
-    LoginCommit { user: user.clone(), epoch: 0, transaction, burn, refresh, now: NOW, messages, repudiation, audit }
+    LoginCommit {
+        user: user.clone(),
+        epoch: 0,
+        transaction,
+        burn,
+        refresh,
+        device: RefreshStep::Nothing,
+        now: NOW,
+        messages,
+        repudiation,
+        audit,
+    }
 }
 
 /// The same with the `n`th transaction.
@@ -252,6 +263,7 @@ pub fn message(n: usize) -> OutboxRow {
 /// The `n`th family of `user`, with the client "client": it ends in a day, and may be swept an hour later.
 pub fn family(user: &UserId, n: usize) -> RefreshFamily {
     RefreshFamily {
+        kind: FamilyKind::Refresh,
         id: family_id(n),
         user: user.clone(),
         client: ClientId::new("client"),
@@ -279,7 +291,8 @@ pub fn family_id(n: usize) -> FamilyId {
 
 /// A login that opens a family.
 pub fn open(family: RefreshFamily) -> LoginCommit {
-    LoginCommit { refresh: RefreshStep::Open(Box::new(family.clone())), ..login(&family.user, Burn::Nothing) }
+    let user = family.user.clone();
+    LoginCommit { refresh: RefreshStep::Open(Box::new(family)), ..login(&user, Burn::Nothing) }
 }
 
 /// Exchanges the token of the `n`th family that has this generation, for the next one.

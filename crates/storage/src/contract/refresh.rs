@@ -11,7 +11,7 @@ use countersign_domain::{
             CommitOutcome::{self, AccountChanged, Committed, ProofSpent, RefreshSpent, TransactionSpent},
             LoginCommit,
         },
-        refresh_store::{MAX_FAMILIES, RefreshFamily, RefreshStep, RevocationReach},
+        refresh_store::{FamilyKind, MAX_FAMILIES, RefreshFamily, RefreshStep, RevocationReach},
     },
 };
 
@@ -193,8 +193,10 @@ pub async fn ten_thousand_rotations_do_not_fork(stores: &Stores) {
             match stores.logins.commit(rotate(&user, 1, family.generation)).await {
                 Ok(Committed) => Some(family.generation),
                 // A store may turn away what it has no room for; then nothing has happened.
-                Ok(RefreshSpent) | Err(PortError::Overloaded) => None,
-                other => panic!("{other:?}"),
+                other => {
+                    assert!(matches!(other, Ok(RefreshSpent) | Err(PortError::Overloaded)), "{other:?}");
+                    None
+                }
             }
         }
     })
@@ -224,4 +226,39 @@ pub async fn a_revocation_and_exchanges_do_not_cross(stores: &Stores) {
     assert_eq!(find(stores, 1).await, None);
     assert_eq!(commit(stores, rotate(&user, 1, 0)).await, RefreshSpent);
     assert_eq!(commit(stores, rotate(&user, 1, 1)).await, RefreshSpent);
+}
+
+/// A remembered device is a family of its own kind: listed by itself, and decided together with the rest of its login.
+pub async fn a_device_is_spent_with_its_login_or_not_at_all(stores: &Stores) {
+    let user = with_family(stores).await;
+    let device = RefreshFamily { kind: FamilyKind::Device, ..family(&user, 2) };
+    let login_on = |step: RefreshStep, n| LoginCommit { device: step, ..open(family(&user, n)) };
+    assert_eq!(commit(stores, login_on(RefreshStep::Open(Box::new(device.clone())), 3)).await, Committed);
+    assert_eq!(find(stores, 2).await, Some(device.clone()));
+    let listed = stores.refresh.list_families(&user, FamilyKind::Device).await.unwrap();
+    assert_eq!(listed, [device]);
+    assert_eq!(stores.refresh.list_families(&user, FamilyKind::Refresh).await.unwrap().len(), 2);
+    assert!(stores.refresh.list_families(&UserId::new("auth0|nobody"), FamilyKind::Device).await.unwrap().is_empty());
+
+    let spend = || RefreshStep::Exchange { family: family_id(2), generation: 0, rotates: true };
+    assert_eq!(commit(stores, login_on(spend(), 4)).await, Committed);
+    assert_eq!(commit(stores, login_on(spend(), 5)).await, RefreshSpent);
+    assert_eq!(find(stores, 5).await, None, "nothing of the refused login is there");
+    assert_eq!(find(stores, 2).await.map(|device| device.generation), Some(1));
+}
+
+/// Many that come with one token: one is let through.
+pub async fn one_device_token_has_one_winner(stores: &Stores) {
+    let user = with_family(stores).await;
+    let device = RefreshFamily { kind: FamilyKind::Device, ..family(&user, 2) };
+    let step = RefreshStep::Open(Box::new(device));
+    assert_eq!(commit(stores, LoginCommit { device: step, ..login(&user, Burn::Nothing) }).await, Committed);
+    let outcomes = race(64, |_| {
+        let (stores, user) = (stores.clone(), user.clone());
+        let step = RefreshStep::Exchange { family: family_id(2), generation: 0, rotates: true };
+        async move { stores.logins.commit(LoginCommit { device: step, ..login(&user, Burn::Nothing) }).await.unwrap() }
+    })
+    .await;
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == Committed).count(), 1);
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Committed | RefreshSpent)));
 }

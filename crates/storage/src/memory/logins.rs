@@ -31,7 +31,7 @@ impl LoginStore for MemoryStore {
             _ => None,
         };
         let spent = challenge.is_some_and(|(mark, _)| state.consumed.contains_key(&mark));
-        let refreshes = state.can_refresh(&login.user, &login.refresh);
+        let refreshes = state.can_refresh(&login.user, &login.refresh) && state.can_refresh(&login.user, &login.device);
         let Some(entry) = state.standing(&login.user, login.epoch) else {
             return Ok(CommitOutcome::AccountChanged);
         };
@@ -46,6 +46,7 @@ impl LoginStore for MemoryStore {
             return Ok(CommitOutcome::ProofSpent);
         }
         state.refresh(login.refresh, login.now);
+        state.refresh(login.device, login.now);
         state.consumed.extend(transaction.into_iter().chain(challenge));
         state.repudiations.extend(link);
         state.insert_messages(login.messages);

@@ -6,7 +6,7 @@ use countersign_domain::{
     id::{FamilyId, UserId},
     port::{
         PortError,
-        refresh_store::{MAX_FAMILIES, RefreshFamily, RefreshStep, RefreshStore, RevocationReach},
+        refresh_store::{FamilyKind, MAX_FAMILIES, RefreshFamily, RefreshStep, RefreshStore, RevocationReach},
     },
     time::Timestamp,
 };
@@ -18,6 +18,12 @@ impl RefreshStore for MemoryStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.refresh.find")]
     async fn find_family(&self, id: &FamilyId) -> Result<Option<RefreshFamily>, PortError> {
         Ok(self.lock().families.get(id).cloned())
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.refresh.list")]
+    async fn list_families(&self, user: &UserId, kind: FamilyKind) -> Result<Vec<RefreshFamily>, PortError> {
+        let state = self.lock();
+        Ok(state.families.values().filter(|family| family.user == *user && family.kind == kind).cloned().collect())
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.refresh.revoke")]
@@ -67,8 +73,11 @@ impl State {
     /// Those that have expired go first, then the oldest.
     fn make_room(&mut self, new: &RefreshFamily) {
         let expired = |family: &RefreshFamily| family.expires_at.is_some_and(|at| at <= new.created_at);
-        let mut others: Vec<_> =
-            self.families.values().filter(|family| family.user == new.user && family.client == new.client).collect();
+        let mut others: Vec<_> = self
+            .families
+            .values()
+            .filter(|f| (&f.user, &f.client, f.kind) == (&new.user, &new.client, new.kind))
+            .collect();
         others.sort_by_key(|family| (!expired(family), family.created_at, family.id));
         let ids: Vec<_> = others.iter().rev().skip(MAX_FAMILIES - 1).map(|family| family.id).collect();
         for id in ids {

@@ -7,7 +7,7 @@ use countersign_domain::{
     port::{
         PortError,
         login_store::LoginCommit,
-        refresh_store::{MAX_FAMILIES, RefreshFamily, RefreshStep, RefreshStore, RevocationReach},
+        refresh_store::{FamilyKind, MAX_FAMILIES, RefreshFamily, RefreshStep, RefreshStore, RevocationReach},
     },
     time::Timestamp,
 };
@@ -26,11 +26,25 @@ impl RefreshStore for SqliteStore {
             connection
                 .prepare_cached(
                     "SELECT id, user_id, client_id, audience, scopes, epoch, authenticated_at, methods, salt, \
-                     generation, rotated_at, used_at, created_at, expires_at, sweep_at \
+                     generation, rotated_at, used_at, created_at, expires_at, sweep_at, kind \
                      FROM refresh_family WHERE id = ?1",
                 )?
                 .query_row([id.as_bytes()], family)
                 .optional()
+        })
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.refresh.list")]
+    async fn list_families(&self, user: &UserId, kind: FamilyKind) -> Result<Vec<RefreshFamily>, PortError> {
+        self.readers.read(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT id, user_id, client_id, audience, scopes, epoch, authenticated_at, methods, salt, \
+                     generation, rotated_at, used_at, created_at, expires_at, sweep_at, kind \
+                     FROM refresh_family WHERE user_id = ?1 AND kind = ?2",
+                )?
+                .query_map([user.as_str(), kind.as_str()], family)?
+                .collect()
         })
     }
 
@@ -59,9 +73,13 @@ impl RefreshStore for SqliteStore {
     }
 }
 
-/// Does what `login` does to a family. False: there was no such token.
+/// Does what `login` does to its families. False: there was no such token.
 pub(super) fn apply(connection: &Connection, login: &LoginCommit) -> rusqlite::Result<bool> {
-    match &login.refresh {
+    Ok(apply_step(connection, login, &login.refresh)? && apply_step(connection, login, &login.device)?)
+}
+
+fn apply_step(connection: &Connection, login: &LoginCommit, step: &RefreshStep) -> rusqlite::Result<bool> {
+    match step {
         RefreshStep::Nothing => Ok(true),
         RefreshStep::Open(family) => {
             make_room(connection, family)?;
@@ -82,7 +100,7 @@ fn make_room(connection: &Connection, new: &RefreshFamily) -> rusqlite::Result<(
     connection
         .prepare_cached(
             "DELETE FROM refresh_family WHERE id IN (SELECT id FROM refresh_family \
-             WHERE user_id = ?1 AND client_id = ?2 \
+             WHERE user_id = ?1 AND client_id = ?2 AND kind = ?5 \
              ORDER BY coalesce(expires_at <= ?3, 0), created_at DESC, id DESC LIMIT -1 OFFSET ?4)",
         )?
         .execute(params![
@@ -90,6 +108,7 @@ fn make_room(connection: &Connection, new: &RefreshFamily) -> rusqlite::Result<(
             new.client.as_str(),
             new.created_at.as_millis(),
             rows::signed(MAX_FAMILIES as u64 - 1),
+            new.kind.as_str(),
         ])
         .map(|_| ())
 }
@@ -98,8 +117,8 @@ fn insert(connection: &Connection, new: &RefreshFamily) -> rusqlite::Result<()> 
     connection
         .prepare_cached(
             "INSERT INTO refresh_family (id, user_id, client_id, audience, scopes, epoch, authenticated_at, methods, \
-             salt, generation, rotated_at, used_at, created_at, expires_at, sweep_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+             salt, generation, rotated_at, used_at, created_at, expires_at, sweep_at, kind) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         )?
         .execute(params![
             new.id.as_bytes(),
@@ -117,6 +136,7 @@ fn insert(connection: &Connection, new: &RefreshFamily) -> rusqlite::Result<()> 
             new.created_at.as_millis(),
             new.expires_at.map(Timestamp::as_millis),
             new.sweep_at.map(Timestamp::as_millis),
+            new.kind.as_str(),
         ])
         .map(|_| ())
 }
@@ -136,6 +156,8 @@ fn family(row: &Row<'_>) -> rusqlite::Result<RefreshFamily> {
         Ok(row.get_ref(column)?.as_str()?.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect())
     };
     Ok(RefreshFamily {
+        kind: FamilyKind::from_name(row.get_ref(15)?.as_str()?)
+            .ok_or_else(|| rows::damaged(15, "unknown kind of a family"))?,
         id: FamilyId::new(row.get(0)?),
         user: UserId::new(row.get::<_, String>(1)?),
         client: ClientId::new(row.get::<_, String>(2)?),

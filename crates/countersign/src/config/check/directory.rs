@@ -100,6 +100,12 @@ impl Config {
         }
         within(&format!("{path}.id_token_lifetime"), client.id_token_lifetime, &TOKEN_LIFETIME, mistakes);
         check_refresh(&format!("{path}.refresh"), client, mistakes);
+        within(
+            &format!("{path}.remember_devices_for"),
+            client.remember_devices_for,
+            &(Duration::ZERO..=YEAR),
+            mistakes,
+        );
         self.check_rule(
             path,
             client.mfa_demand.unwrap_or(self.mfa.demand),

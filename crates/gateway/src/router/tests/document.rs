@@ -63,6 +63,8 @@ fn requests() -> Vec<(Method, &'static str, &'static str, Value)> {
         (Method::GET, "/mfa/authenticators/{authenticator_id}", "/mfa/authenticators/a%7Cb", Value::Null),
         (Method::PATCH, "/mfa/authenticators/{authenticator_id}", "/mfa/authenticators/a%7Cb", json!({"name": "n"})),
         (Method::DELETE, "/mfa/authenticators/{authenticator_id}", "/mfa/authenticators/a%7Cb", Value::Null),
+        (Method::GET, "/mfa/remembered-devices", "/mfa/remembered-devices", Value::Null),
+        (Method::DELETE, "/mfa/remembered-devices/{device_id}", "/mfa/remembered-devices/a", Value::Null),
         (Method::GET, "/notices/{token}", "/notices/csnot_x", Value::Null),
         (Method::POST, "/notices/{token}", "/notices/csnot_x", Value::Null),
         (Method::GET, "/userinfo", "/userinfo", Value::Null),
@@ -155,7 +157,7 @@ async fn routes_and_document_name_the_same_operations() {
 async fn good_answers_are_as_documented() {
     let document = document();
     let Outcome::Tokens(set) = tokens() else { unreachable!() };
-    let refreshed = TokenSet { refresh_token: "r".into(), recovery_code: "c".into(), ..set };
+    let refreshed = TokenSet { refresh_token: "r".into(), recovery_code: "c".into(), device_token: "d".into(), ..set };
     for outcome in [
         tokens(),
         Outcome::Tokens(refreshed),

@@ -300,6 +300,33 @@ impl AssociateService for Services {
             DeleteAuthenticatorResponse {}
         })
     }
+
+    async fn list_remembered_devices(
+        &self,
+        request: tonic::Request<ListRememberedDevicesRequest>,
+    ) -> Answer<ListRememberedDevicesResponse> {
+        self.answer(request, |_, _| {
+            let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+            let device = RememberedDevice {
+                device_id: "d".into(),
+                client_id: "web".into(),
+                create_time: at(1),
+                use_time: at(2),
+                expire_time: at(3),
+            };
+            ListRememberedDevicesResponse { devices: vec![device], next_page_token: String::new() }
+        })
+    }
+
+    async fn delete_remembered_device(
+        &self,
+        request: tonic::Request<DeleteRememberedDeviceRequest>,
+    ) -> Answer<DeleteRememberedDeviceResponse> {
+        self.answer(request, |script, message| {
+            script.asked.id = message.device_id;
+            DeleteRememberedDeviceResponse {}
+        })
+    }
 }
 
 #[tonic::async_trait]
@@ -370,6 +397,7 @@ pub(super) fn tokens() -> issue_token_response::Outcome {
         id_token: "it".into(),
         recovery_code: String::new(),
         refresh_token: String::new(),
+        device_token: String::new(),
     })
 }
 

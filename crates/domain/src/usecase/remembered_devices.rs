@@ -1,0 +1,93 @@
+//! List and forget the devices on which a person skips the second factor.
+
+use crate::{
+    app::{App, Bearer, Origin},
+    audit::{AuditEvent, Event},
+    error::{Error, Reason},
+    id::{ClientId, FamilyId},
+    port::refresh_store::{FamilyKind, RevocationReach},
+    time::Timestamp,
+    usecase::authenticators::ListCommand,
+};
+
+/// A remembered device as its owner may see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RememberedDevice {
+    /// Its id, which is no secret.
+    pub id: String,
+    /// The client it is remembered for.
+    pub client: ClientId,
+    /// When it was remembered.
+    pub created_at: Timestamp,
+    /// When it last logged in.
+    pub used_at: Timestamp,
+    /// When it is forgotten.
+    pub expires_at: Timestamp,
+}
+
+/// One page of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Its entries.
+    pub devices: Vec<RememberedDevice>,
+    /// Names the next page.
+    pub next_page_token: Option<String>,
+}
+
+impl App {
+    /// One page of the person's remembered devices, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// Any reason `ListRememberedDevices` lists in the protobuf contract.
+    pub async fn list_remembered_devices(&self, command: ListCommand) -> Result<Page, Error> {
+        let now = self.clock.now();
+        let (token, account) = self.management_token(command.bearer.expose(), now).await?;
+        token.require("read:authenticators")?;
+        let families = self.refresh.list_families(&account.user.id, FamilyKind::Device).await?;
+        let good = families.into_iter().filter(|family| family.epoch == account.user.epoch);
+        let mut devices: Vec<RememberedDevice> = good
+            .filter_map(|family| {
+                let expires_at = family.expires_at.filter(|at| now < *at)?;
+                Some(RememberedDevice {
+                    id: family.id.to_string(),
+                    client: family.client,
+                    created_at: family.created_at,
+                    used_at: family.used_at,
+                    expires_at,
+                })
+            })
+            .collect();
+        devices.sort_by(|one, other| (other.created_at, &other.id).cmp(&(one.created_at, &one.id)));
+        if let Some(token) = &command.page_token {
+            let last = devices.iter().position(|device| device.id == *token);
+            let last = last.ok_or_else(|| Error::malformed("page_token", "page_token is not one of this list"))?;
+            devices.drain(..=last);
+        }
+        let more = devices.len() > command.page_size;
+        devices.truncate(command.page_size);
+        let next_page_token = devices.last().filter(|_| more).map(|device| device.id.clone());
+        Ok(Page { devices, next_page_token })
+    }
+
+    /// Forgets one.
+    ///
+    /// # Errors
+    ///
+    /// Any reason `DeleteRememberedDevice` lists in the protobuf contract.
+    pub async fn delete_remembered_device(&self, bearer: Bearer, id: &str, origin: &Origin) -> Result<(), Error> {
+        let now = self.clock.now();
+        let (token, account) = self.management_token(bearer.expose(), now).await?;
+        token.require("remove:authenticators")?;
+        self.require_fresh_login(&token, &account, now)?;
+        let user = &account.user.id;
+        let unknown = || Error::new(Reason::AuthenticatorNotFound);
+        let id = FamilyId::parse(id).ok_or_else(unknown)?;
+        let family = self.refresh.find_family(&id).await?.ok_or_else(unknown)?;
+        if family.kind != FamilyKind::Device || family.user != *user {
+            return Err(unknown());
+        }
+        let row = AuditEvent::about(Event::DeviceForgotten, user, now).by(&token.client).at_address(origin.address);
+        if self.refresh.revoke_family(&id, RevocationReach::Family, row).await? { Ok(()) } else { Err(unknown()) }
+    }
+}

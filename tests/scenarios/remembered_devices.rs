@@ -1,0 +1,92 @@
+//! A device on which the second factor was proven is asked for the password alone, for a while.
+
+use countersign_domain::{secret::Secret, usecase::manage_users::NewPassword};
+use countersign_tests::{
+    api::{Api, Outcome, Tokens, Wish},
+    dump, everywhere,
+    person::{PASSWORD, Phone},
+    tenant::REMEMBERING,
+    world::World,
+};
+
+async fn remembered(world: &World, api: &Api, name: &str, phone: &Phone) -> String {
+    world.advance(60);
+    let token = api.login(REMEMBERING, name, PASSWORD).await.unwrap().mfa_token();
+    api.otp_remembering(REMEMBERING, &token, &phone.code(world)).await.unwrap().device_token.unwrap()
+}
+
+async fn with(api: &Api, name: &str, device: &str) -> Outcome {
+    let wish = Wish { device_token: Some(device), ..Wish::default() };
+    api.login_for(REMEMBERING, name, PASSWORD, wish).await.unwrap()
+}
+
+fn next(tokens: Tokens) -> String {
+    tokens.device_token.expect("the device is remembered")
+}
+
+everywhere! {
+    async fn each_login_spends_the_token_and_yields_the_next(world: World, api: Api) {
+        let (ann, phone) = world.enrolled(&api, "ann").await;
+        let first = remembered(&world, &api, "ann", &phone).await;
+        let second = next(with(&api, "ann", &first).await.tokens());
+        let third = next(with(&api, "ann", &second).await.tokens());
+        // One that was used before: two have it. The device is forgotten.
+        with(&api, "ann", &first).await.mfa_token();
+        with(&api, "ann", &third).await.mfa_token();
+        assert_eq!(dump::audited(&world.database(), "remembered_device.reused", ann.id.as_str()), 1);
+        assert_eq!(dump::rows(&world.database(), "refresh_family"), 0);
+    }
+
+    async fn it_ends_with_its_time(world: World, api: Api) {
+        let (_ann, phone) = world.enrolled(&api, "ann").await;
+        let first = remembered(&world, &api, "ann", &phone).await;
+        world.advance(7 * 86_400 - 1);
+        // Using it does not extend it.
+        let second = next(with(&api, "ann", &first).await.tokens());
+        world.advance(1);
+        with(&api, "ann", &second).await.mfa_token();
+    }
+
+    async fn it_ends_with_the_password_the_factors_and_a_block(world: World, api: Api) {
+        let (ann, mut phone) = world.enrolled(&api, "ann").await;
+        let device = remembered(&world, &api, "ann", &phone).await;
+        world.app().set_password(&ann.id, NewPassword::Plain(Secret::new(PASSWORD.into()))).await.unwrap();
+        with(&api, "ann", &device).await.mfa_token();
+
+        let device = remembered(&world, &api, "ann", &phone).await;
+        world.app().set_blocked(&ann.id, true).await.unwrap();
+        let wish = Wish { device_token: Some(&device), ..Wish::default() };
+        api.login_for(REMEMBERING, "ann", PASSWORD, wish).await.unwrap_err();
+        world.app().set_blocked(&ann.id, false).await.unwrap();
+        with(&api, "ann", &device).await.mfa_token();
+
+        let device = remembered(&world, &api, "ann", &phone).await;
+        world.app().reset_factors(&ann.id).await.unwrap();
+        with(&api, "ann", &device).await.mfa_token();
+        phone = ann.enrol(&world, &api).await;
+        with(&api, "ann", &device).await.mfa_token();
+        remembered(&world, &api, "ann", &phone).await;
+    }
+
+    async fn a_person_sees_and_forgets_their_devices(world: World, api: Api) {
+        let (ann, phone) = world.enrolled(&api, "ann").await;
+        let (bob, bobs) = world.enrolled(&api, "bob").await;
+        let one = remembered(&world, &api, "ann", &phone).await;
+        let two = remembered(&world, &api, "ann", &phone).await;
+        world.advance(60);
+        let manager = ann.manager(&world, &api, &phone).await;
+        let ids = api.remembered(&manager).await.unwrap();
+        assert_eq!(ids.len(), 2);
+        let stranger = bob.manager(&world, &api, &bobs).await;
+        assert!(api.remembered(&stranger).await.unwrap().is_empty());
+        api.forget(&stranger, &ids[0]).await.unwrap_err();
+        api.forget(&manager, "unknown").await.unwrap_err();
+        // The newest comes first.
+        api.forget(&manager, &ids[0]).await.unwrap();
+        api.forget(&manager, &ids[0]).await.unwrap_err();
+        assert_eq!(api.remembered(&manager).await.unwrap(), [ids[1].clone()]);
+        with(&api, "ann", &two).await.mfa_token();
+        with(&api, "ann", &one).await.tokens();
+        assert_eq!(dump::audited(&world.database(), "remembered_device.removed", ann.id.as_str()), 1);
+    }
+}
