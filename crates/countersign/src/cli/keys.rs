@@ -8,6 +8,7 @@ use countersign_domain::{
     id::KeyId,
     port::{PortError, key_store::StoredKey, signer::Algorithm},
     signing_key::KeyState,
+    time::Timestamp,
 };
 
 use super::{ConfigFile, exit::Failure, run, user::demo_config};
@@ -40,7 +41,7 @@ pub enum Verb {
     List(Target),
     /// Make the next signing key of an algorithm. It is published at once, and signs once it is promoted.
     Add {
-        /// RS256, ES256, Ed25519 or EdDSA.
+        /// RS256, ES256, Ed25519 or `EdDSA`.
         #[arg(long, value_name = "ALG", default_value = "RS256", value_parser = algorithm)]
         algorithm: Algorithm,
         /// Where.
@@ -49,7 +50,7 @@ pub enum Verb {
     },
     /// Have the next signing key of an algorithm take over. The current one becomes a previous one.
     Promote {
-        /// RS256, ES256, Ed25519 or EdDSA.
+        /// RS256, ES256, Ed25519 or `EdDSA`.
         #[arg(long, value_name = "ALG", default_value = "RS256", value_parser = algorithm)]
         algorithm: Algorithm,
         /// An emergency: even if it has not been published for long enough.
@@ -131,7 +132,7 @@ fn config(target: &Target) -> Result<Checked, Failure> {
 }
 
 fn line(key: &StoredKey, keeper: &KeyKeeper) -> String {
-    let then = keeper.options().rotation.ripe_at(key).map(|at| at.to_rfc3339());
+    let then = keeper.options().rotation.ripe_at(key).map(Timestamp::to_rfc3339);
     let then = match (key.state, then) {
         (KeyState::Next, Some(at)) => format!("may sign from {at}"),
         (KeyState::Current, Some(at)) => format!("signs until {at}"),

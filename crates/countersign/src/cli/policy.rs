@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
 use countersign_domain::{
+    authenticator::FactorKind,
     error::{Error, Reason},
     factor_set::FactorSet,
     id::ClientId,
     login_name::LoginName,
-    policy::{Demands, Strength, Verdict},
+    policy::{Demands, Strength, Verdict, Why},
     usecase::{
         explain_policy::{Explanation, Question},
         issue_token::StepUp,
@@ -98,7 +99,7 @@ fn text(asked: &Explain, explanation: &Explanation) -> String {
 
 fn as_json(asked: &Explain, explanation: &Explanation) -> String {
     let Explanation { user, blocked, audience, rule, facts, decision } = explanation;
-    let reasons: Vec<_> = decision.reasons.iter().map(|why| why.as_str()).collect();
+    let reasons: Vec<_> = decision.reasons.iter().map(Why::as_str).collect();
     json!({
         "client": asked.client,
         "user": user.as_str(),
@@ -166,7 +167,7 @@ const fn strength(strength: Strength) -> &'static str {
 }
 
 fn names(factors: FactorSet) -> Vec<&'static str> {
-    factors.kinds().map(|kind| kind.as_str()).collect()
+    factors.kinds().map(FactorKind::as_str).collect()
 }
 
 fn listed(factors: FactorSet) -> String {

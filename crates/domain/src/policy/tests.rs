@@ -82,7 +82,7 @@ fn the_grace_period_ends_when_it_was_begun_to_and_is_not_for_who_asks_for_more()
     let rule = Rule { grace: DAY * 7, ..Rule::of(Demand::Always) };
     let told = |told_at| decide(&rule, &Facts { told_at, ..nobody() });
     assert!(told(None).begins_grace());
-    let within = told(Some(ago(DAY * 7 - Duration::from_millis(1))));
+    let within = told(Some(ago((DAY * 7).saturating_sub(Duration::from_millis(1)))));
     assert_eq!((within.verdict, within.begins_grace()), (Verdict::Pass, false));
     let over = told(Some(ago(DAY * 7)));
     assert_eq!((over.verdict, over.reasons.has(Why::GraceOver)), (Verdict::Enroll, true));

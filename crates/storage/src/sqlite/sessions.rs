@@ -169,7 +169,7 @@ impl SessionStore for SqliteStore {
             .await;
         // Committed, or nothing is unlearnt.
         let (swept, subjects) =
-            swept.map(|(swept, subjects)| (Ok(swept), Some(subjects))).unwrap_or_else(|error| (Err(error), None));
+            swept.map_or_else(|error| (Err(error), None), |(swept, subjects)| (Ok(swept), Some(subjects)));
         self.unwritten.learn(subjects);
         swept
     }
