@@ -13,7 +13,7 @@ use countersign::{
     serve::{self, StartOptions},
 };
 use countersign_domain::{
-    app::{App, ClientCredentials, Origin},
+    app::{App, ClientCredentials, ClientProof, Origin},
     audit::{AuditEvent, Event},
     authenticator::{Authenticator, FactorKind, MAX_PER_USER, RecoveryCode, RecoveryStatus, Status},
     factor::{
@@ -343,8 +343,9 @@ async fn prove_password(app: &App, person: Person) -> anyhow::Result<Pending> {
         audience: Some(AUDIENCE.to_owned()),
         scopes: Some(vec![Scope::new(SCOPE)]),
     };
+    let secret = Secret::new(CLIENT_SECRET.to_owned());
     let client =
-        ClientCredentials { client_id: ClientId::new(CLIENT), secret: Some(Secret::new(CLIENT_SECRET.to_owned())) };
+        ClientCredentials { client_id: Some(ClientId::new(CLIENT)), proof: Some(ClientProof::Secret(secret)) };
     let command =
         Command { client, grant: Grant::Password(grant), origin: Origin::default(), step_up: StepUp::default() };
     match app.issue_token(command).await? {

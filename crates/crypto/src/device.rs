@@ -27,13 +27,7 @@ impl DeviceVerifier for AwsLcDeviceVerifier {
         match (key.algorithm, &key.material) {
             (Algorithm::Rs256, KeyMaterial::Rsa { modulus, exponent }) => {
                 let (Some(n), Some(e)) = (number(modulus), number(exponent)) else { return false };
-                // F4 or another odd exponent of at least three and no more than four bytes (FIPS 186-5 asks for more than 2^16).
-                let exponent = e.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
-                RSA_BYTES.contains(&n.len())
-                    && n.last().is_some_and(|byte| byte & 1 == 1)
-                    && e.len() <= 4
-                    && exponent > 1 << 16
-                    && exponent & 1 == 1
+                is_strong_rsa(&n, &e)
             }
             (Algorithm::Es256, KeyMaterial::Ec { x, y }) => {
                 point(x, y).is_some_and(|point| ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).is_ok())
@@ -63,6 +57,17 @@ impl DeviceVerifier for AwsLcDeviceVerifier {
         };
         if good { parts.claims() } else { None }
     }
+}
+
+/// Whether an RSA key is long enough and well made. The numbers have no zeroes in front.
+pub(crate) fn is_strong_rsa(modulus: &[u8], exponent: &[u8]) -> bool {
+    // F4 or another odd exponent of at least three and no more than four bytes (FIPS 186-5 asks for more than 2^16).
+    let e = exponent.iter().take(8).fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+    RSA_BYTES.contains(&modulus.len())
+        && modulus.last().is_some_and(|byte| byte & 1 == 1)
+        && exponent.len() <= 4
+        && e > 1 << 16
+        && e & 1 == 1
 }
 
 /// Whether a header names exactly the key's algorithm. Keys and URLs in it are not looked at, extensions not understood.

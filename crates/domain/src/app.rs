@@ -75,10 +75,19 @@ pub struct App {
 /// The client's own proof, as it came.
 #[derive(Clone, Debug)]
 pub struct ClientCredentials {
-    /// Who it says it is.
-    pub client_id: ClientId,
-    /// Its secret, if it sent one.
-    pub secret: Option<Secret<String>>,
+    /// Who it says it is. `None`: its assertion says so.
+    pub client_id: Option<ClientId>,
+    /// What it sent to prove it.
+    pub proof: Option<ClientProof>,
+}
+
+/// What a client proves itself with.
+#[derive(Clone, Debug)]
+pub enum ClientProof {
+    /// Its secret.
+    Secret(Secret<String>),
+    /// A JWT signed with its private key (RFC 7523, section 2.2).
+    Assertion(Secret<String>),
 }
 
 /// Where the person is, as far as it is believed.

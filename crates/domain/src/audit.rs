@@ -103,6 +103,10 @@ macro_rules! events {
 events! {
     /// A login was completed with the password alone.
     PasswordLogin = "login.password", "sepft";
+    /// A login was completed with the word of a client alone.
+    AssertedLogin = "login.asserted", "";
+    /// A service got an access token of its own.
+    ServiceAuthorized = "service.authorized", "seccft";
     /// A login was completed with a code of an authenticator app.
     OtpLogin = "login.otp", "seotpft";
     /// A login was completed with a code that was sent.
@@ -167,6 +171,8 @@ events! {
     AuthenticatorRemoved = "authenticator.removed", "gd_unenroll";
     /// An authenticator was removed by the link of a notice: its owner does not know it.
     AuthenticatorRepudiated = "authenticator.repudiated", "gd_unenroll";
+    /// An account was made at the first login that a client asserted.
+    UserAsserted = "user.asserted", "";
     /// An operator made an account.
     UserAdded = "user.added", "";
     /// An operator set a password.

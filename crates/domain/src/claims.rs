@@ -385,6 +385,7 @@ pub(crate) struct VerifiedClaims {
     pub jti: String,
     pub scope: String,
     pub sid: Option<String>,
+    pub gty: Option<String>,
     pub auth_time: Option<i64>,
     #[serde(default)]
     pub amr: Vec<String>,
@@ -417,7 +418,8 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
-fn to_json(claims: &impl Serialize) -> Result<Vec<u8>, Error> {
+/// The claims as they are signed.
+pub(crate) fn to_json(claims: &impl Serialize) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(claims).map_err(|error| PortError::Corrupt(Box::new(error)).into())
 }
 

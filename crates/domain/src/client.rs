@@ -1,40 +1,100 @@
 //! Who calls: client authentication (RFC 6749, section 2.3).
 
+pub(crate) mod assertion;
+
 use std::net::IpAddr;
 
 use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::{
-    app::{App, ClientCredentials, Origin},
+    app::{App, ClientCredentials, ClientProof, Origin},
     error::{Error, Reason},
+    id::ClientId,
     registry::{Client, ClientAuthMethod, GrantType},
+    secret::Digest,
 };
 
 /// The domain of digests of client secrets.
 pub const SECRET_DIGEST_DOMAIN: &str = "client_secret";
 
+/// A client that may be asked for a challenge by its name alone, and whether it has proven itself.
+pub(crate) struct Challenger<'a> {
+    /// The client.
+    pub client: &'a Client,
+    /// Whether it has.
+    pub proven: bool,
+}
+
 impl App {
-    /// The client the credentials prove. Unknown clients and wrong secrets cannot be told apart.
+    /// The client the credentials prove. Unknown clients and wrong secrets cannot be told apart. An assertion is spent.
     ///
     /// # Errors
     ///
-    /// [`Reason::ClientUnauthenticated`].
-    pub(crate) fn authenticate_client(&self, credentials: &ClientCredentials) -> Result<&Client, Error> {
-        let refused = |why| Error::new(Reason::ClientUnauthenticated).because(why);
-        let client = self.registry.clients.get(&credentials.client_id).ok_or_else(|| refused("unknown client"))?;
-        match (&client.authentication, &credentials.secret) {
-            (ClientAuthMethod::None, _) => Ok(client),
-            (ClientAuthMethod::Secret(_), None) => Err(refused("no secret")),
-            (ClientAuthMethod::Secret(digests), Some(secret)) => {
+    /// [`Reason::ClientUnauthenticated`]; the store failed.
+    pub(crate) async fn authenticate_client(&self, credentials: &ClientCredentials) -> Result<&Client, Error> {
+        let client = self.named_client(credentials)?;
+        match (&client.authentication, &credentials.proof) {
+            (ClientAuthMethod::None, None | Some(ClientProof::Secret(_))) => Ok(client),
+            (ClientAuthMethod::None, Some(ClientProof::Assertion(_))) => Err(refused("a public client has no key")),
+            (_, None) => Err(refused("no proof")),
+            (ClientAuthMethod::Secret(digests), Some(ClientProof::Secret(secret))) => {
                 let presented = self.sealer.token_digest(SECRET_DIGEST_DOMAIN, secret.expose().as_bytes());
-                // Every secret is compared, so that the time does not tell which one matched.
-                let matched = digests
-                    .iter()
-                    .fold(Choice::from(0), |found, digest| found | digest.as_bytes().ct_eq(presented.as_bytes()));
-                if bool::from(matched) { Ok(client) } else { Err(refused("wrong secret")) }
+                if is_one_of(digests, &presented) { Ok(client) } else { Err(refused("wrong secret")) }
+            }
+            (ClientAuthMethod::PrivateKeyJwt, Some(ClientProof::Assertion(jwt))) => {
+                self.prove_by_assertion(client, jwt, self.clock.now()).await?;
+                Ok(client)
+            }
+            (ClientAuthMethod::Secret(_), Some(ClientProof::Assertion(_)))
+            | (ClientAuthMethod::PrivateKeyJwt, Some(ClientProof::Secret(_))) => {
+                Err(refused("proves itself in another way than it is configured for"))
             }
         }
     }
+
+    /// The client of a request for a challenge. One that proves itself by assertions need not do so there, unless it is configured to:
+    /// Auth0's libraries never send one with it. A proof that is sent is judged.
+    ///
+    /// # Errors
+    ///
+    /// As [`App::authenticate_client`].
+    pub(crate) async fn authenticate_challenger(
+        &self,
+        credentials: &ClientCredentials,
+    ) -> Result<Challenger<'_>, Error> {
+        let client = self.named_client(credentials)?;
+        let by_name = credentials.proof.is_none()
+            && matches!(client.authentication, ClientAuthMethod::PrivateKeyJwt)
+            && !client.challenges_need_assertion;
+        if !by_name {
+            self.authenticate_client(credentials).await?;
+        }
+        Ok(Challenger { client, proven: !by_name })
+    }
+
+    /// The client that the credentials say they are of.
+    fn named_client(&self, credentials: &ClientCredentials) -> Result<&Client, Error> {
+        let id = match (&credentials.client_id, &credentials.proof) {
+            (Some(id), _) => id.clone(),
+            (None, Some(ClientProof::Assertion(jwt))) => {
+                assertion::claimed_subject(jwt.expose()).map(ClientId::new).ok_or_else(|| refused("no subject"))?
+            }
+            (None, _) => return Err(Error::missing("client_id")),
+        };
+        self.registry.clients.get(&id).ok_or_else(|| refused("unknown client"))
+    }
+}
+
+/// Whether `presented` is among `digests`. All are compared, so that the time does not tell which one matched.
+fn is_one_of(digests: &[Digest], presented: &Digest) -> bool {
+    let matched = digests
+        .iter()
+        .fold(Choice::from(0), |found, digest| found | digest.as_bytes().ct_eq(presented.as_bytes()));
+    matched.into()
+}
+
+fn refused(why: &'static str) -> Error {
+    Error::new(Reason::ClientUnauthenticated).because(why)
 }
 
 impl Client {
@@ -51,9 +111,22 @@ impl Client {
         }
     }
 
-    /// The person's address: the one the client forwarded, if it is trusted with that and has proven itself with a secret.
+    /// Refuses unless the client is configured for `grant` and is one that proves itself: its name alone is nobody's word.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::GrantNotAllowed`], naming the grant.
+    pub(crate) fn may_use_proven(&self, grant: GrantType) -> Result<(), Error> {
+        self.may_use(grant)?;
+        if matches!(self.authentication, ClientAuthMethod::None) {
+            return Err(Error::new(Reason::GrantNotAllowed).with("grant_type", grant.as_str()).because("public client"));
+        }
+        Ok(())
+    }
+
+    /// The person's address: the one the client forwarded, if it is trusted with that and is one that proves itself.
     pub(crate) fn address_of(&self, origin: &Origin) -> Option<IpAddr> {
-        let trusted = self.trust_forwarded_for && matches!(self.authentication, ClientAuthMethod::Secret(_));
+        let trusted = self.trust_forwarded_for && !matches!(self.authentication, ClientAuthMethod::None);
         origin.forwarded_for.filter(|_| trusted).or(origin.address)
     }
 }

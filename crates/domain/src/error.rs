@@ -50,6 +50,9 @@ pub enum Reason {
     ScopeExceeded,
     IntrospectionNotAllowed,
     AuthenticationUnmet,
+    ApiNotAllowed,
+    AssertionRejected,
+    SubjectUnknown,
     StoreUnavailable,
     Overloaded,
     Internal,
@@ -57,7 +60,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of the contract.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 48] = [
         Self::RequestMalformed,
         Self::ClientUnauthenticated,
         Self::GrantNotAllowed,
@@ -100,6 +103,9 @@ impl Reason {
         Self::ScopeExceeded,
         Self::IntrospectionNotAllowed,
         Self::AuthenticationUnmet,
+        Self::ApiNotAllowed,
+        Self::AssertionRejected,
+        Self::SubjectUnknown,
         Self::StoreUnavailable,
         Self::Overloaded,
         Self::Internal,

@@ -1,5 +1,7 @@
 //! The grants, one file each; [`crate::usecase::issue_token`] chooses.
 
+pub mod asserted;
+pub mod client_credentials;
 pub mod oob;
 pub mod otp;
 pub mod password;

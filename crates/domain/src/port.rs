@@ -2,6 +2,7 @@
 //!
 //! A port call is one atomic step: it happened whole or not at all, and there is nothing to begin or to forget.
 
+pub mod assertion_keys;
 pub mod audit_store;
 pub mod authenticator_store;
 pub mod clock;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -10,7 +11,10 @@ use crate::{
     id::{Audience, ClientId, RealmName, Scope},
     message::Channel,
     policy::Rule,
-    port::signer::{Algorithm, TokenType},
+    port::{
+        assertion_keys::AssertionKeys,
+        signer::{Algorithm, TokenType},
+    },
     secret::Digest,
 };
 
@@ -48,6 +52,12 @@ pub struct Client {
     pub name: String,
     /// How it proves itself.
     pub authentication: ClientAuthMethod,
+    /// The public keys of what it signs, if it has any.
+    pub keys: Option<Arc<dyn AssertionKeys>>,
+    /// Whether its assertions may name the token endpoint in the place of the issuer.
+    pub token_endpoint_audience: bool,
+    /// Whether a request for a challenge needs its assertion too.
+    pub challenges_need_assertion: bool,
     /// The grants it may use.
     pub grants: BTreeSet<GrantType>,
     /// The realm of its `password` grants.
@@ -58,7 +68,7 @@ pub struct Client {
     pub publish_mfa_requirements: bool,
     /// Whether tokens say how the person authenticated (`auth_time`, `amr`, `acr`). Tokens of the MFA API always do.
     pub authentication_claims: bool,
-    /// Whether `auth0-forwarded-for` of an authenticated request is believed.
+    /// Whether `auth0-forwarded-for` of an authenticated request is believed. Clients that do not prove themselves are never.
     pub trust_forwarded_for: bool,
     /// Lifetime of its ID tokens.
     pub id_token_lifetime: Duration,
@@ -68,6 +78,27 @@ pub struct Client {
     pub remembers_devices: Option<Duration>,
     /// The APIs whose tokens it may ask about (RFC 7662).
     pub introspects: BTreeSet<Audience>,
+    /// The APIs it may call as itself, and with which scopes.
+    pub services: BTreeMap<Audience, BTreeSet<Scope>>,
+    /// Whose logins it may assert.
+    pub asserts: AssertionPolicy,
+}
+
+/// Whose logins a client may assert, if it has the grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssertionPolicy {
+    /// Those of the people of this realm. `None`: nobody's.
+    pub realm: Option<RealmName>,
+    /// Whether an account is made for who is not known.
+    pub creates_users: bool,
+    /// How long ago the login may have been.
+    pub max_age: Duration,
+}
+
+impl Default for AssertionPolicy {
+    fn default() -> Self {
+        Self { realm: None, creates_users: false, max_age: Duration::from_secs(300) }
+    }
 }
 
 /// How a client's refresh tokens live (RFC 9700, section 4.14).
@@ -108,6 +139,8 @@ pub enum ClientAuthMethod {
     None,
     /// Any of these secrets, of which only digests are kept (`Sealer::token_digest` of the domain `client_secret`).
     Secret(Vec<Digest>),
+    /// A JWT signed with the private key of one of its `keys` (RFC 7523, section 2.2).
+    PrivateKeyJwt,
 }
 
 /// Grants as clients are configured for them.
@@ -125,12 +158,24 @@ pub enum GrantType {
     MfaRecoveryCode,
     /// `refresh_token`
     RefreshToken,
+    /// `client_credentials`
+    ClientCredentials,
+    /// Our own: a client says that a person has logged in with it.
+    AssertedLogin,
 }
 
 impl GrantType {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Password, Self::PasswordRealm, Self::MfaOtp, Self::MfaOob, Self::MfaRecoveryCode, Self::RefreshToken];
+    pub const ALL: [Self; 8] = [
+        Self::Password,
+        Self::PasswordRealm,
+        Self::MfaOtp,
+        Self::MfaOob,
+        Self::MfaRecoveryCode,
+        Self::RefreshToken,
+        Self::ClientCredentials,
+        Self::AssertedLogin,
+    ];
 
     /// The value of `grant_type` (RFC 6749, section 4; Auth0's extension grants).
     pub const fn as_str(self) -> &'static str {
@@ -141,6 +186,8 @@ impl GrantType {
             Self::MfaOob => "http://auth0.com/oauth/grant-type/mfa-oob",
             Self::MfaRecoveryCode => "http://auth0.com/oauth/grant-type/mfa-recovery-code",
             Self::RefreshToken => "refresh_token",
+            Self::ClientCredentials => "client_credentials",
+            Self::AssertedLogin => "urn:countersign:grant-type:asserted-login",
         }
     }
 

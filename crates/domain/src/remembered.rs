@@ -1,7 +1,7 @@
 //! Remembered devices: what lets a person skip the second factor where they completed one before.
 //!
 //! A device token is derived from a family like a refresh token, and rotates with each use; one that was used before ends the device.
-//! It says that the device is known, never that a factor was proven: tokens of such a login say `pwd` and no more.
+//! It says that the device is known, never that a factor was proven: tokens of such a login say how the first one was, and no more.
 
 use crate::{
     account::Account,
@@ -28,7 +28,7 @@ use crate::{
     user::User,
 };
 
-/// What a login by password asks for.
+/// What a login asks for whose first factor was proven.
 pub(crate) struct Asked<'a> {
     /// The audience.
     pub audience: &'a Audience,
@@ -36,6 +36,10 @@ pub(crate) struct Asked<'a> {
     pub scopes: &'a [Scope],
     /// Whether the answer must name them.
     pub scopes_changed: bool,
+    /// How the first factor was proven.
+    pub authentication: &'a Authentication,
+    /// By which grant: `gty`.
+    pub grant: &'static str,
     /// Why the policy asked for a second factor.
     pub reasons: Reasons,
 }
@@ -55,8 +59,8 @@ impl App {
         now: Timestamp,
     ) -> Result<Option<Refreshing>, Error> {
         let Some(lifetime) = client.remembers_devices.filter(|_| origin.remember_device) else { return Ok(None) };
-        if transaction.grant != OriginalGrant::Password || self.registry.is_mfa_audience(transaction.audience.as_str())
-        {
+        let renews = matches!(transaction.grant, OriginalGrant::Refresh { .. });
+        if renews || self.registry.is_mfa_audience(transaction.audience.as_str()) {
             return Ok(None);
         }
         let (mut id, mut salt) = ([0; FamilyId::BYTES], [0; 16]);
@@ -94,7 +98,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`Reason::CredentialsRejected`]: the account has changed meanwhile. A store, the signer or the randomness failed.
+    /// [`Reason::MfaTokenInvalid`]: the account has changed meanwhile. A store, the signer or the randomness failed.
     pub(crate) async fn remembered_login(
         &self,
         client: &Client,
@@ -107,7 +111,7 @@ impl App {
             let Some(exchange) = self.recognised(client, account, asked.audience, origin, now).await? else {
                 return Ok(None);
             };
-            let authentication = Authentication::password(now);
+            let authentication = asked.authentication.clone();
             let refreshing =
                 self.opening(client, &account.user, (asked.audience, asked.scopes), &authentication, now)?;
             let ending =
@@ -118,7 +122,7 @@ impl App {
                 CommitOutcome::Committed => {}
                 // Somebody was faster with the same token: it is looked at again, and is one that was used before.
                 CommitOutcome::RefreshSpent => continue,
-                _ => return Err(Error::new(Reason::CredentialsRejected).because("account has changed")),
+                _ => return Err(Error::new(Reason::MfaTokenInvalid).because("account has changed")),
             }
             let granted = Granted {
                 user: &account.user,
@@ -127,7 +131,7 @@ impl App {
                 scopes: asked.scopes.to_vec(),
                 scopes_changed: asked.scopes_changed,
                 ending,
-                grant: OriginalGrant::Password.name(),
+                grant: asked.grant,
                 now,
             };
             return self.answer(granted).await.map(Some);

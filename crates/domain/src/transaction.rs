@@ -50,6 +50,11 @@ const fn everything() -> FactorSet {
 pub enum OriginalGrant {
     /// `password` or `password-realm`.
     Password,
+    /// The client said that the person has logged in with it.
+    Asserted {
+        /// How, by RFC 8176's names.
+        methods: Vec<String>,
+    },
     /// `refresh_token`: what is completed is its exchange.
     Refresh {
         /// The family of the token that was presented.
@@ -66,6 +71,7 @@ impl OriginalGrant {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Password => "password",
+            Self::Asserted { .. } => "asserted-login",
             Self::Refresh { .. } => "refresh_token",
         }
     }

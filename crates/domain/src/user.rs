@@ -137,6 +137,16 @@ impl PasswordHash {
         Self(Secret::new(text))
     }
 
+    /// No password at all: none is right. For who logs in elsewhere.
+    pub fn none() -> Self {
+        Self::new("!".to_owned())
+    }
+
+    /// Whether there is a password.
+    pub fn is_set(&self) -> bool {
+        self.as_str() != "!"
+    }
+
     /// The text to store.
     pub fn as_str(&self) -> &str {
         self.0.expose()

@@ -1,4 +1,4 @@
-//! How a client says who it is: in the body, or by HTTP Basic (RFC 6749, section 2.3.1).
+//! How a client says who it is: in the body, by HTTP Basic (RFC 6749, section 2.3.1), or by an assertion (RFC 7523).
 
 use countersign_proto::v1::{ClientAuthentication, ErrorReason, client_authentication::Credential};
 use data_encoding::BASE64_NOPAD;
@@ -11,29 +11,48 @@ use crate::{
     reply::ClientId,
 };
 
+/// The one type of assertions that is understood (RFC 7523, section 2.2).
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
 /// Reads the client's credentials. Only the Basic scheme counts: a stray bearer token is none of a client's business.
 ///
 /// # Errors
 ///
-/// [`Problem::TwoClientAuthentications`], [`Problem::ClientMismatch`], [`Problem::MissingParameter`]; a Basic header that
+/// [`Problem::TwoClientAuthentications`], [`Problem::ClientMismatch`], [`Problem::MissingParameter`], [`Problem::NotOneOf`]; a Basic header that
 /// cannot be read is a client that is not authenticated.
 pub(crate) fn client(headers: &HeaderMap, params: &Params<'_>) -> Result<ClientAuthentication, Refusal> {
     let body_id = params.text(Parameter::ClientId)?;
     let body_secret = params.text(Parameter::ClientSecret)?;
-    let Some(encoded) = headers.get(AUTHORIZATION).and_then(|value| scheme(value, "Basic")) else {
+    let assertion = assertion(params)?;
+    let basic_header = headers.get(AUTHORIZATION).and_then(|value| scheme(value, "Basic"));
+    if usize::from(body_secret.is_some()) + usize::from(assertion.is_some()) + usize::from(basic_header.is_some()) > 1 {
+        return Err(Problem::TwoClientAuthentications.into());
+    }
+    if let Some(assertion) = assertion {
+        let credential = Some(Credential::ClientAssertion(assertion));
+        return Ok(ClientAuthentication { client_id: body_id.unwrap_or_default().to_owned(), credential });
+    }
+    let Some(encoded) = basic_header else {
         let client_id = body_id.ok_or(Problem::MissingParameter("client_id"))?.to_owned();
         let credential = body_secret.map(|secret| Credential::ClientSecret(secret.to_owned()));
         return Ok(ClientAuthentication { client_id, credential });
     };
-    if body_secret.is_some() {
-        return Err(Problem::TwoClientAuthentications.into());
-    }
     let (client_id, secret) = basic(encoded).ok_or(Refusal::reason(ErrorReason::ClientUnauthenticated))?;
     if body_id.is_some_and(|id| id != client_id) {
         return Err(Problem::ClientMismatch.into());
     }
     let credential = (!secret.is_empty()).then_some(Credential::ClientSecret(secret));
     Ok(ClientAuthentication { client_id, credential })
+}
+
+/// The JWT a client proves itself with (RFC 7521, section 4.2), which must say that it is one.
+fn assertion(params: &Params<'_>) -> Result<Option<String>, Problem> {
+    let Some(assertion) = params.text(Parameter::ClientAssertion)? else { return Ok(None) };
+    match params.text(Parameter::ClientAssertionType)? {
+        None => Err(Problem::MissingParameter("client_assertion_type")),
+        Some(ASSERTION_TYPE) => Ok(Some(assertion.to_owned())),
+        Some(_) => Err(Problem::NotOneOf("client_assertion_type", ASSERTION_TYPE)),
+    }
 }
 
 /// The same, with the name noted for CORS where it can be read.
@@ -43,7 +62,9 @@ pub(crate) fn noted_client(
     name: &mut Option<ClientId>,
 ) -> Result<ClientAuthentication, Refusal> {
     let client = client(headers, params);
-    if let Ok(client) = &client {
+    if let Ok(client) = &client
+        && !client.client_id.is_empty()
+    {
         *name = Some(ClientId(client.client_id.clone()));
     }
     client
@@ -112,8 +133,11 @@ mod tests {
         headers.insert(AUTHORIZATION, HeaderValue::from_str(basic).unwrap());
         let params = Params::parse(&HeaderMap::new(), body.as_bytes()).unwrap();
         client(&headers, &params).map(|client| {
-            let secret = client.credential.map(|Credential::ClientSecret(secret)| secret);
-            (client.client_id, secret)
+            let proof = client.credential.map(|credential| match credential {
+                Credential::ClientSecret(secret) => secret,
+                Credential::ClientAssertion(jwt) => format!("signed: {jwt}"),
+            });
+            (client.client_id, proof)
         })
     }
 
@@ -170,6 +194,14 @@ mod tests {
             Refusal::Service(refused) => refused.reason.as_str_name(),
         };
         assert_eq!(problem("Basic d2ViOnM=", "client_secret=s"), "TWO_CLIENT_AUTHENTICATIONS");
+        let assertion = "client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer&client_assertion=x.y.z";
+        assert_eq!(problem("Basic d2ViOnM=", assertion), "TWO_CLIENT_AUTHENTICATIONS");
+        assert_eq!(problem("Bearer x", &format!("{assertion}&client_secret=s")), "TWO_CLIENT_AUTHENTICATIONS");
+        assert_eq!(problem("Bearer x", "client_assertion=x.y.z"), "MISSING_PARAMETER");
+        assert_eq!(problem("Bearer x", "client_assertion=x.y.z&client_assertion_type=other"), "NOT_ONE_OF");
+        let both = |id| (id, Some("signed: x.y.z".to_owned()));
+        assert_eq!(read("Bearer x", assertion).ok().unwrap(), both(String::new()));
+        assert_eq!(read("Bearer x", &format!("{assertion}&client_id=web")).ok().unwrap(), both("web".to_owned()));
         assert_eq!(problem("Basic d2ViOnM=", "client_id=other"), "CLIENT_MISMATCH");
         assert_eq!(problem("Basic %%%", ""), "CLIENT_UNAUTHENTICATED");
         assert_eq!(problem("Basic bm9jb2xvbg==", ""), "CLIENT_UNAUTHENTICATED");

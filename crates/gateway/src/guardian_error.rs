@@ -65,7 +65,10 @@ pub(crate) const fn row(reason: ErrorReason) -> Row {
         | R::RefreshTokenUserGone
         | R::ScopeExceeded
         | R::IntrospectionNotAllowed
-        | R::AuthenticationUnmet => (500, "server_error", "Internal server error"),
+        | R::AuthenticationUnmet
+        | R::ApiNotAllowed
+        | R::AssertionRejected
+        | R::SubjectUnknown => (500, "server_error", "Internal server error"),
     };
     Row { status, code, message }
 }

@@ -174,6 +174,9 @@ pub(crate) fn row(reason: ErrorReason, place: Place, style: Style) -> Row {
         (R::AuthenticationUnmet, _) => {
             is(400, "unmet_authentication_requirements", "The authentication that is required cannot be met: {unmet}")
         }
+        (R::ApiNotAllowed, _) => is(403, "access_denied", "Client is not authorized to access \"{audience}\"."),
+        (R::AssertionRejected, _) => is(403, "invalid_grant", "The asserted login is not accepted."),
+        (R::SubjectUnknown, _) => is(403, "invalid_grant", "Unknown subject."),
         (R::StoreUnavailable | R::Overloaded, _) => {
             is(503, "temporarily_unavailable", "The service is temporarily unavailable. Please retry.")
         }

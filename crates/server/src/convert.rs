@@ -1,5 +1,6 @@
 //! Between messages and commands. `parse` finds every wrong field at once; `render` cannot fail.
 
+mod asserted;
 pub mod associate;
 pub mod authenticator;
 pub mod challenge;
@@ -8,13 +9,13 @@ pub mod notice;
 pub mod token;
 
 use countersign_domain::{
-    app::ClientCredentials,
+    app::{ClientCredentials, ClientProof},
     error::{Error, Violation},
     id::ClientId,
     secret::Secret,
     time::Timestamp,
 };
-use countersign_proto::v1;
+use countersign_proto::v1::{self, client_authentication::Credential};
 
 /// Collects what is wrong with a request.
 #[derive(Default)]
@@ -63,15 +64,22 @@ pub(crate) fn given(value: String) -> Option<String> {
 }
 
 pub(crate) fn client(client: Option<v1::ClientAuthentication>, violations: &mut Violations) -> ClientCredentials {
-    let client = client.unwrap_or_default();
-    let id = violations.required("client_id", client.client_id);
-    violations.at_most("client_id", &id, 128);
-    let secret = client.credential.map(|v1::client_authentication::Credential::ClientSecret(secret)| secret);
-    if let Some(secret) = &secret {
-        violations.at_most("client_secret", secret, 512);
+    let v1::ClientAuthentication { client_id, credential } = client.unwrap_or_default();
+    violations.at_most("client_id", &client_id, 128);
+    let proof = match credential {
+        None => None,
+        Some(Credential::ClientSecret(secret)) => {
+            violations.at_most("client_secret", &secret, 512);
+            given(secret).map(Secret::new).map(ClientProof::Secret)
+        }
+        Some(Credential::ClientAssertion(jwt)) => given(jwt).map(Secret::new).map(ClientProof::Assertion),
+    };
+    let asserted = matches!(proof, Some(ClientProof::Assertion(_)));
+    let client_id = if asserted { client_id } else { violations.required("client_id", client_id) };
+    if !client_id.is_empty() {
+        countersign_telemetry::note(|facts| facts.client_id = Some(shown(&client_id)));
     }
-    countersign_telemetry::note(|facts| facts.client_id = Some(shown(&id)));
-    ClientCredentials { client_id: ClientId::new(id), secret: secret.and_then(given).map(Secret::new) }
+    ClientCredentials { client_id: given(client_id).map(ClientId::new), proof }
 }
 
 /// What a caller sent, cut for a log line.

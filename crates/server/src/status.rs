@@ -119,6 +119,11 @@ pub const fn row(reason: Reason) -> (Code, &'static str, &'static str) {
         Reason::AuthenticationUnmet => {
             (Code::FailedPrecondition, "AUTHENTICATION_UNMET", "the login cannot be what is asked for")
         }
+        Reason::ApiNotAllowed => (Code::PermissionDenied, "API_NOT_ALLOWED", "the client may not call this API as itself"),
+        Reason::AssertionRejected => {
+            (Code::PermissionDenied, "ASSERTION_REJECTED", "what the client says of the login is not believed")
+        }
+        Reason::SubjectUnknown => (Code::PermissionDenied, "SUBJECT_UNKNOWN", "nobody has the asserted name"),
         Reason::StoreUnavailable => (Code::Unavailable, "STORE_UNAVAILABLE", "a store does not answer"),
         Reason::Overloaded => (Code::Unavailable, "OVERLOADED", "the server is too busy"),
         Reason::Internal => (Code::Internal, "INTERNAL", "the server has failed"),

@@ -151,6 +151,7 @@ macro_rules! durable_contract {
             races::one_pair_is_confirmed_once,
             races::one_of_many_first_confirmations_wins,
             races::one_recovery_code_is_stored_by_many_enrolments,
+            races::an_assertion_is_used_once,
             races::the_limit_holds,
             races::one_name_has_one_winner,
             races::every_failure_counts,

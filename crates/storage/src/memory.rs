@@ -60,6 +60,7 @@ struct State {
 enum Mark {
     Transaction(Digest),
     Challenge(Digest),
+    Assertion(Digest),
 }
 
 /// An account, with what a snapshot of it does not show.

@@ -7,10 +7,11 @@ use std::{
     collections::BTreeMap,
     ops::{Deref, RangeInclusive},
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
-use countersign_crypto::{master_key::MasterKey, password::HashParams};
+use countersign_crypto::{client_keys::ClientKeys, master_key::MasterKey, password::HashParams};
 use countersign_domain::{id::ClientId, secret::Secret, signing_key::KEY_SET_CACHED};
 use url::{Host, Url};
 
@@ -34,6 +35,8 @@ pub struct Checked {
     pub session_url: Option<Secret<String>>,
     /// The secrets of each client that has any.
     pub client_secrets: BTreeMap<ClientId, Vec<Secret<String>>>,
+    /// The public keys of each client that has any.
+    pub client_keys: BTreeMap<ClientId, Arc<ClientKeys>>,
     /// How messages leave.
     pub delivery: Delivery,
 }
@@ -74,8 +77,9 @@ impl Config {
         let kek = self.read_kek(&mut mistakes);
         let session_url = self.read_session_url(&mut mistakes);
         let client_secrets = self.read_client_secrets(&mut mistakes);
+        let client_keys = self.read_client_keys(&mut mistakes);
         let delivery = self.check_messages(&mut mistakes);
-        mistakes.or(Checked { config: self, kek, session_url, client_secrets, delivery })
+        mistakes.or(Checked { config: self, kek, session_url, client_secrets, client_keys, delivery })
     }
 
     fn check_issuer(&mut self, mistakes: &mut Mistakes) {
@@ -237,6 +241,34 @@ impl Config {
             mistakes.add("storage.redis_ca_file", format!("{error:#}"));
         }
         url
+    }
+
+    fn read_client_keys(&self, mistakes: &mut Mistakes) -> BTreeMap<ClientId, Arc<ClientKeys>> {
+        let mut all = BTreeMap::new();
+        for (index, client) in self.clients.iter().enumerate() {
+            let mut texts: Vec<(String, String)> = Vec::new();
+            for (number, text) in client.keys.iter().enumerate() {
+                texts.push((format!("clients[{index}].keys[{number}]"), text.clone()));
+            }
+            for (number, path) in client.key_files.iter().enumerate() {
+                let place = format!("clients[{index}].key_files[{number}]");
+                match std::fs::read_to_string(path) {
+                    Ok(text) => texts.push((place, text)),
+                    Err(error) => mistakes.add(place, format!("cannot read {}: {error}", path.display())),
+                }
+            }
+            for (place, text) in &texts {
+                if let Err(error) = ClientKeys::parse([text.as_str()]) {
+                    mistakes.add(place.as_str(), error.to_string());
+                }
+            }
+            if let (false, Ok(keys)) =
+                (texts.is_empty(), ClientKeys::parse(texts.iter().map(|(_, text)| text.as_str())))
+            {
+                all.insert(ClientId::new(client.id.as_str()), Arc::new(keys));
+            }
+        }
+        all
     }
 
     fn read_client_secrets(&self, mistakes: &mut Mistakes) -> BTreeMap<ClientId, Vec<Secret<String>>> {

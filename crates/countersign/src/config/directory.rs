@@ -26,6 +26,17 @@ pub struct ClientConfig {
     /// Files with a secret each, instead of `secrets`.
     #[schemars(with = "Vec<String>")]
     pub secret_files: Vec<PathBuf>,
+    /// The public keys of what it signs, each a text: a public key in PEM or a JWK set. For `authentication = "private-key-jwt"`, and for
+    /// logins that it asserts over HTTP.
+    pub keys: Vec<String>,
+    /// Files with such a text each, instead of `keys`.
+    #[schemars(with = "Vec<String>")]
+    pub key_files: Vec<PathBuf>,
+    /// Whether its assertions may name the token endpoint as their audience, as RFC 7523 had it, besides the issuer, as its successor wants
+    /// it. For libraries that cannot do otherwise.
+    pub token_endpoint_audience: bool,
+    /// Whether `/mfa/challenge` needs its assertion too. Auth0's libraries send none there, where an `mfa_token` is needed anyway.
+    pub challenges_need_assertion: bool,
     /// The grants it may use. The `password` grants hand the person's password to the application, and RFC 9700, section 2.4
     /// says they MUST NOT be used: they are off unless listed, and the log warns of each client that has them.
     pub grant_types: Vec<GrantName>,
@@ -59,6 +70,40 @@ pub struct ClientConfig {
     pub remember_devices_for: Duration,
     /// The audiences of the APIs whose tokens it may ask about (`/oauth/introspect`). Empty: it may not ask.
     pub introspects: Vec<String>,
+    /// The APIs it may call as itself, if `client_credentials` is among its grants.
+    pub services: Vec<ServiceConfig>,
+    /// Whose logins it may assert, if `asserted-login` is among its grants.
+    pub asserts: AssertsConfig,
+}
+
+/// An API that a client may call as itself.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServiceConfig {
+    /// The API's audience.
+    pub audience: String,
+    /// The scopes the client may have of it.
+    pub scopes: Vec<String>,
+}
+
+/// The logins that a client may assert: it says that a person has logged in with it, and goes on from there.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AssertsConfig {
+    /// The realm of its people.
+    pub realm: String,
+    /// Whether an account is made for who is asserted and not known.
+    pub create_users: bool,
+    /// How long ago the login may have been. 1s to 1h.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub max_age: Duration,
+}
+
+impl Default for AssertsConfig {
+    fn default() -> Self {
+        Self { realm: String::new(), create_users: false, max_age: Duration::from_secs(300) }
+    }
 }
 
 /// A client's refresh tokens.
@@ -112,6 +157,10 @@ impl Default for ClientConfig {
             authentication: ClientAuthName::Secret,
             secrets: Vec::new(),
             secret_files: Vec::new(),
+            keys: Vec::new(),
+            key_files: Vec::new(),
+            token_endpoint_audience: false,
+            challenges_need_assertion: false,
             grant_types: Vec::new(),
             default_realm: String::new(),
             origins: Vec::new(),
@@ -125,6 +174,8 @@ impl Default for ClientConfig {
             refresh: RefreshConfig::default(),
             remember_devices_for: Duration::ZERO,
             introspects: Vec::new(),
+            services: Vec::new(),
+            asserts: AssertsConfig::default(),
         }
     }
 }
@@ -141,12 +192,14 @@ pub enum DialectName {
 
 /// How a client proves itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum ClientAuthName {
     /// Not at all: a public client, such as an app on a phone or in a browser.
     None,
     /// By a secret, in the body or by HTTP Basic.
     Secret,
+    /// By a JWT that it signs with the private key of one of its `keys` (RFC 7523). Nothing that it sends can be used again.
+    PrivateKeyJwt,
 }
 
 /// A grant.
@@ -170,11 +223,17 @@ pub enum GrantName {
     /// A refresh token, which logins then yield that ask for `offline_access`.
     #[serde(rename = "refresh_token", alias = "refresh-token")]
     RefreshToken,
+    /// The client's own proof, for access tokens of its own. Not for clients without authentication.
+    #[serde(rename = "client_credentials", alias = "client-credentials")]
+    ClientCredentials,
+    /// The client's word that a person has logged in with it. Not for clients without authentication.
+    #[serde(rename = "urn:countersign:grant-type:asserted-login", alias = "asserted-login")]
+    AssertedLogin,
 }
 
 impl GrantName {
-    /// All of them.
-    pub const ALL: [Self; 6] =
+    /// Those of people who log in here.
+    pub const PEOPLE: [Self; 6] =
         [Self::Password, Self::PasswordRealm, Self::MfaOtp, Self::MfaOob, Self::MfaRecoveryCode, Self::RefreshToken];
 
     /// The grant.
@@ -186,6 +245,8 @@ impl GrantName {
             Self::MfaOob => GrantType::MfaOob,
             Self::MfaRecoveryCode => GrantType::MfaRecoveryCode,
             Self::RefreshToken => GrantType::RefreshToken,
+            Self::ClientCredentials => GrantType::ClientCredentials,
+            Self::AssertedLogin => GrantType::AssertedLogin,
         }
     }
 

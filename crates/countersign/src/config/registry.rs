@@ -6,8 +6,8 @@ use countersign_domain::{
     factor_set::FactorSet,
     id::{Audience, ClientId, RealmName, Scope},
     policy::{Demand, Rule, Strength},
-    port::sealer::Sealer,
-    registry::{Api, Client, ClientAuthMethod, OtpWindow, Policy, RefreshPolicy, Registry, TokenDialect},
+    port::{assertion_keys::AssertionKeys, sealer::Sealer},
+    registry::{Api, AssertionPolicy, Client, ClientAuthMethod, OtpWindow, Policy, RefreshPolicy, Registry, TokenDialect},
     secret::Digest,
 };
 
@@ -109,7 +109,11 @@ impl Checked {
             authentication: match client.authentication {
                 ClientAuthName::None => ClientAuthMethod::None,
                 ClientAuthName::Secret => ClientAuthMethod::Secret(digests()),
+                ClientAuthName::PrivateKeyJwt => ClientAuthMethod::PrivateKeyJwt,
             },
+            keys: self.client_keys.get(&id).map(|keys| -> Arc<dyn AssertionKeys> { keys.clone() }),
+            token_endpoint_audience: client.token_endpoint_audience,
+            challenges_need_assertion: client.challenges_need_assertion,
             grants: client.grant_types.iter().copied().map(GrantName::grant).collect(),
             default_realm: given(&client.default_realm).map(RealmName::new),
             mfa: Rule {
@@ -124,6 +128,19 @@ impl Checked {
             refresh: refresh_policy(&client.refresh),
             remembers_devices: (!client.remember_devices_for.is_zero()).then_some(client.remember_devices_for),
             introspects: client.introspects.iter().map(|audience| Audience::new(audience.as_str())).collect(),
+            services: client
+                .services
+                .iter()
+                .map(|service| {
+                    let scopes = service.scopes.iter().map(|scope| Scope::new(scope.as_str())).collect();
+                    (Audience::new(service.audience.as_str()), scopes)
+                })
+                .collect(),
+            asserts: AssertionPolicy {
+                realm: given(&client.asserts.realm).map(RealmName::new),
+                creates_users: client.asserts.create_users,
+                max_age: client.asserts.max_age,
+            },
             name: given(&client.name).unwrap_or(&client.id).to_owned(),
             id,
         }

@@ -98,7 +98,7 @@ fn clients() -> Vec<ClientConfig> {
         id: id.to_owned(),
         name: name.to_owned(),
         authentication: ClientAuthName::None,
-        grant_types: GrantName::ALL.to_vec(),
+        grant_types: GrantName::PEOPLE.to_vec(),
         // As at Auth0, so that what comes from there sees nothing new.
         refresh: RefreshConfig { overlap: Duration::ZERO, ..RefreshConfig::default() },
         ..ClientConfig::default()

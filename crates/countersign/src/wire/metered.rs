@@ -14,7 +14,7 @@ use countersign_domain::{
     port::{
         PortError,
         authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
-        login_store::{Burn, CommitOutcome, Failure, FailureTarget, LoginCommit, LoginStore, Spent},
+        login_store::{Burn, CommitOutcome, Failure, FailureTarget, LoginCommit, LoginStore, Spent, UsedAssertion},
         outbox_store::{Ended, OutboxStore},
         password_hasher::{PasswordHasher, PasswordVerdict},
         refresh_store::{FamilyKind, RefreshFamily, RefreshStep, RefreshStore, RevocationReach},
@@ -112,6 +112,7 @@ impl LoginStore for Metered<dyn LoginStore> {
     async fn commit(&self, login: LoginCommit) -> Result<CommitOutcome, PortError> {
         let (grant, factor) = match &login.burn {
             Burn::Nothing if matches!(login.refresh, RefreshStep::Exchange { .. }) => (Grant::RefreshToken, None),
+            Burn::Nothing if login.audit.event == Event::AssertedLogin => (Grant::AssertedLogin, None),
             Burn::Nothing => (Grant::Password, None),
             Burn::Use { spent: Spent::Step(_), .. } | Burn::Confirm { spent: Spent::Step(_), .. } => {
                 (Grant::Otp, Some(Factor::Otp))
@@ -153,6 +154,10 @@ impl LoginStore for Metered<dyn LoginStore> {
         self.metrics.proof_evaluated(factor);
         self.metrics.grant_judged(grant, GrantOutcome::Refused);
         self.watch(Store::Durable, self.port.count_failure(user, failure).await)
+    }
+
+    async fn redeem_assertion(&self, assertion: UsedAssertion) -> Result<bool, PortError> {
+        self.watch(Store::Durable, self.port.redeem_assertion(assertion).await)
     }
 
     async fn record(&self, audit: AuditEvent, messages: Vec<OutboxRow>) -> Result<(), PortError> {

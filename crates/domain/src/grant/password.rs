@@ -1,6 +1,7 @@
 //! The password grants: the first factor (RFC 6749, section 4.3).
 
 use crate::{
+    account::Account,
     app::{App, Origin, RequestedScopes},
     attempt::Subject,
     audit::{AuditEvent, Event},
@@ -18,9 +19,37 @@ use crate::{
     },
     registry::{Client, GrantType, MFA_API_SCOPES, OFFLINE_ACCESS, OIDC_SCOPES},
     remembered::Asked,
+    time::Timestamp,
     transaction::{MfaTransaction, OriginalGrant},
     usecase::issue_token::{FactorType, MfaRequired, Outcome, PasswordGrant},
+    user::PasswordHash,
 };
+
+/// A first factor that was proven, and what was asked for with it.
+pub(crate) struct FirstProven<'a> {
+    /// To whom tokens would go.
+    pub client: &'a Client,
+    /// Whose it is.
+    pub account: &'a Account,
+    /// For which API.
+    pub audience: Audience,
+    /// With which scopes.
+    pub scopes: Vec<Scope>,
+    /// Whether the answer must name them.
+    pub scopes_changed: bool,
+    /// How it was proven.
+    pub authentication: Authentication,
+    /// By which grant.
+    pub grant: OriginalGrant,
+    /// What the audit trail calls a login that needs nothing more.
+    pub event: Event,
+    /// What strength it wishes for.
+    pub wish: Wish,
+    /// Where the person is.
+    pub origin: &'a Origin,
+    /// When.
+    pub now: Timestamp,
+}
 
 /// What may be had of an audience.
 pub(crate) struct Offer {
@@ -58,7 +87,8 @@ impl App {
         let address = client.address_of(origin);
         let permit = self.reserve_password_attempt(subject, address, now).await?;
         // Without an account the same work is done, so that the time tells nothing.
-        let stored = account.as_ref().map(|account| account.user.password.clone());
+        // Who has no password here, likewise.
+        let stored = account.as_ref().map(|account| account.user.password.clone()).filter(PasswordHash::is_set);
         let verdict = match self.hasher.verify(stored, grant.password).await {
             Ok(verdict) => verdict,
             Err(error) => {
@@ -82,27 +112,57 @@ impl App {
             return Err(Error::new(Reason::UserBlocked));
         }
 
-        let authentication = Authentication::password(now);
+        let proven = FirstProven {
+            client,
+            account,
+            audience,
+            scopes,
+            scopes_changed,
+            authentication: Authentication::password(now),
+            grant: OriginalGrant::Password,
+            event: Event::PasswordLogin,
+            wish,
+            origin,
+            now,
+        };
+        self.after_first_factor(proven).await.map_err(|error| match error.reason() {
+            // The account changed while its password was checked: the password is what was refused.
+            Reason::MfaTokenInvalid => Error::new(Reason::CredentialsRejected).because("account has changed"),
+            _ => error,
+        })
+    }
+
+    /// What follows a first factor that was proven: tokens, or the demand for a second one.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::MfaTokenInvalid`]: the account has changed meanwhile; a store or the signer failed.
+    pub(crate) async fn after_first_factor(&self, proven: FirstProven<'_>) -> Result<Outcome, Error> {
+        let FirstProven { client, account, audience, scopes, scopes_changed, authentication, .. } = proven;
+        let FirstProven { grant, event, wish, origin, now, .. } = proven;
         let first = FirstFactor { client, account, audience: &audience, authentication: &authentication, wish };
         let decision = self.decide_login(&first, now)?;
         // A remembered device proves no factor: it never answers where a certain strength or a fresh proof is asked for.
         if decision.verdict == Verdict::Challenge && self.may_skip(&first) {
-            let asked = Asked { audience: &audience, scopes: &scopes, scopes_changed, reasons: decision.reasons };
+            let asked = Asked {
+                audience: &audience,
+                scopes: &scopes,
+                scopes_changed,
+                authentication: &authentication,
+                grant: grant.name(),
+                reasons: decision.reasons,
+            };
             if let Some(tokens) = self.remembered_login(client, account, &asked, origin, now).await? {
                 return Ok(Outcome::Tokens(tokens));
             }
         }
         match decision.verdict {
             Verdict::Pass => {
-                let audit = audit(Event::PasswordLogin, &account.user, client, None, address, now);
+                let audit = audit(event, &account.user, client, None, client.address_of(origin), now);
                 let login = LoginCommit::new(&account.user, None, Burn::Nothing, audit);
                 let refreshing = self.opening(client, &account.user, (&audience, &scopes), &authentication, now)?;
                 let ending = Ending { authentication, refreshing, remembering: None, reasons: Some(decision.reasons) };
-                self.commit_login(ending.of(login), "password").await.map_err(|error| match error.reason() {
-                    // The account changed while its password was checked: the password is what was refused.
-                    Reason::MfaTokenInvalid => Error::new(Reason::CredentialsRejected).because("account has changed"),
-                    _ => error,
-                })?;
+                self.commit_login(ending.of(login), "password").await?;
                 let granted = Granted {
                     user: &account.user,
                     client,
@@ -110,7 +170,7 @@ impl App {
                     scopes,
                     scopes_changed,
                     ending,
-                    grant: OriginalGrant::Password.name(),
+                    grant: grant.name(),
                     now,
                 };
                 self.answer(granted).await.map(Outcome::Tokens)
@@ -122,9 +182,9 @@ impl App {
                     audience,
                     scopes,
                     scopes_changed,
-                    grant: OriginalGrant::Password,
+                    grant,
                     epoch: account.user.epoch,
-                    authenticated_at: now,
+                    authenticated_at: authentication.at,
                     expires_at: now.plus(self.registry.policy.mfa_token_lifetime),
                     allowed: decision.allowed,
                     reasons: decision.reasons,
@@ -196,7 +256,7 @@ impl App {
     }
 
     /// The audience and the scopes that are granted.
-    fn resolve(
+    pub(crate) fn resolve(
         &self,
         client: &Client,
         audience: Option<&str>,
@@ -255,7 +315,7 @@ impl App {
     pub(crate) fn first_factor(transaction: &MfaTransaction) -> Authentication {
         match &transaction.grant {
             OriginalGrant::Password => Authentication::password(transaction.authenticated_at),
-            OriginalGrant::Refresh { methods, .. } => Authentication {
+            OriginalGrant::Refresh { methods, .. } | OriginalGrant::Asserted { methods } => Authentication {
                 at: transaction.authenticated_at,
                 methods: methods.iter().map(|method| method.clone().into()).collect(),
             },
@@ -265,7 +325,7 @@ impl App {
 
 /// Whether the answer must name the scopes (RFC 6749, section 5.1): none were asked for, or others were granted. An answer
 /// without any scope names none, as recorded.
-fn named_differently(requested: Option<&Vec<Scope>>, granted: &[Scope]) -> bool {
+pub(crate) fn named_differently(requested: Option<&Vec<Scope>>, granted: &[Scope]) -> bool {
     match requested {
         _ if granted.is_empty() => false,
         None => true,

@@ -151,7 +151,7 @@ impl App {
         let transaction = &login.transaction;
         let authentication = by(Self::first_factor(transaction));
         let refreshing = match &transaction.grant {
-            OriginalGrant::Password => {
+            OriginalGrant::Password | OriginalGrant::Asserted { .. } => {
                 let access = (&transaction.audience, transaction.scopes.as_slice());
                 self.opening(client, &login.account.user, access, &authentication, now)?
             }

@@ -135,6 +135,15 @@ pub struct ConsumedChallenge {
     pub sweep_at: Timestamp,
 }
 
+/// The mark that makes a second use of a client's assertion impossible.
+#[derive(Clone, Copy, Debug)]
+pub struct UsedAssertion {
+    /// Digest of the client and the assertion's `jti`.
+    pub digest: Digest,
+    /// When the mark may be swept. Other than with [`ConsumedTransaction::sweep_at`] it may differ for the same digest.
+    pub sweep_at: Timestamp,
+}
+
 /// When the mark of what was used may be swept: an hour after it could last be presented.
 pub(crate) fn sweep_at(expires_at: Timestamp) -> Timestamp {
     expires_at.plus(std::time::Duration::from_secs(3600))
@@ -206,6 +215,10 @@ pub trait LoginStore: Send + Sync {
     /// moment, and SHOULD NOT wait for the disk.
     async fn note(&self, audit: AuditEvent) -> Result<(), PortError>;
 
-    /// Sweeps consumed marks, links of notices, families of refresh tokens and expired pending enrolments that no longer matter at `now`. The answer is how many rows went.
+    /// Marks an assertion of a client as used, in one conditional statement. True: it was not. Of 64 parallel callers with the same
+    /// digest exactly one MUST be told so, at all replicas together.
+    async fn redeem_assertion(&self, assertion: UsedAssertion) -> Result<bool, PortError>;
+
+    /// Sweeps consumed marks, marks of assertions, links of notices, families of refresh tokens and expired pending enrolments that no longer matter at `now`. The answer is how many rows went.
     async fn purge(&self, now: Timestamp) -> Result<u64, PortError>;
 }

@@ -2,8 +2,9 @@
 
 use crate::{
     app::{App, ClientCredentials},
-    claims::seconds,
+    claims::{VerifiedClaims, seconds},
     error::{Error, Reason},
+    grant::client_credentials,
     id::{Audience, FamilyId, UserId},
     port::refresh_store::FamilyKind,
     refresh_token::PresentedRefreshToken,
@@ -50,6 +51,26 @@ pub struct ActiveToken {
     pub acr: Option<String>,
 }
 
+impl ActiveToken {
+    /// What an access token says.
+    fn access(claims: VerifiedClaims) -> Self {
+        Self {
+            is_refresh_token: false,
+            audiences: claims.audiences().to_vec(),
+            issuer: claims.iss,
+            subject: claims.sub,
+            client: claims.client_id,
+            scope: claims.scope,
+            expires_at: Some(seconds(claims.exp)),
+            issued_at: seconds(claims.iat),
+            id: Some(claims.jti),
+            authenticated_at: claims.auth_time.map(seconds),
+            methods: claims.amr,
+            acr: claims.acr,
+        }
+    }
+}
+
 impl App {
     /// What the token says, if it is good now: signed by us, not expired, of an API this client may ask about, of a person who is
     /// there, not blocked and has not voided it, and not of a login whose refresh tokens were revoked. `None` in every other case.
@@ -60,7 +81,7 @@ impl App {
     ///
     /// Any reason `IntrospectToken` lists in the protobuf contract.
     pub async fn introspect_token(&self, command: Command) -> Result<Option<ActiveToken>, Error> {
-        let client = self.authenticate_client(&command.client)?;
+        let client = self.authenticate_client(&command.client).await?;
         if client.introspects.is_empty() {
             return Err(Error::new(Reason::IntrospectionNotAllowed));
         }
@@ -82,8 +103,13 @@ impl App {
         if !claims.audiences().iter().any(asked_about) {
             return Ok(None);
         }
+        let issued_at = seconds(claims.iat);
+        if claims.gty.as_deref() == Some(client_credentials::NAME) {
+            let stands = self.service_stands(&claims.client_id, &claims.sub, claims.audiences());
+            return Ok(stands.then(|| ActiveToken::access(claims)));
+        }
         let Some(account) = self.users.find(&UserId::new(claims.sub.as_str())).await? else { return Ok(None) };
-        let (user, issued_at) = (account.user, seconds(claims.iat));
+        let user = account.user;
         if let Some(sid) = &claims.sid {
             let Some(id) = FamilyId::parse(sid) else { return Ok(None) };
             let family = self.refresh.find_family(&id).await?;
@@ -92,20 +118,7 @@ impl App {
             }
         }
         let stands = !user.blocked && issued_at >= user.tokens_valid_from;
-        Ok(stands.then(|| ActiveToken {
-            is_refresh_token: false,
-            audiences: claims.audiences().to_vec(),
-            issuer: claims.iss,
-            subject: claims.sub,
-            client: claims.client_id,
-            scope: claims.scope,
-            expires_at: Some(seconds(claims.exp)),
-            issued_at,
-            id: Some(claims.jti),
-            authenticated_at: claims.auth_time.map(seconds),
-            methods: claims.amr,
-            acr: claims.acr,
-        }))
+        Ok(stands.then(|| ActiveToken::access(claims)))
     }
 
     async fn introspect_refresh_token(

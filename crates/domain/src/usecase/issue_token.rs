@@ -12,6 +12,7 @@ use crate::{
     opaque::{self, TokenKind},
     secret::Secret,
     time::Timestamp,
+    user::{Email, Profile},
 };
 
 pub use crate::login_policy::StepUp;
@@ -57,6 +58,22 @@ pub enum Grant {
         /// The scopes, if any were named: fewer than were granted, or the same.
         scopes: RequestedScopes,
     },
+    /// RFC 6749, section 4.4: a service calls an API as itself.
+    ClientCredentials {
+        /// The audience, if one was named.
+        audience: Option<String>,
+        /// The scopes, if any were named.
+        scopes: RequestedScopes,
+    },
+    /// A client says that a person has logged in with it.
+    AssertedLogin {
+        /// What it says.
+        login: AssertedLogin,
+        /// The audience, if one was named.
+        audience: Option<String>,
+        /// The scopes, if any were named.
+        scopes: RequestedScopes,
+    },
     /// The recovery code.
     RecoveryCode {
         /// The pending login.
@@ -64,6 +81,30 @@ pub enum Grant {
         /// The code as it was typed.
         code: Secret<String>,
     },
+}
+
+/// How a client says who has logged in.
+#[derive(Clone, Debug)]
+pub enum AssertedLogin {
+    /// In so many words; the client has proven itself with the request.
+    Plain(AssertedSubject),
+    /// In a JWT that it signed with its private key (RFC 7523, section 2.1).
+    Signed(Secret<String>),
+}
+
+/// Who has logged in with a client.
+#[derive(Clone, Debug)]
+pub struct AssertedSubject {
+    /// A username, or an address, of the client's realm.
+    pub subject: String,
+    /// When they did.
+    pub at: Timestamp,
+    /// How, by RFC 8176's names.
+    pub methods: Vec<String>,
+    /// Their address, for an account that is made.
+    pub email: Option<Email>,
+    /// What else is known of them, for an account that is made.
+    pub profile: Profile,
 }
 
 /// A username and a password.
@@ -161,7 +202,7 @@ impl App {
     ///
     /// Any reason `IssueToken` lists in the protobuf contract.
     pub async fn issue_token(&self, command: Command) -> Result<Outcome, Error> {
-        let client = self.authenticate_client(&command.client)?;
+        let client = self.authenticate_client(&command.client).await?;
         let origin = &command.origin;
         match command.grant {
             Grant::Password(grant) => self.password_grant(client, grant, command.step_up.wish()?, origin).await,
@@ -178,6 +219,12 @@ impl App {
             }
             Grant::Refresh { token, scopes } => {
                 self.refresh_grant(client, &token, &scopes, command.step_up.wish()?, origin).await
+            }
+            Grant::ClientCredentials { audience, scopes } => {
+                self.client_credentials_grant(client, audience.as_deref(), &scopes, origin).await.map(Outcome::Tokens)
+            }
+            Grant::AssertedLogin { login, audience, scopes } => {
+                self.asserted_grant(client, login, (audience.as_deref(), &scopes), command.step_up.wish()?, origin).await
             }
             Grant::RecoveryCode { mfa_token, code } => {
                 self.recovery_grant(client, &mfa_token, &code, origin).await.map(Outcome::Tokens)

@@ -37,6 +37,8 @@ pub struct AddUser {
 /// The password of a new account.
 #[derive(Clone, Debug)]
 pub enum NewPassword {
+    /// None: they log in elsewhere, with a client that says so.
+    None,
     /// To be hashed. Accounts of one call that share a password share its hash: it is made once.
     Plain(Secret<String>),
     /// An argon2id PHC string.
@@ -150,6 +152,7 @@ impl App {
 
     async fn verifier(&self, password: &NewPassword) -> Result<PasswordHash, Error> {
         match password {
+            NewPassword::None => Ok(PasswordHash::none()),
             NewPassword::Plain(plain) => {
                 let length = plain.expose().len();
                 if length == 0 || length > MAX_PASSWORD_BYTES {
@@ -169,7 +172,8 @@ impl App {
         }
     }
 
-    fn new_user(&self, user: AddUser, password: PasswordHash, now: Timestamp) -> Result<NewUser, Error> {
+    /// An account to add, with the row that an operator's command would leave.
+    pub(crate) fn new_user(&self, user: AddUser, password: PasswordHash, now: Timestamp) -> Result<NewUser, Error> {
         let name = |field, text: &str| {
             LoginName::parse(text).map_err(|bad| Error::malformed(field, format!("{field}: {bad}")))
         };

@@ -6,6 +6,7 @@ use crate::{
     app::{App, ClientCredentials, Origin},
     approval::Asking,
     authenticator::FactorKind,
+    client::Challenger,
     dispatch::Sending,
     error::{Error, Reason},
     factor::oob,
@@ -74,8 +75,12 @@ impl App {
     /// # Errors
     ///
     /// Any reason `CreateChallenge` lists in the protobuf contract.
-    pub async fn open_challenge(&self, command: Command) -> Result<Challenge, Error> {
-        let client = self.authenticate_client(&command.client)?;
+    pub async fn open_challenge(&self, mut command: Command) -> Result<Challenge, Error> {
+        let Challenger { client, proven } = self.authenticate_challenger(&command.client).await?;
+        // What a client says of where the person is needs its proof.
+        if !proven {
+            command.origin.forwarded_for = None;
+        }
         if !client.grants.iter().any(|grant| grant.is_mfa()) {
             return Err(Error::new(Reason::GrantNotAllowed).with("grant_type", GrantType::MfaOtp.as_str()));
         }

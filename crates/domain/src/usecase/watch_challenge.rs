@@ -52,7 +52,7 @@ impl App {
     ///
     /// Any reason `WatchChallenge` lists in the protobuf contract.
     pub async fn watch_challenge(&self, command: Command) -> Result<Watched, Error> {
-        let client = self.authenticate_client(&command.client)?;
+        let client = self.authenticate_challenger(&command.client).await?.client;
         client.may_use(GrantType::MfaOob)?;
         let now = self.clock.now();
         let token = &command.mfa_token;

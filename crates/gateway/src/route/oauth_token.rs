@@ -7,8 +7,8 @@ use axum::{
     response::Response,
 };
 use countersign_proto::v1::{
-    IssueTokenRequest, MfaRequired, OobGrant, OtpGrant, PasswordGrant, RecoveryCodeGrant, RefreshTokenGrant, TokenSet,
-    issue_token_request::Grant, issue_token_response::Outcome as Issued,
+    ClientCredentialsGrant, IssueTokenRequest, MfaRequired, OobGrant, OtpGrant, PasswordGrant, RecoveryCodeGrant,
+    RefreshTokenGrant, SignedLoginGrant, TokenSet, issue_token_request::Grant, issue_token_response::Outcome as Issued,
 };
 use countersign_telemetry::RequestFacts;
 use http::StatusCode;
@@ -26,11 +26,21 @@ use crate::{
 };
 
 /// The grant types, as clients spell them and discovery lists them.
-pub(crate) const GRANT_TYPES: [&str; 6] =
-    [PASSWORD, PASSWORD_REALM, REFRESH_TOKEN, MFA_OTP, MFA_OOB, MFA_RECOVERY_CODE];
+pub(crate) const GRANT_TYPES: [&str; 8] = [
+    PASSWORD,
+    PASSWORD_REALM,
+    REFRESH_TOKEN,
+    CLIENT_CREDENTIALS,
+    MFA_OTP,
+    MFA_OOB,
+    MFA_RECOVERY_CODE,
+    ASSERTED_LOGIN,
+];
 const PASSWORD: &str = "password";
 const PASSWORD_REALM: &str = "http://auth0.com/oauth/grant-type/password-realm";
 const REFRESH_TOKEN: &str = "refresh_token";
+const CLIENT_CREDENTIALS: &str = "client_credentials";
+const ASSERTED_LOGIN: &str = "urn:countersign:grant-type:asserted-login";
 const MFA_OTP: &str = "http://auth0.com/oauth/grant-type/mfa-otp";
 const MFA_OOB: &str = "http://auth0.com/oauth/grant-type/mfa-oob";
 const MFA_RECOVERY_CODE: &str = "http://auth0.com/oauth/grant-type/mfa-recovery-code";
@@ -100,6 +110,8 @@ fn grant(params: &Params<'_>, place: &mut Place) -> Result<Grant, Problem> {
             *place = Place::RefreshGrant;
             Grant::RefreshToken(RefreshTokenGrant { refresh_token: params.required(Parameter::RefreshToken)? })
         }
+        CLIENT_CREDENTIALS => Grant::ClientCredentials(ClientCredentialsGrant {}),
+        ASSERTED_LOGIN => Grant::SignedLogin(SignedLoginGrant { assertion: params.required(Parameter::Assertion)? }),
         MFA_OTP => {
             *place = Place::OtpGrant;
             Grant::Otp(OtpGrant { mfa_token: params.required(Parameter::MfaToken)?, otp: params.code(Parameter::Otp)? })

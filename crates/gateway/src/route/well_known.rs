@@ -26,6 +26,12 @@ use crate::{
 /// How long anybody may keep one of the documents.
 const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
+/// How clients may prove themselves.
+const CLIENT_AUTHENTICATION: [&str; 4] = ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"];
+
+/// How clients may sign their assertions.
+const ASSERTION_ALGORITHMS: [&str; 6] = ["RS256", "RS384", "PS256", "ES256", "EdDSA", "Ed25519"];
+
 fn cached(mut response: Response) -> Response {
     response.headers_mut().insert(CACHE_CONTROL, CACHED);
     response
@@ -57,9 +63,12 @@ fn describe(metadata: &GetMetadataResponse) -> Response {
         grant_types_supported: GRANT_TYPES,
         subject_types_supported: ["public"],
         id_token_signing_alg_values_supported: &metadata.id_token_signing_algorithms,
-        token_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "none"],
-        revocation_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "none"],
-        introspection_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post"],
+        token_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
+        token_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
+        revocation_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
+        revocation_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
+        introspection_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "private_key_jwt"],
+        introspection_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS,
         claims_supported: &metadata.claims_supported,
         acr_values_supported: &metadata.acr_values_supported,
         request_uri_parameter_supported: false,

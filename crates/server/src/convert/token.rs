@@ -13,7 +13,9 @@ use countersign_domain::{
     usecase::{
         describe::Metadata,
         introspect_token::{self, ActiveToken},
-        issue_token::{Command, FactorType, Grant, MfaRequired, Outcome, PasswordGrant, StepUp, TokenSet},
+        issue_token::{
+            AssertedLogin, Command, FactorType, Grant, MfaRequired, Outcome, PasswordGrant, StepUp, TokenSet,
+        },
         manage_users::MAX_PASSWORD_BYTES,
         revoke_token,
         user_info::UserInfo,
@@ -21,7 +23,7 @@ use countersign_domain::{
 };
 use countersign_proto::v1::{self, issue_token_request, issue_token_response, signing_key};
 
-use super::{Violations, client, given, timestamp};
+use super::{Violations, asserted, client, given, timestamp};
 
 const MAX_TOKEN: usize = 8192;
 
@@ -65,6 +67,20 @@ pub(crate) fn parse(request: v1::IssueTokenRequest, origin: Origin) -> Result<Co
             let token = token("refresh_token", grant.refresh_token, &mut violations);
             Grant::Refresh { token, scopes: scopes(request.scopes, &mut violations) }
         }
+        Some(issue_token_request::Grant::ClientCredentials(v1::ClientCredentialsGrant {})) => Grant::ClientCredentials {
+            audience: audience(request.audience, &mut violations),
+            scopes: scopes(request.scopes, &mut violations),
+        },
+        Some(issue_token_request::Grant::AssertedLogin(grant)) => Grant::AssertedLogin {
+            login: AssertedLogin::Plain(asserted::subject(grant, &mut violations)),
+            audience: audience(request.audience, &mut violations),
+            scopes: scopes(request.scopes, &mut violations),
+        },
+        Some(issue_token_request::Grant::SignedLogin(grant)) => Grant::AssertedLogin {
+            login: AssertedLogin::Signed(token("assertion", grant.assertion, &mut violations)),
+            audience: audience(request.audience, &mut violations),
+            scopes: scopes(request.scopes, &mut violations),
+        },
         Some(issue_token_request::Grant::RecoveryCode(grant)) => {
             let mfa_token = mfa_token(grant.mfa_token, &mut violations);
             let code = violations.required("recovery_code", grant.recovery_code);
@@ -99,6 +115,12 @@ fn token(field: &'static str, token: String, violations: &mut Violations) -> Sec
     let token = violations.required(field, token);
     violations.at_most(field, &token, MAX_TOKEN);
     Secret::new(token)
+}
+
+/// The API a request names.
+fn audience(audience: String, violations: &mut Violations) -> Option<String> {
+    violations.at_most("audience", &audience, 512);
+    given(audience)
 }
 
 /// The scopes a request names.
@@ -165,13 +187,12 @@ fn password(
         violations.add("realm", "Missing required parameter: realm".into());
     }
     violations.at_most("realm", realm.as_deref().unwrap_or_default(), 128);
-    violations.at_most("audience", &audience, 512);
     PasswordGrant {
         login: LoginName::parse(&username).ok(),
         password,
         realm: realm.map(RealmName::new),
         realm_grant: grant.realm_required,
-        audience: given(audience),
+        audience: self::audience(audience, violations),
         scopes: self::scopes(scopes, violations),
     }
 }

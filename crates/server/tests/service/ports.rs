@@ -16,7 +16,7 @@ use countersign_domain::{
         PortError,
         authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
         device_verifier::{DeviceKey, DeviceVerifier},
-        login_store::{CommitOutcome, Failure, LoginCommit, LoginStore},
+        login_store::{CommitOutcome, Failure, LoginCommit, LoginStore, UsedAssertion},
         outbox_store::{Bell, Ended, OutboxStore},
         password_hasher::{PasswordHasher, PasswordVerdict},
         refresh_store::{FamilyKind, RefreshFamily, RefreshStore, RevocationReach},
@@ -253,6 +253,9 @@ impl RefreshStore for Ports {
 impl LoginStore for Ports {
     async fn note(&self, _: AuditEvent) -> Result<(), PortError> {
         Ok(())
+    }
+    async fn redeem_assertion(&self, _: UsedAssertion) -> Result<bool, PortError> {
+        unscripted()
     }
     async fn record(&self, _: AuditEvent, _: Vec<OutboxRow>) -> Result<(), PortError> {
         unscripted()

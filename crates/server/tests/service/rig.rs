@@ -11,7 +11,7 @@ use countersign_domain::{
     authenticator::FactorKind,
     id::{Audience, ClientId, RealmName},
     policy::{Demand, Rule},
-    registry::{Client, ClientAuthMethod, GrantType, Policy, RefreshPolicy, Registry},
+    registry::{AssertionPolicy, Client, ClientAuthMethod, GrantType, Policy, RefreshPolicy, Registry},
     testing::{ManualClock, SeededEntropy},
     time::Timestamp,
 };
@@ -44,6 +44,9 @@ impl Rig {
             id: ClientId::new(CLIENT),
             name: "Web".into(),
             authentication: ClientAuthMethod::None,
+            keys: None,
+            token_endpoint_audience: false,
+            challenges_need_assertion: false,
             grants: GrantType::ALL.into_iter().collect(),
             default_realm: None,
             mfa: Rule::of(Demand::Always),
@@ -54,6 +57,8 @@ impl Rig {
             refresh: RefreshPolicy::default(),
             remembers_devices: None,
             introspects: BTreeSet::new(),
+            services: BTreeMap::new(),
+            asserts: AssertionPolicy::default(),
         };
         let asking = Client {
             id: ClientId::new(ASKING),

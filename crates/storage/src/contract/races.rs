@@ -9,16 +9,17 @@ use countersign_domain::{
         login_store::{
             Burn,
             CommitOutcome::{self, AccountChanged, Committed, ProofSpent, TransactionSpent},
-            LoginCommit,
+            LoginCommit, UsedAssertion,
         },
         user_store::UserInserted,
     },
+    secret::Digest,
 };
 
 use super::{
     race,
     records::{
-        NOW, account, add_user, audit, authenticator_id, confirm, confirm_oob, consumed, enroll, enrollment, failure,
+        NOW, account, add_user, audit, authenticator_id, confirm, confirm_oob, consumed, enroll, enrollment, failure, later,
         login, login_with, new_user, oob, otp, pair_enrollment, recover,
     },
 };
@@ -200,4 +201,20 @@ pub async fn a_block_and_logins_do_not_cross(stores: &Stores) {
     assert!(outcomes.iter().flatten().all(|outcome| matches!(outcome, Committed | AccountChanged)));
     assert_eq!(stores.logins.commit(login(&user, otp(1, 101))).await.unwrap(), AccountChanged);
     assert_eq!(account(stores, &user).await.authenticators[0].last_step, Some(100));
+}
+
+/// A client's assertion is good once, whoever presents it at the same moment.
+pub async fn an_assertion_is_used_once(stores: &Stores) {
+    let logins = &stores.logins;
+    let used = |n: u8, sweep_at| UsedAssertion { digest: Digest::new([n; 32]), sweep_at };
+    let results = race(CONTESTANTS, |n| {
+        let (logins, assertion) = (Arc::clone(logins), used(1, later(n as u64)));
+        async move { logins.redeem_assertion(assertion).await.unwrap() }
+    })
+    .await;
+    assert_eq!(results.into_iter().filter(|first| *first).count(), 1);
+    assert!(logins.redeem_assertion(used(2, later(9))).await.unwrap(), "another one");
+    assert!(!logins.redeem_assertion(used(2, later(99))).await.unwrap());
+    logins.purge(later(70)).await.unwrap();
+    assert!(logins.redeem_assertion(used(2, later(99))).await.unwrap(), "it was swept, when it was of no use any more");
 }

@@ -1,5 +1,7 @@
 //! The commit point.
 
+use std::collections::hash_map::Entry;
+
 use async_trait::async_trait;
 use countersign_domain::{
     audit::AuditEvent,
@@ -7,7 +9,7 @@ use countersign_domain::{
     message::OutboxRow,
     port::{
         PortError,
-        login_store::{Burn, CommitOutcome, Failure, LoginCommit, LoginStore, Spent},
+        login_store::{Burn, CommitOutcome, Failure, LoginCommit, LoginStore, Spent, UsedAssertion},
         repudiation_store::Repudiation,
     },
     time::Timestamp,
@@ -76,6 +78,17 @@ impl LoginStore for MemoryStore {
     async fn note(&self, audit: AuditEvent) -> Result<(), PortError> {
         self.lock().audit.push(audit);
         Ok(())
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.login.redeem_assertion")]
+    async fn redeem_assertion(&self, assertion: UsedAssertion) -> Result<bool, PortError> {
+        match self.lock().consumed.entry(Mark::Assertion(assertion.digest)) {
+            Entry::Occupied(_) => Ok(false),
+            Entry::Vacant(mark) => {
+                mark.insert(assertion.sweep_at);
+                Ok(true)
+            }
+        }
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.login.purge")]

@@ -7,7 +7,7 @@ use countersign_domain::{
     message::OutboxRow,
     port::{
         PortError,
-        login_store::{CommitOutcome, Failure, LoginCommit, LoginStore},
+        login_store::{CommitOutcome, Failure, LoginCommit, LoginStore, UsedAssertion},
     },
     time::Timestamp,
 };
@@ -60,6 +60,18 @@ impl LoginStore for SqliteStore {
     async fn note(&self, audit: AuditEvent) -> Result<(), PortError> {
         self.writer
             .submit(Durability::Session, move |connection| rows::insert_audit(connection, &audit).map(Step::Keep))
+            .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.login.redeem_assertion")]
+    async fn redeem_assertion(&self, assertion: UsedAssertion) -> Result<bool, PortError> {
+        self.writer
+            .submit(Durability::Full, move |connection| {
+                let new = connection
+                    .prepare_cached("INSERT INTO used_assertion (digest, sweep_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+                    .execute(params![assertion.digest.as_bytes(), assertion.sweep_at.as_millis()])?;
+                Ok(Step::Keep(new == 1))
+            })
             .await
     }
 
@@ -122,6 +134,11 @@ fn sweep(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
         )?
         .execute([rows::signed(SWEEP as u64)])?;
     let links = repudiations::sweep(connection, now, rows::signed(SWEEP as u64))?;
+    let assertions = connection
+        .prepare_cached(
+            "DELETE FROM used_assertion WHERE digest IN (SELECT digest FROM used_assertion WHERE sweep_at <= ?1 LIMIT ?2)",
+        )?
+        .execute(params![now.as_millis(), rows::signed(SWEEP as u64)])?;
     let families = refresh::sweep(connection, now, rows::signed(SWEEP as u64))?;
-    Ok(marks + pending + codes + links + families)
+    Ok(marks + pending + codes + links + assertions + families)
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 use super::audit;
 
 /// Each file is applied once, in order, and never changed afterwards.
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_messages.sql"),
     include_str!("migrations/0003_notices.sql"),
@@ -19,6 +19,7 @@ const MIGRATIONS: [&str; 10] = [
     include_str!("migrations/0008_audit_chain.sql"),
     include_str!("migrations/0009_key_states.sql"),
     include_str!("migrations/0010_remembered_devices.sql"),
+    include_str!("migrations/0011_assertions.sql"),
 ];
 
 /// The version that links the rows of the audit trail.

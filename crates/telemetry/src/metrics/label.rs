@@ -53,6 +53,8 @@ label! {
         RecoveryCode = "recovery_code",
         /// A refresh token.
         RefreshToken = "refresh_token",
+        /// The word of a client.
+        AssertedLogin = "asserted_login",
     }
 }
 

@@ -68,7 +68,12 @@ impl Config {
         );
         mistakes.add_if(self.is_built_in(&client.id), format!("{path}.id"), "is an audience of countersign's own");
         let secrets = client.secrets.len() + client.secret_files.len();
+        let keys = client.keys.len() + client.key_files.len();
         match client.authentication {
+            ClientAuthName::PrivateKeyJwt => {
+                mistakes.add_if(secrets > 0, format!("{path}.secrets"), "a client that signs assertions has none");
+                mistakes.add_if(keys == 0, format!("{path}.keys"), "at least one is needed for private-key-jwt");
+            }
             ClientAuthName::None => {
                 mistakes.add_if(secrets > 0, format!("{path}.secrets"), "a client without authentication has none");
                 mistakes.add_if(
@@ -98,6 +103,8 @@ impl Config {
                 "must be scheme, host and port alone, such as https://app.example.com",
             );
         }
+        self.check_services(path, client, mistakes);
+        self.check_asserts(path, client, mistakes);
         within(&format!("{path}.id_token_lifetime"), client.id_token_lifetime, &TOKEN_LIFETIME, mistakes);
         check_refresh(&format!("{path}.refresh"), client, mistakes);
         within(
@@ -122,6 +129,50 @@ impl Config {
             format!("{path}.introspects"),
             "a client without authentication may not ask (RFC 7662, section 2.1)",
         );
+    }
+
+    fn check_services(&self, path: &str, client: &ClientConfig, mistakes: &mut Mistakes) {
+        let granted = client.grant_types.contains(&GrantName::ClientCredentials);
+        mistakes.add_if(
+            granted && client.authentication == ClientAuthName::None,
+            format!("{path}.grant_types"),
+            "a client without authentication cannot have client_credentials",
+        );
+        mistakes.add_if(
+            granted == client.services.is_empty(),
+            format!("{path}.services"),
+            "and client_credentials among the grant_types need each other",
+        );
+        let mut audiences = BTreeSet::new();
+        for (index, service) in client.services.iter().enumerate() {
+            let place = format!("{path}.services[{index}]");
+            mistakes.add_if(!audiences.insert(&service.audience), format!("{place}.audience"), "is there twice");
+            let Some(api) = self.apis.iter().find(|api| api.audience == service.audience) else {
+                mistakes.add(format!("{place}.audience"), "is not the audience of any of the apis");
+                continue;
+            };
+            for (number, scope) in service.scopes.iter().enumerate() {
+                let known = api.scopes.contains(scope);
+                mistakes.add_if(!known, format!("{place}.scopes[{number}]"), "is not a scope of that API");
+            }
+        }
+    }
+
+    fn check_asserts(&self, path: &str, client: &ClientConfig, mistakes: &mut Mistakes) {
+        let granted = client.grant_types.contains(&GrantName::AssertedLogin);
+        mistakes.add_if(
+            granted && client.authentication == ClientAuthName::None,
+            format!("{path}.grant_types"),
+            "a client without authentication cannot have asserted-login: its word is anybody's",
+        );
+        mistakes.add_if(
+            granted == client.asserts.realm.is_empty(),
+            format!("{path}.asserts.realm"),
+            "and asserted-login among the grant_types need each other",
+        );
+        self.check_realm(&format!("{path}.asserts.realm"), &client.asserts.realm, mistakes);
+        let ages = Duration::from_secs(1)..=Duration::from_secs(3600);
+        within(&format!("{path}.asserts.max_age"), client.asserts.max_age, &ages, mistakes);
     }
 
     fn check_api(&self, path: &str, api: &ApiConfig, mistakes: &mut Mistakes) {

@@ -1,0 +1,200 @@
+//! JWTs that clients sign with their private keys (RFC 7521, RFC 7523 and its successor).
+//!
+//! The audience is the issuer, as one string: an assertion that was meant for another server, or for two, must be good at neither
+//! (CVE-2025-27370).
+
+use std::time::Duration;
+
+use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::refused;
+use crate::{
+    app::App,
+    claims::seconds,
+    error::Error,
+    port::login_store::{UsedAssertion, sweep_at},
+    registry::Client,
+    secret::Secret,
+    time::Timestamp,
+};
+
+/// The longest assertion that is looked at, in bytes.
+pub(crate) const MAX_BYTES: usize = 2048;
+/// The longest `iss`, `sub` and `jti`, in characters.
+const MAX_CLAIM: usize = 64;
+/// How far ahead `exp` may be.
+const MAX_LIFETIME: Duration = Duration::from_secs(300);
+/// How much the clocks of a client and of this server may differ.
+pub(crate) const SKEW: Duration = Duration::from_secs(10);
+
+/// Types of a client's authentication: none, the general one, and the one of RFC 7523's successor.
+const AUTHENTICATION_TYPES: [&str; 3] = ["", "JWT", "client-authentication+jwt"];
+
+/// What every assertion must say. A number that is a string is no number, a list of audiences no audience.
+#[derive(Deserialize)]
+struct BasicClaims {
+    iss: String,
+    sub: String,
+    aud: String,
+    exp: i64,
+    nbf: Option<i64>,
+    iat: Option<i64>,
+    jti: String,
+}
+
+/// An assertion of a client that is good, and not used up yet.
+pub(crate) struct Asserted<T> {
+    /// About whom.
+    pub subject: String,
+    /// What else it says.
+    pub claims: T,
+    /// The mark that uses it up.
+    pub mark: UsedAssertion,
+}
+
+impl App {
+    /// Checks that `jwt` is the client's own, and uses it up.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::ClientUnauthenticated`](crate::error::Reason::ClientUnauthenticated); the store failed.
+    pub(super) async fn prove_by_assertion(
+        &self,
+        client: &Client,
+        jwt: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        #[derive(Deserialize)]
+        struct Nothing {}
+        let found = self.assertion::<Nothing>(client, jwt, &AUTHENTICATION_TYPES, now).map_err(refused)?;
+        if found.subject != client.id.as_str() {
+            return Err(refused("assertion: sub"));
+        }
+        if self.logins.redeem_assertion(found.mark).await? { Ok(()) } else { Err(refused("assertion: used before")) }
+    }
+
+    /// What `jwt` says, if the client signed it for this server and it is good at `now`.
+    ///
+    /// # Errors
+    ///
+    /// A word for the log.
+    pub(crate) fn assertion<T: DeserializeOwned>(
+        &self,
+        client: &Client,
+        jwt: &Secret<String>,
+        types: &[&str],
+        now: Timestamp,
+    ) -> Result<Asserted<T>, &'static str> {
+        let keys = client.keys.as_ref().ok_or("assertion: the client has no key")?;
+        if jwt.expose().len() > MAX_BYTES {
+            return Err("assertion: too long");
+        }
+        let bytes = keys.verify(jwt.expose(), types).ok_or("assertion: form, type or signature")?;
+        let basic: BasicClaims = serde_json::from_slice(&bytes).map_err(|_wrong| "assertion: claims")?;
+        let token_endpoint = client.token_endpoint_audience.then(|| format!("{}oauth/token", self.registry.issuer));
+        basic.judge(client.id.as_str(), [Some(self.registry.issuer.as_str()), token_endpoint.as_deref()], now)?;
+        let claims = serde_json::from_slice(&bytes).map_err(|_wrong| "assertion: claims")?;
+        // No client has a name with a NUL in it.
+        let named = [client.id.as_str(), basic.jti.as_str()].join("\0");
+        let mark = UsedAssertion {
+            digest: self.sealer.token_digest("assertion", named.as_bytes()),
+            sweep_at: sweep_at(seconds(basic.exp).plus(SKEW)),
+        };
+        Ok(Asserted { subject: basic.sub, claims, mark })
+    }
+}
+
+impl BasicClaims {
+    fn judge(&self, client: &str, audiences: [Option<&str>; 2], now: Timestamp) -> Result<(), &'static str> {
+        if self.iss != client {
+            return Err("assertion: iss");
+        }
+        if !audiences.contains(&Some(self.aud.as_str())) {
+            return Err("assertion: aud");
+        }
+        if [&self.iss, &self.sub, &self.jti].iter().any(|claim| claim.chars().count() > MAX_CLAIM) {
+            return Err("assertion: a claim is too long");
+        }
+        if self.jti.is_empty() || self.sub.is_empty() {
+            return Err("assertion: an empty claim");
+        }
+        let expires_at = seconds(self.exp);
+        if now >= expires_at.plus(SKEW) {
+            return Err("assertion: expired");
+        }
+        if expires_at > now.plus(MAX_LIFETIME).plus(SKEW) {
+            return Err("assertion: lives too long");
+        }
+        if [self.nbf, self.iat].into_iter().flatten().any(|from| seconds(from) > now.plus(SKEW)) {
+            return Err("assertion: of the future");
+        }
+        Ok(())
+    }
+}
+
+/// The `sub` that an assertion claims. It chooses the key; nothing else of it is believed before that has verified it.
+pub(super) fn claimed_subject(jwt: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Subject {
+        sub: String,
+    }
+    let payload = jwt.split('.').nth(1).filter(|_| jwt.len() <= MAX_BYTES)?;
+    let bytes = BASE64URL_NOPAD.decode(payload.as_bytes()).ok()?;
+    let claims: Subject = serde_json::from_slice(&bytes).ok()?;
+    Some(claims.sub).filter(|sub| !sub.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn judged(change: impl FnOnce(&mut BasicClaims)) -> Result<(), &'static str> {
+        let mut claims = BasicClaims {
+            iss: "web".into(),
+            sub: "web".into(),
+            aud: "https://id.test/".into(),
+            exp: NOW + 60,
+            nbf: None,
+            iat: Some(NOW),
+            jti: "j".into(),
+        };
+        change(&mut claims);
+        claims.judge("web", [Some("https://id.test/"), None], seconds(NOW))
+    }
+
+    #[test]
+    fn lifetimes_end_where_they_are_said_to() {
+        for (exp, good) in [(-10, false), (-9, true), (0, true), (300, true), (310, true), (311, false)] {
+            assert_eq!(judged(|claims| claims.exp = NOW + exp).is_ok(), good, "{exp}");
+        }
+        for (start, good) in [(-600, true), (10, true), (11, false)] {
+            assert_eq!(judged(|claims| claims.iat = Some(NOW + start)).is_ok(), good, "{start}");
+            assert_eq!(judged(|claims| claims.nbf = Some(NOW + start)).is_ok(), good, "{start}");
+        }
+        assert!(judged(|claims| claims.exp = i64::MAX).is_err());
+    }
+
+    #[test]
+    fn names_are_compared_and_bounded() {
+        assert!(judged(|_| ()).is_ok());
+        assert!(judged(|claims| claims.iss = "other".into()).is_err());
+        for aud in ["https://id.test", "https://id.test/oauth/token", "https://other.test/", ""] {
+            assert!(judged(|claims| claims.aud = aud.into()).is_err(), "{aud}");
+        }
+        for (jti, good) in [("", false), (&*"j".repeat(64), true), (&*"j".repeat(65), false)] {
+            assert_eq!(judged(|claims| claims.jti = jti.into()).is_ok(), good);
+        }
+        assert!(judged(|claims| claims.sub = "s".repeat(65)).is_err());
+    }
+
+    #[test]
+    fn a_list_of_audiences_is_none() {
+        let claims = r#"{"iss":"web","sub":"web","aud":["https://id.test/"],"exp":1,"jti":"j"}"#;
+        assert!(serde_json::from_str::<BasicClaims>(claims).is_err());
+        let claims = r#"{"iss":"web","sub":"web","aud":"https://id.test/","exp":"1","jti":"j"}"#;
+        assert!(serde_json::from_str::<BasicClaims>(claims).is_err());
+    }
+}

@@ -1,0 +1,102 @@
+//! The client_credentials grant: a service calls an API as itself (RFC 6749, section 4.4).
+
+use serde::Serialize;
+
+use crate::{
+    app::{App, Origin, RequestedScopes},
+    audit::{AuditEvent, Event},
+    claims::to_json,
+    error::{Error, Reason},
+    grant::password::named_differently,
+    id::{Audience, ClientId, Scope},
+    opaque::{ALPHANUMERIC, random_text},
+    registry::{Client, GrantType},
+    usecase::issue_token::TokenSet,
+};
+
+/// What `gty` says of it, and by which such a token is told from a person's.
+pub(crate) const NAME: &str = "client-credentials";
+
+/// What follows the client's name in the `sub` of its tokens. No person's id ends so.
+const SUBJECT_SUFFIX: &str = "@clients";
+
+#[derive(Serialize)]
+struct ServiceClaims<'a> {
+    iss: &'a str,
+    sub: String,
+    aud: &'a str,
+    iat: i64,
+    exp: i64,
+    azp: &'a str,
+    client_id: &'a str,
+    jti: &'a str,
+    gty: &'static str,
+    scope: &'a str,
+}
+
+impl App {
+    /// An access token for the client itself: no person, no ID token, nothing to go on with.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::GrantNotAllowed`], [`Reason::AudienceUnknown`], [`Reason::ApiNotAllowed`]; no audience is named and none is the
+    /// default; the store or the signer failed.
+    pub(crate) async fn client_credentials_grant(
+        &self,
+        client: &Client,
+        audience: Option<&str>,
+        requested: &RequestedScopes,
+        origin: &Origin,
+    ) -> Result<TokenSet, Error> {
+        client.may_use_proven(GrantType::ClientCredentials)?;
+        let audience = audience.map(Audience::new).or_else(|| self.registry.default_audience.clone());
+        let audience = audience.ok_or_else(|| Error::missing("audience"))?;
+        if !self.registry.apis.contains_key(&audience) {
+            return Err(Error::new(Reason::AudienceUnknown).with("audience", audience.as_str()));
+        }
+        let offered = client
+            .services
+            .get(&audience)
+            .ok_or_else(|| Error::new(Reason::ApiNotAllowed).with("audience", audience.as_str()))?;
+        let scopes: Vec<Scope> = match requested {
+            None => offered.iter().cloned().collect(),
+            Some(requested) => offered.iter().filter(|scope| requested.contains(scope)).cloned().collect(),
+        };
+        let now = self.clock.now();
+        let (algorithm, lifetime) = self.token_shape(&audience);
+        let row = AuditEvent::of_deployment(Event::ServiceAuthorized, now).by(&client.id);
+        self.logins.record(row.at_address(client.address_of(origin)), Vec::new()).await?;
+        let jti = random_text(ALPHANUMERIC, 22, self.entropy.as_ref())?;
+        let claims = ServiceClaims {
+            iss: &self.registry.issuer,
+            sub: format!("{}{SUBJECT_SUFFIX}", client.id),
+            aud: audience.as_str(),
+            iat: now.as_secs(),
+            exp: now.plus(lifetime).as_secs(),
+            azp: client.id.as_str(),
+            client_id: client.id.as_str(),
+            jti: &jti,
+            gty: NAME,
+            scope: &scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" "),
+        };
+        Ok(TokenSet {
+            access_token: self.signer.sign(algorithm, to_json(&claims)?).await?,
+            lifetime,
+            scopes_changed: named_differently(requested.as_ref(), &scopes),
+            scopes,
+            id_token: None,
+            refresh_token: None,
+            recovery_code: None,
+        })
+    }
+
+    /// Whether a service's token stands: its client is there still, and may call one of the APIs that the token is for.
+    pub(crate) fn service_stands(&self, client: &str, subject: &str, audiences: &[String]) -> bool {
+        let known = self.registry.clients.get(&ClientId::new(client));
+        subject.strip_suffix(SUBJECT_SUFFIX) == Some(client)
+            && known.is_some_and(|known| {
+                known.may_use_proven(GrantType::ClientCredentials).is_ok()
+                    && audiences.iter().any(|aud| known.services.contains_key(&Audience::new(aud.as_str())))
+            })
+    }
+}

@@ -1,0 +1,51 @@
+//! What a client says of a person's login.
+
+use countersign_domain::{
+    grant::asserted::{FIRST_FACTORS, MAX_METHODS},
+    login_name::MAX_CHARS,
+    time::Timestamp,
+    usecase::issue_token::AssertedSubject,
+    user::{Email, Profile},
+};
+use countersign_proto::v1;
+
+use super::{Violations, given};
+
+/// Who has logged in; what is wrong with it is noted.
+pub(super) fn subject(grant: v1::AssertedLoginGrant, violations: &mut Violations) -> AssertedSubject {
+    let subject = violations.required("subject", grant.subject);
+    violations.at_most("subject", &subject, MAX_CHARS);
+    let at = grant.auth_time.map_or_else(
+        || {
+            violations.add("auth_time", "Missing required parameter: auth_time".into());
+            Timestamp::from_millis(0)
+        },
+        |time| Timestamp::from_millis(time.seconds.saturating_mul(1000).saturating_add(i64::from(time.nanos) / 1_000_000)),
+    );
+    let known = |method: &String| FIRST_FACTORS.contains(&method.as_str());
+    if grant.methods.is_empty() || grant.methods.len() > MAX_METHODS || !grant.methods.iter().all(known) {
+        let names = FIRST_FACTORS.join(", ");
+        violations.add("methods", format!("methods must be one to {MAX_METHODS} of {names}"));
+    }
+    let mut text = |field, value: String, most| {
+        violations.at_most(field, &value, most);
+        violations.printable(field, &value);
+        given(value)
+    };
+    let email = grant.email.and_then(|email| {
+        let verified = email.verified;
+        text("email", email.address, MAX_CHARS).map(|address| Email { address, verified })
+    });
+    AssertedSubject {
+        email,
+        profile: Profile {
+            name: text("name", grant.name, 256),
+            given_name: text("given_name", grant.given_name, 256),
+            family_name: text("family_name", grant.family_name, 256),
+            picture: text("picture", grant.picture, 2048),
+        },
+        subject,
+        at,
+        methods: grant.methods,
+    }
+}
