@@ -1,10 +1,13 @@
 //! What people and clients do, and what they get.
 
 mod approvals;
+mod asserted;
 mod audit;
 mod authenticators;
 mod bodies;
 mod challenges;
+mod client_assertions;
+mod client_credentials;
 mod cors;
 mod devices;
 mod discovery;

@@ -29,6 +29,7 @@ pub mod receiver;
 pub mod refusal;
 pub mod sent;
 pub mod server;
+pub mod signer;
 pub mod tenant;
 pub mod trail;
 pub mod world;

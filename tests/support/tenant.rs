@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::signer;
+
 /// The issuer.
 pub const ISSUER: &str = "https://id.test/";
 /// The name in the authenticator app.
@@ -61,6 +63,8 @@ pub const FORWARDER: Client = Client { id: "forwarder", secret: Some("another se
 pub const REMEMBERING: Client = Client { id: "remembering", secret: None };
 /// Another one.
 pub const ALSO_REMEMBERING: Client = Client { id: "also-remembering", secret: None };
+/// A client that signs: it proves itself by assertions, calls the API as itself, and asserts logins of [`OTHER_REALM`].
+pub const SIGNER: Client = Client { id: "signer", secret: None };
 
 /// What can differ between worlds.
 #[derive(Clone, Debug)]
@@ -212,6 +216,16 @@ impl Tenant {
             write!(toml, "[[clients]]\nid = '{}'\n{proof}\ngrant_types = {grants}\n{more}", client.id).unwrap();
         }
         toml.push_str(&self.more);
+        write!(
+            toml,
+            "[[clients]]\nid = '{}'\nauthentication = 'private-key-jwt'\nkeys = ['{}']\nmfa_demand = 'if-enrolled'\n\
+             grant_types = ['client_credentials', 'asserted-login', 'mfa-otp', 'refresh_token']\n\
+             services = [{{ audience = '{API}', scopes = ['read:things'] }}]\nintrospects = ['{API}']\n\
+             asserts = {{ realm = '{OTHER_REALM}', create_users = true }}\n",
+            SIGNER.id,
+            signer::key_set(),
+        )
+        .unwrap();
         for (section, lines) in &self.sections {
             write!(toml, "[{section}]\n{}\n", lines.join("\n")).unwrap();
         }

@@ -87,9 +87,8 @@ impl App {
 
 /// Whether `presented` is among `digests`. All are compared, so that the time does not tell which one matched.
 fn is_one_of(digests: &[Digest], presented: &Digest) -> bool {
-    let matched = digests
-        .iter()
-        .fold(Choice::from(0), |found, digest| found | digest.as_bytes().ct_eq(presented.as_bytes()));
+    let matched =
+        digests.iter().fold(Choice::from(0), |found, digest| found | digest.as_bytes().ct_eq(presented.as_bytes()));
     matched.into()
 }
 
@@ -119,7 +118,9 @@ impl Client {
     pub(crate) fn may_use_proven(&self, grant: GrantType) -> Result<(), Error> {
         self.may_use(grant)?;
         if matches!(self.authentication, ClientAuthMethod::None) {
-            return Err(Error::new(Reason::GrantNotAllowed).with("grant_type", grant.as_str()).because("public client"));
+            return Err(Error::new(Reason::GrantNotAllowed)
+                .with("grant_type", grant.as_str())
+                .because("public client"));
         }
         Ok(())
     }

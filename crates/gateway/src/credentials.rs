@@ -194,7 +194,8 @@ mod tests {
             Refusal::Service(refused) => refused.reason.as_str_name(),
         };
         assert_eq!(problem("Basic d2ViOnM=", "client_secret=s"), "TWO_CLIENT_AUTHENTICATIONS");
-        let assertion = "client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer&client_assertion=x.y.z";
+        let assertion =
+            "client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer&client_assertion=x.y.z";
         assert_eq!(problem("Basic d2ViOnM=", assertion), "TWO_CLIENT_AUTHENTICATIONS");
         assert_eq!(problem("Bearer x", &format!("{assertion}&client_secret=s")), "TWO_CLIENT_AUTHENTICATIONS");
         assert_eq!(problem("Bearer x", "client_assertion=x.y.z"), "MISSING_PARAMETER");

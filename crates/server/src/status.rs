@@ -119,7 +119,9 @@ pub const fn row(reason: Reason) -> (Code, &'static str, &'static str) {
         Reason::AuthenticationUnmet => {
             (Code::FailedPrecondition, "AUTHENTICATION_UNMET", "the login cannot be what is asked for")
         }
-        Reason::ApiNotAllowed => (Code::PermissionDenied, "API_NOT_ALLOWED", "the client may not call this API as itself"),
+        Reason::ApiNotAllowed => {
+            (Code::PermissionDenied, "API_NOT_ALLOWED", "the client may not call this API as itself")
+        }
         Reason::AssertionRejected => {
             (Code::PermissionDenied, "ASSERTION_REJECTED", "what the client says of the login is not believed")
         }

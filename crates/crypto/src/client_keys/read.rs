@@ -52,10 +52,7 @@ fn spki(der: &[u8]) -> Result<ClientKey, KeyError> {
         let PublicKeyComponents { n, e } = PublicKeyComponents::<Vec<u8>>::from(&rsa);
         return rsa_key(None, n, e);
     }
-    [&EC[..], &OKP[..]]
-        .into_iter()
-        .find_map(|known| key(None, known, der).ok())
-        .ok_or(KeyError::Kind)
+    [&EC[..], &OKP[..]].into_iter().find_map(|known| key(None, known, der).ok()).ok_or(KeyError::Kind)
 }
 
 fn jwk_set(text: &str) -> Result<Vec<ClientKey>, KeyError> {

@@ -77,7 +77,8 @@ fn keys_on_curves_verify_too() {
     let sign = |message: &[u8]| ec.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec();
     for text in [set, pem(ec.public_key().as_der().unwrap().as_ref())] {
         let keys = ClientKeys::parse([text.as_str()]).unwrap();
-        for header in [r#"{"alg":"ES256"}"#, r#"{"alg":"ES256","kid":"one"}"#, r#"{"alg":"ES256","kid":"unheard of"}"#] {
+        for header in [r#"{"alg":"ES256"}"#, r#"{"alg":"ES256","kid":"one"}"#, r#"{"alg":"ES256","kid":"unheard of"}"#]
+        {
             assert!(verifies(&keys, &signed(header, "{}", sign)), "{header}");
         }
     }

@@ -33,9 +33,8 @@ const TYPES: [&str; 1] = ["asserted-login+jwt"];
 
 /// The first factors that a client may have asked for, by RFC 8176's names. What countersign asks for itself is not among them: whoever
 /// is believed to have given a code elsewhere would count as having given two factors here.
-pub const FIRST_FACTORS: [&str; 14] = [
-    "face", "fpt", "hwk", "iris", "kba", "pin", "pop", "pwd", "retina", "sc", "swk", "user", "vbm", "wia",
-];
+pub const FIRST_FACTORS: [&str; 14] =
+    ["face", "fpt", "hwk", "iris", "kba", "pin", "pop", "pwd", "retina", "sc", "swk", "user", "vbm", "wia"];
 
 /// The most methods of one login.
 pub const MAX_METHODS: usize = 5;

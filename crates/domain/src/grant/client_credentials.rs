@@ -5,20 +5,20 @@ use serde::Serialize;
 use crate::{
     app::{App, Origin, RequestedScopes},
     audit::{AuditEvent, Event},
-    claims::to_json,
+    claims::{TokenShape, to_json},
     error::{Error, Reason},
     grant::password::named_differently,
     id::{Audience, ClientId, Scope},
     opaque::{ALPHANUMERIC, random_text},
-    registry::{Client, GrantType},
+    registry::{Client, GrantType, TokenDialect},
     usecase::issue_token::TokenSet,
 };
 
-/// What `gty` says of it, and by which such a token is told from a person's.
-pub(crate) const NAME: &str = "client-credentials";
+/// What `gty` says of it.
+const NAME: &str = "client-credentials";
 
-/// What follows the client's name in the `sub` of its tokens. No person's id ends so.
-const SUBJECT_SUFFIX: &str = "@clients";
+/// What follows the client's name in the `sub` of its tokens, which tells them from a person's: no person's id ends so.
+pub(crate) const SUBJECT_SUFFIX: &str = "@clients";
 
 #[derive(Serialize)]
 struct ServiceClaims<'a> {
@@ -27,10 +27,12 @@ struct ServiceClaims<'a> {
     aud: &'a str,
     iat: i64,
     exp: i64,
-    azp: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    azp: Option<&'a str>,
     client_id: &'a str,
     jti: &'a str,
-    gty: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gty: Option<&'static str>,
     scope: &'a str,
 }
 
@@ -63,7 +65,8 @@ impl App {
             Some(requested) => offered.iter().filter(|scope| requested.contains(scope)).cloned().collect(),
         };
         let now = self.clock.now();
-        let (algorithm, lifetime) = self.token_shape(&audience);
+        let TokenShape { algorithm, dialect, lifetime } = self.token_shape(&audience);
+        let auth0 = dialect == TokenDialect::Auth0;
         let row = AuditEvent::of_deployment(Event::ServiceAuthorized, now).by(&client.id);
         self.logins.record(row.at_address(client.address_of(origin)), Vec::new()).await?;
         let jti = random_text(ALPHANUMERIC, 22, self.entropy.as_ref())?;
@@ -73,14 +76,14 @@ impl App {
             aud: audience.as_str(),
             iat: now.as_secs(),
             exp: now.plus(lifetime).as_secs(),
-            azp: client.id.as_str(),
+            azp: auth0.then_some(client.id.as_str()),
             client_id: client.id.as_str(),
             jti: &jti,
-            gty: NAME,
+            gty: auth0.then_some(NAME),
             scope: &scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" "),
         };
         Ok(TokenSet {
-            access_token: self.signer.sign(algorithm, to_json(&claims)?).await?,
+            access_token: self.signer.sign(algorithm, dialect.token_type(), to_json(&claims)?).await?,
             lifetime,
             scopes_changed: named_differently(requested.as_ref(), &scopes),
             scopes,

@@ -104,7 +104,7 @@ impl App {
             return Ok(None);
         }
         let issued_at = seconds(claims.iat);
-        if claims.gty.as_deref() == Some(client_credentials::NAME) {
+        if claims.sub.ends_with(client_credentials::SUBJECT_SUFFIX) {
             let stands = self.service_stands(&claims.client_id, &claims.sub, claims.audiences());
             return Ok(stands.then(|| ActiveToken::access(claims)));
         }

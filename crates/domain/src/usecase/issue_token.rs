@@ -224,7 +224,8 @@ impl App {
                 self.client_credentials_grant(client, audience.as_deref(), &scopes, origin).await.map(Outcome::Tokens)
             }
             Grant::AssertedLogin { login, audience, scopes } => {
-                self.asserted_grant(client, login, (audience.as_deref(), &scopes), command.step_up.wish()?, origin).await
+                self.asserted_grant(client, login, (audience.as_deref(), &scopes), command.step_up.wish()?, origin)
+                    .await
             }
             Grant::RecoveryCode { mfa_token, code } => {
                 self.recovery_grant(client, &mfa_token, &code, origin).await.map(Outcome::Tokens)

@@ -26,16 +26,8 @@ use crate::{
 };
 
 /// The grant types, as clients spell them and discovery lists them.
-pub(crate) const GRANT_TYPES: [&str; 8] = [
-    PASSWORD,
-    PASSWORD_REALM,
-    REFRESH_TOKEN,
-    CLIENT_CREDENTIALS,
-    MFA_OTP,
-    MFA_OOB,
-    MFA_RECOVERY_CODE,
-    ASSERTED_LOGIN,
-];
+pub(crate) const GRANT_TYPES: [&str; 8] =
+    [PASSWORD, PASSWORD_REALM, REFRESH_TOKEN, CLIENT_CREDENTIALS, MFA_OTP, MFA_OOB, MFA_RECOVERY_CODE, ASSERTED_LOGIN];
 const PASSWORD: &str = "password";
 const PASSWORD_REALM: &str = "http://auth0.com/oauth/grant-type/password-realm";
 const REFRESH_TOKEN: &str = "refresh_token";

@@ -20,7 +20,9 @@ pub(super) fn subject(grant: v1::AssertedLoginGrant, violations: &mut Violations
             violations.add("auth_time", "Missing required parameter: auth_time".into());
             Timestamp::from_millis(0)
         },
-        |time| Timestamp::from_millis(time.seconds.saturating_mul(1000).saturating_add(i64::from(time.nanos) / 1_000_000)),
+        |time| {
+            Timestamp::from_millis(time.seconds.saturating_mul(1000).saturating_add(i64::from(time.nanos) / 1_000_000))
+        },
     );
     let known = |method: &String| FIRST_FACTORS.contains(&method.as_str());
     if grant.methods.is_empty() || grant.methods.len() > MAX_METHODS || !grant.methods.iter().all(known) {

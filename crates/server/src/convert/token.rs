@@ -67,10 +67,12 @@ pub(crate) fn parse(request: v1::IssueTokenRequest, origin: Origin) -> Result<Co
             let token = token("refresh_token", grant.refresh_token, &mut violations);
             Grant::Refresh { token, scopes: scopes(request.scopes, &mut violations) }
         }
-        Some(issue_token_request::Grant::ClientCredentials(v1::ClientCredentialsGrant {})) => Grant::ClientCredentials {
-            audience: audience(request.audience, &mut violations),
-            scopes: scopes(request.scopes, &mut violations),
-        },
+        Some(issue_token_request::Grant::ClientCredentials(v1::ClientCredentialsGrant {})) => {
+            Grant::ClientCredentials {
+                audience: audience(request.audience, &mut violations),
+                scopes: scopes(request.scopes, &mut violations),
+            }
+        }
         Some(issue_token_request::Grant::AssertedLogin(grant)) => Grant::AssertedLogin {
             login: AssertedLogin::Plain(asserted::subject(grant, &mut violations)),
             audience: audience(request.audience, &mut violations),

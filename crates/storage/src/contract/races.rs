@@ -19,8 +19,8 @@ use countersign_domain::{
 use super::{
     race,
     records::{
-        NOW, account, add_user, audit, authenticator_id, confirm, confirm_oob, consumed, enroll, enrollment, failure, later,
-        login, login_with, new_user, oob, otp, pair_enrollment, recover,
+        NOW, account, add_user, audit, authenticator_id, confirm, confirm_oob, consumed, enroll, enrollment, failure,
+        later, login, login_with, new_user, oob, otp, pair_enrollment, recover,
     },
 };
 use crate::open::Stores;

@@ -68,7 +68,9 @@ impl LoginStore for SqliteStore {
         self.writer
             .submit(Durability::Full, move |connection| {
                 let new = connection
-                    .prepare_cached("INSERT INTO used_assertion (digest, sweep_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+                    .prepare_cached(
+                        "INSERT INTO used_assertion (digest, sweep_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                    )?
                     .execute(params![assertion.digest.as_bytes(), assertion.sweep_at.as_millis()])?;
                 Ok(Step::Keep(new == 1))
             })

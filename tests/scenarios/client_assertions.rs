@@ -1,0 +1,140 @@
+//! Clients that prove themselves by signed assertions (RFC 7523; G-54).
+
+use countersign_tests::{
+    http::Answer,
+    signer::{ASSERTION_TYPE, assertion, claims, signed, signed_by},
+    tenant::{API, BACKEND, ISSUER, SIGNER, Tenant},
+    world::{Store, World},
+};
+use serde_json::{Value, json};
+
+async fn world() -> World {
+    World::start(Store::Sqlite, Tenant::default()).await
+}
+
+async fn present(world: &World, jwt: &str, more: Value) -> Answer {
+    let mut body = json!({
+        "grant_type": "client_credentials", "audience": API,
+        "client_assertion": jwt, "client_assertion_type": ASSERTION_TYPE,
+    });
+    for (name, value) in more.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    world.http().post("/oauth/token", &body).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_assertion_proves_its_client_once_with_and_without_its_name() {
+    let world = world().await;
+    let first = assertion(&world, "one");
+    assert_eq!(present(&world, &first, json!({})).await.status, 200);
+    assert_eq!(present(&world, &first, json!({})).await.status, 401, "it was used");
+    let second = assertion(&world, "two");
+    assert_eq!(present(&world, &second, json!({"client_id": SIGNER.id})).await.status, 200);
+    let third = assertion(&world, "three");
+    assert_eq!(present(&world, &third, json!({"client_id": BACKEND.id})).await.status, 401, "another's name");
+    let mut later = claims(&world, "one");
+    later["exp"] = json!(world.now().as_secs() + 61);
+    let again = signed(&json!({"alg": "EdDSA"}), &later);
+    assert_eq!(present(&world, &again, json!({})).await.status, 401, "the same jti in another assertion");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_assertion_that_was_used_is_so_after_a_restart_and_for_64_at_once() {
+    let mut world = world().await;
+    let jwt = assertion(&world, "one");
+    let url = world.http().url("/oauth/token");
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("audience", API),
+        ("client_assertion", jwt.as_str()),
+        ("client_assertion_type", ASSERTION_TYPE),
+    ]
+    .map(|(name, value)| (name, value.to_owned()));
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let tries = (0..64).map(|_| {
+        let request = client.post(&url).form(&form);
+        tokio::spawn(async move { request.send().await.unwrap().status() })
+    });
+    let mut good = 0;
+    for answer in tries.collect::<Vec<_>>() {
+        good += usize::from(answer.await.unwrap() == 200);
+    }
+    assert_eq!(good, 1);
+    world.restart().await;
+    assert_eq!(present(&world, &jwt, json!({})).await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_assertion_for_another_or_too_long_or_badly_signed_is_refused() {
+    let world = world().await;
+    let now = world.now().as_secs();
+    let header = json!({"alg": "EdDSA", "typ": "client-authentication+jwt"});
+    let mut number = 0;
+    let mut with = |name: &str, value: Value| {
+        number += 1;
+        let mut claims = claims(&world, &format!("j{number}"));
+        claims[name] = value;
+        signed(&header, &claims)
+    };
+    assert_eq!(present(&world, &with("nothing", json!(1)), json!({})).await.status, 200, "the frame itself is good");
+    for (name, value) in [
+        ("aud", json!(format!("{ISSUER}oauth/token"))),
+        ("aud", json!([ISSUER])),
+        ("aud", json!([ISSUER, "https://other.test/"])),
+        ("aud", json!("https://id.test")),
+        ("aud", json!("https://other.test/")),
+        ("aud", Value::Null),
+        ("iss", json!("backend")),
+        ("sub", json!("backend")),
+        ("exp", json!(now - 11)),
+        ("exp", json!(now + 400)),
+        ("exp", json!((now + 60).to_string())),
+        ("exp", Value::Null),
+        ("nbf", json!(now + 60)),
+        ("iat", json!(now + 60)),
+        ("jti", json!("")),
+        ("jti", json!("x".repeat(65))),
+        ("jti", Value::Null),
+        ("more", json!("x".repeat(2048))),
+    ] {
+        let answer = present(&world, &with(name, value.clone()), json!({})).await;
+        assert_eq!(answer.status, 401, "{name}: {value}");
+        assert_eq!(answer.json()["error"], "access_denied");
+    }
+    for header in
+        [json!({"alg": "none"}), json!({"alg": "HS256"}), json!({"alg": "EdDSA", "typ": "asserted-login+jwt"})]
+    {
+        assert_eq!(present(&world, &signed(&header, &claims(&world, "h")), json!({})).await.status, 401, "{header}");
+    }
+    let forged = signed_by(8, &json!({"alg": "EdDSA"}), &claims(&world, "f"));
+    assert_eq!(present(&world, &forged, json!({})).await.status, 401, "another key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_ways_at_once_are_a_malformed_request() {
+    let world = world().await;
+    let jwt = assertion(&world, "one");
+    let both = present(&world, &jwt, json!({"client_secret": "anything of any length"})).await;
+    assert_eq!((both.status, &both.json()["error"]), (400, &json!("invalid_request")));
+    let untyped = present(&world, &jwt, json!({"client_assertion_type": "other"})).await;
+    assert_eq!((untyped.status, &untyped.json()["error"]), (400, &json!("invalid_request")));
+    assert_eq!(present(&world, &jwt, json!({})).await.status, 200, "neither has spent it");
+    let named = json!({"grant_type": "client_credentials", "audience": API, "client_id": SIGNER.id});
+    assert_eq!(world.http().post("/oauth/token", &named).await.status, 401, "its name is no proof");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn introspection_and_revocation_take_assertions_too() {
+    let world = world().await;
+    let token = present(&world, &assertion(&world, "one"), json!({})).await.json()["access_token"].clone();
+    let body = |jti: &str| {
+        let jwt = assertion(&world, jti);
+        json!({"token": token, "client_assertion": jwt, "client_assertion_type": ASSERTION_TYPE})
+    };
+    let answer = world.http().post("/oauth/introspect", &body("two")).await;
+    assert_eq!((answer.status, &answer.json()["active"]), (200, &json!(true)));
+    assert_eq!(world.http().post("/oauth/introspect", &body("two")).await.status, 401);
+    assert_eq!(world.http().post("/oauth/revoke", &body("three")).await.status, 200);
+    assert_eq!(world.http().post("/oauth/revoke", &body("three")).await.status, 401);
+}
