@@ -385,7 +385,6 @@ pub(crate) struct VerifiedClaims {
     pub jti: String,
     pub scope: String,
     pub sid: Option<String>,
-    pub gty: Option<String>,
     pub auth_time: Option<i64>,
     #[serde(default)]
     pub amr: Vec<String>,

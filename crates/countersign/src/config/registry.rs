@@ -7,7 +7,9 @@ use countersign_domain::{
     id::{Audience, ClientId, RealmName, Scope},
     policy::{Demand, Rule, Strength},
     port::{assertion_keys::AssertionKeys, sealer::Sealer},
-    registry::{Api, AssertionPolicy, Client, ClientAuthMethod, OtpWindow, Policy, RefreshPolicy, Registry, TokenDialect},
+    registry::{
+        Api, AssertionPolicy, Client, ClientAuthMethod, OtpWindow, Policy, RefreshPolicy, Registry, TokenDialect,
+    },
     secret::Digest,
 };
 
