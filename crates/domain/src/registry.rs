@@ -45,6 +45,7 @@ pub struct Registry {
 
 /// An application that may call (RFC 6749, section 2).
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting by itself, and any of them may be on")]
 pub struct Client {
     /// Its identifier.
     pub id: ClientId,

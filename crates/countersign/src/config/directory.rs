@@ -14,6 +14,7 @@ use super::{
 /// An application.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting by itself, and any of them may be on")]
 pub struct ClientConfig {
     /// Its `client_id`.
     pub id: String,

@@ -113,7 +113,7 @@ impl Checked {
                 ClientAuthName::Secret => ClientAuthMethod::Secret(digests()),
                 ClientAuthName::PrivateKeyJwt => ClientAuthMethod::PrivateKeyJwt,
             },
-            keys: self.client_keys.get(&id).map(|keys| -> Arc<dyn AssertionKeys> { keys.clone() }),
+            keys: self.client_keys.get(&id).map(|keys| Arc::clone(keys) as Arc<dyn AssertionKeys>),
             token_endpoint_audience: client.token_endpoint_audience,
             challenges_need_assertion: client.challenges_need_assertion,
             grants: client.grant_types.iter().copied().map(GrantName::grant).collect(),

@@ -1,4 +1,4 @@
-//! The client_credentials grant: a service calls an API as itself (RFC 6749, section 4.4).
+//! The `client_credentials` grant: a service calls an API as itself (RFC 6749, section 4.4).
 
 use serde::Serialize;
 
@@ -90,6 +90,7 @@ impl App {
             id_token: None,
             refresh_token: None,
             recovery_code: None,
+            device_token: None,
         })
     }
 
