@@ -3,7 +3,12 @@
 use countersign::demo::{DemoOptions, description::Description, start};
 use countersign::serve::Running;
 use countersign_telemetry::Metrics;
-use countersign_tests::python;
+use countersign_tests::{
+    person::PASSWORD,
+    process::{ServeProcess, places},
+    python,
+    tenant::{API, ISSUER, Tenant},
+};
 use tempfile::TempDir;
 
 async fn demo() -> (TempDir, Running, Description) {
@@ -38,4 +43,16 @@ async fn a_python_grpc_client_finds_the_services_by_reflection_and_logs_in() {
     let json = folder.path().join("demo.json");
     let said = python::run("grpc_login.py", &[json.to_str().unwrap()], &[]).await;
     assert!(said.contains("logged in"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn authlib_goes_on_with_logins_revokes_introspects_and_signs() {
+    let folder = TempDir::new().unwrap();
+    let config = Tenant::default().toml(&places(folder.path()));
+    ServeProcess::add_user(folder.path(), &config, "ann", PASSWORD).await;
+    let process = ServeProcess::start(folder.path(), &config).await;
+    let arguments = [&process.http(), ISSUER, API, "ann", PASSWORD];
+    // It is on loopback, without TLS.
+    let said = python::run("authlib_tokens.py", &arguments, &[("AUTHLIB_INSECURE_TRANSPORT", "1")]).await;
+    assert!(said.contains("went on and ended"), "{said}");
 }

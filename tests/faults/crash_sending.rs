@@ -6,7 +6,7 @@ use countersign_tests::{
     api::{Api, To, Transport},
     dump,
     person::PASSWORD,
-    process::ServeProcess,
+    process::{self, ServeProcess},
     receiver::{Closed, Manner},
     sent::NUMBER,
     tenant::{BACKEND, Tenant},
@@ -20,13 +20,7 @@ fn configuration(folder: &Path, address: std::net::SocketAddr) -> String {
         .section("mfa", &["factors = ['otp', 'sms']"])
         .section("messages", &["sms = ['hook']", "countries = ['US']"])
         .section("[messages.webhook]", &["name = 'hook'", &url, "secrets = ['a secret of 32 bytes or some more']"]);
-    let places = format!(
-        "[grpc]\nlisten = '127.0.0.1:0'\n[http]\nlisten = '127.0.0.1:0'\n[https]\nenabled = false\n\
-         [ops]\nlisten = '127.0.0.1:0'\n[storage]\nurl = 'sqlite:{}'\n\
-         [keys]\nkek = 'a2V5IGVuY3J5cHRpb24ga2V5IG9mIDMyIGJ5dGVzISE='\n",
-        folder.join("countersign.db").display()
-    );
-    tenant.toml(&places)
+    tenant.toml(&process::places(folder))
 }
 
 async fn token(api: &Api) -> String {

@@ -58,6 +58,8 @@ async fn every_route_is_in_the_document() {
         "/mfa/authenticators",
         "/mfa/authenticators/{authenticator_id}",
         "/mfa/challenge",
+        "/mfa/remembered-devices",
+        "/mfa/remembered-devices/{device_id}",
         "/notices/{token}",
         "/oauth/introspect",
         "/oauth/revoke",

@@ -132,7 +132,12 @@ impl ServeProcess {
     /// The API over `transport`.
     pub async fn api(&self, transport: Transport) -> Api {
         let grpc = self.address("grpc.address").parse().expect("an address");
-        Api::new(transport, Http::new(format!("http://{}", self.address("http.address"))).await, Grpc::new(grpc))
+        Api::new(transport, Http::new(self.http()).await, Grpc::new(grpc))
+    }
+
+    /// Base of the HTTP API.
+    pub fn http(&self) -> String {
+        format!("http://{}", self.address("http.address"))
     }
 
     /// Kills it: nothing is written any more, nobody is told.
@@ -143,6 +148,16 @@ impl ServeProcess {
     fn address(&self, member: &str) -> &str {
         self.ready[member].as_str().unwrap_or_else(|| panic!("no {member} in {}", self.ready))
     }
+}
+
+/// What a configuration says of places: everything is in `folder` and on free ports.
+pub fn places(folder: &Path) -> String {
+    format!(
+        "[grpc]\nlisten = '127.0.0.1:0'\n[http]\nlisten = '127.0.0.1:0'\n[https]\nenabled = false\n\
+         [ops]\nlisten = '127.0.0.1:0'\n[storage]\nurl = 'sqlite:{}'\n\
+         [keys]\nkek = 'a2V5IGVuY3J5cHRpb24ga2V5IG9mIDMyIGJ5dGVzISE='\n",
+        folder.join("countersign.db").display()
+    )
 }
 
 /// The file with `config`.

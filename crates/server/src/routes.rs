@@ -26,8 +26,10 @@ use crate::{caller::Caller, service::Services};
 const MAX_MESSAGE: usize = 256 * 1024;
 
 /// Full names of the methods that are served, for logs and metrics.
-pub const METHODS: [&str; 21] = [
+pub const METHODS: [&str; 25] = [
     "countersign.v1.TokenService/IssueToken",
+    "countersign.v1.TokenService/RevokeToken",
+    "countersign.v1.TokenService/IntrospectToken",
     "countersign.v1.TokenService/GetUserInfo",
     "countersign.v1.TokenService/GetSigningKeys",
     "countersign.v1.TokenService/GetMetadata",
@@ -39,6 +41,8 @@ pub const METHODS: [&str; 21] = [
     "countersign.v1.AssociateService/GetAuthenticator",
     "countersign.v1.AssociateService/UpdateAuthenticator",
     "countersign.v1.AssociateService/DeleteAuthenticator",
+    "countersign.v1.AssociateService/ListRememberedDevices",
+    "countersign.v1.AssociateService/DeleteRememberedDevice",
     "countersign.v1.DeviceService/EnrollDevice",
     "countersign.v1.DeviceService/UpdateDevice",
     "countersign.v1.DeviceService/DeleteDevice",

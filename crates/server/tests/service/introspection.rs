@@ -120,3 +120,18 @@ async fn every_listed_method_is_served_and_others_are_not() {
     assert_eq!(call("/countersign.v1.TokenService/Nothing".into()).await, Some(Code::Unimplemented));
     assert_eq!(call("/countersign.v1.Nothing/IssueToken".into()).await, Some(Code::Unimplemented));
 }
+
+#[test]
+fn every_method_of_the_contract_is_listed() {
+    let pool = prost_reflect::DescriptorPool::decode(countersign_proto::FILE_DESCRIPTOR_SET).unwrap();
+    let services = pool.services().filter(|service| service.full_name().starts_with("countersign.v1."));
+    let methods: Vec<_> = services
+        .flat_map(|service| {
+            service.methods().map(|method| format!("{}/{}", service.full_name(), method.name())).collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(methods.len() > 20, "{methods:?}");
+    for method in methods {
+        assert!(METHODS.contains(&method.as_str()), "{method} would be logged and counted as another");
+    }
+}

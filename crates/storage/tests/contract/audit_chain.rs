@@ -171,21 +171,32 @@ async fn another_key_fits_no_row() {
     assert_eq!(verifier.take(&first), Err(Broken { id: 1, flaw: Flaw::NoStart }));
 }
 
+/// The schema before the trail was a chain.
+const BEFORE_THE_CHAIN: [&str; 7] = [
+    include_str!("../../src/sqlite/migrations/0001_initial.sql"),
+    include_str!("../../src/sqlite/migrations/0002_messages.sql"),
+    include_str!("../../src/sqlite/migrations/0003_notices.sql"),
+    include_str!("../../src/sqlite/migrations/0004_devices.sql"),
+    include_str!("../../src/sqlite/migrations/0005_outbox.sql"),
+    include_str!("../../src/sqlite/migrations/0006_refresh_tokens.sql"),
+    include_str!("../../src/sqlite/migrations/0007_audit_detail.sql"),
+];
+
 #[tokio::test]
 async fn rows_of_older_versions_are_covered_by_the_first_link() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("data.db");
-    drop(open(folder.path()));
-    // As the version before the chain left it.
-    Connection::open(&path)
-        .unwrap()
-        .execute_batch(
-            "DELETE FROM audit;
-             ALTER TABLE audit DROP COLUMN link; ALTER TABLE audit DROP COLUMN seal;
-             INSERT INTO audit (at, event, user_id, detail) VALUES (1, 'login.otp', 'auth0|ann', NULL), (2, 'login.otp', 'auth0|bob', 'x');
-             PRAGMA user_version = 7;",
-        )
-        .unwrap();
+    // As the version before the chain made it.
+    let old = Connection::open(&path).unwrap();
+    for migration in BEFORE_THE_CHAIN {
+        old.execute_batch(migration).unwrap();
+    }
+    old.execute_batch(
+        "INSERT INTO audit (at, event, user_id, detail) VALUES (1, 'login.otp', 'auth0|ann', NULL), (2, 'login.otp', 'auth0|bob', 'x');
+         PRAGMA user_version = 7;",
+    )
+    .unwrap();
+    drop(old);
     let store = open(folder.path());
     store.record(audit(&UserId::new("auth0|ann")), Vec::new()).await.unwrap();
     assert_eq!(verify(&store).await.unwrap().id, 4);
