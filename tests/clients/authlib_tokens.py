@@ -31,7 +31,10 @@ KEY = signing_key()
 
 def signer() -> OAuth2Session:
     """A session that proves itself by an assertion. One for each request, since authlib keeps the jti of its claims."""
-    session = OAuth2Session("signer", KEY, token_endpoint_auth_method="private_key_jwt", scope=SCOPE)
+    by = "private_key_jwt"
+    session = OAuth2Session(
+        "signer", KEY, token_endpoint_auth_method=by, revocation_endpoint_auth_method=by, scope=SCOPE
+    )
     claims = {"aud": ISSUER, "exp": int(time.time()) + 60}
     session.register_client_auth_method(PrivateKeyJWT(TOKEN, claims=claims, alg="EdDSA"))
     return session
