@@ -56,3 +56,26 @@ async fn authlib_goes_on_with_logins_revokes_introspects_and_signs() {
     let said = python::run("authlib_tokens.py", &arguments, &[("AUTHLIB_INSECURE_TRANSPORT", "1")]).await;
     assert!(said.contains("went on and ended"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_of_a_login_of_ones_own_gets_tokens_after_a_second_factor() {
+    let folder = TempDir::new().unwrap();
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let (private, public) = (folder.path().join("shop.key"), folder.path().join("shop.pem"));
+    std::fs::write(&private, key.serialize_pem()).unwrap();
+    std::fs::write(&public, key.public_key_pem()).unwrap();
+    // What the page shows, with an API.
+    let config = format!(
+        "issuer = '{ISSUER}'\n{}[[realms]]\nname = 'customers'\n[[apis]]\naudience = 'https://api.example.com'\n\
+         [[clients]]\nid = 'shop'\nauthentication = 'private-key-jwt'\nkey_files = ['{}']\n\
+         grant_types = ['asserted-login', 'mfa-otp', 'mfa-recovery-code', 'refresh_token']\n\
+         asserts = {{ realm = 'customers', create_users = true, max_age = '5m' }}\n",
+        places(folder.path()),
+        public.display()
+    );
+    let process = ServeProcess::start(folder.path(), &config).await;
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples/behind_your_login.py");
+    let arguments = [&process.http(), ISSUER, private.to_str().unwrap(), example];
+    let said = python::run("behind_your_login.py", &arguments, &[]).await;
+    assert!(said.contains("logged in behind a login"), "{said}");
+}

@@ -175,3 +175,23 @@ async fn a_blocked_person_gets_in_on_nobodys_word() {
         grpc.token.clone().issue_token(plain(&world, "2", word(&world, "ext-1"))).await.map(drop).unwrap_err();
     assert_eq!(refused.message(), "the account is blocked", "{refused:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_of_an_asserted_login_ends_when_the_account_changes() {
+    let world = world().await;
+    let (_, tokens) = assert_login(&world, "a", &login(&login_claims(&world, "ext-1", "a"))).await;
+    let refresh = |jti: &str| {
+        json!({
+            "grant_type": "refresh_token", "refresh_token": tokens["refresh_token"],
+            "client_assertion": assertion(&world, jti), "client_assertion_type": ASSERTION_TYPE,
+        })
+    };
+    let good = world.http().post("/oauth/token", &refresh("one")).await;
+    assert_eq!(good.status, 200, "{:?}", good.json());
+    let subject = jwt::claims(tokens["access_token"].as_str().unwrap())["sub"].as_str().unwrap().to_owned();
+    let user = countersign_domain::id::UserId::new(subject);
+    world.app().set_blocked(&user, true).await.unwrap();
+    world.app().set_blocked(&user, false).await.unwrap();
+    let refused = world.http().post("/oauth/token", &refresh("two")).await;
+    assert_eq!((refused.status, &refused.json()["error"]), (403, &json!("invalid_grant")));
+}

@@ -2,7 +2,7 @@
 
 use countersign_tests::{
     http::Answer,
-    signer::{ASSERTION_TYPE, assertion, claims, signed, signed_by},
+    signer::{ASSERTION_TYPE, assertion, claims, key_set, signed, signed_by},
     tenant::{API, BACKEND, ISSUER, SIGNER, Tenant},
     world::{Store, World},
 };
@@ -137,4 +137,49 @@ async fn introspection_and_revocation_take_assertions_too() {
     assert_eq!(world.http().post("/oauth/introspect", &body("two")).await.status, 401);
     assert_eq!(world.http().post("/oauth/revoke", &body("three")).await.status, 200);
     assert_eq!(world.http().post("/oauth/revoke", &body("three")).await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_challenge_needs_an_assertion_where_that_is_configured() {
+    let strict = format!(
+        "[[clients]]\nid = 'strict'\nauthentication = 'private-key-jwt'\nkeys = ['{}']\nchallenges_need_assertion = true\n\
+         grant_types = ['mfa-otp']\n",
+        key_set()
+    );
+    let world = World::start(Store::Sqlite, Tenant::default().and(&strict)).await;
+    let challenge = async |client: &str, proof: Option<String>| {
+        let mut body = json!({"mfa_token": "none of ours", "client_id": client});
+        if let Some(jwt) = proof {
+            body["client_assertion"] = json!(jwt);
+            body["client_assertion_type"] = json!(ASSERTION_TYPE);
+        }
+        world.http().post("/mfa/challenge", &body).await.status
+    };
+    assert_eq!(challenge("strict", None).await, 401);
+    let mut claims = claims(&world, "one");
+    (claims["iss"], claims["sub"]) = (json!("strict"), json!("strict"));
+    let proof = signed(&json!({"alg": "EdDSA"}), &claims);
+    assert_ne!(challenge("strict", Some(proof.clone())).await, 401, "the token is what is refused");
+    assert_eq!(challenge("strict", Some(proof)).await, 401, "it was used");
+    assert_ne!(challenge(SIGNER.id, None).await, 401, "Auth0's libraries send none");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_secret_is_exchanged_both_are_good() {
+    let changing = format!(
+        "[[clients]]\nid = 'changing'\nsecrets = ['the old secret, of 16 or more', 'the new secret, of 16 or more']\n\
+         grant_types = ['client_credentials']\nservices = [{{ audience = '{API}', scopes = ['read:things'] }}]\n"
+    );
+    let world = World::start(Store::Sqlite, Tenant::default().and(&changing)).await;
+    for (secret, status) in [
+        ("the old secret, of 16 or more", 200),
+        ("the new secret, of 16 or more", 200),
+        ("another secret, of 16 or more", 401),
+        ("the old secret, of 16 or mor", 401),
+    ] {
+        let body = json!({
+            "grant_type": "client_credentials", "audience": API, "client_id": "changing", "client_secret": secret,
+        });
+        assert_eq!(world.http().post("/oauth/token", &body).await.status, status, "{secret}");
+    }
 }
