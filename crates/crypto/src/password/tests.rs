@@ -150,25 +150,27 @@ async fn too_many_at_once_are_refused_and_never_hashed_cheaper() {
         pepper: pepper("02"),
     };
     let hasher = Argon2Hasher::new(options, Arc::new(SystemEntropy::new())).unwrap();
-    let (mut served, mut refused, mut waiting) = (0, 0, Vec::new());
+    let (mut refused, mut done, mut waiting) = (0, Vec::new(), Vec::new());
     // 64 calls arrive within a fraction of the time one hash takes: one runs, one waits, hardly another is let in.
     for _ in 0..64 {
         let mut call = hasher.hash(secret("correct horse"));
         match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(answer) => {
-                assert!(matches!(answer, Err(PortError::Overloaded)));
-                refused += 1;
-            }
+            Poll::Ready(Err(PortError::Overloaded)) => refused += 1,
+            // This thread was kept waiting for so long that the other one is done.
+            Poll::Ready(answer) => done.push(answer),
             Poll::Pending => waiting.push(call),
         }
     }
     for call in waiting {
-        assert!(call.await.unwrap().as_str().contains("m=4096,t=2,p=1"));
-        served += 1;
+        done.push(call.await);
+    }
+    let served = done.len();
+    for answer in done {
+        assert!(answer.unwrap().as_str().contains("m=4096,t=2,p=1"));
     }
     assert!(refused > 0);
     assert_eq!(served + refused, 64);
-    assert_eq!(hasher.hashes_run(), served);
+    assert_eq!(hasher.hashes_run(), served as u64);
 }
 
 #[test]
