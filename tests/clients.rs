@@ -6,7 +6,7 @@ use countersign_telemetry::Metrics;
 use countersign_tests::{
     person::PASSWORD,
     process::{ServeProcess, places},
-    python,
+    python, signer,
     tenant::{API, ISSUER, Tenant},
 };
 use tempfile::TempDir;
@@ -60,10 +60,9 @@ async fn authlib_goes_on_with_logins_revokes_introspects_and_signs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_of_a_login_of_ones_own_gets_tokens_after_a_second_factor() {
     let folder = TempDir::new().unwrap();
-    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
-    let (private, public) = (folder.path().join("shop.key"), folder.path().join("shop.pem"));
-    std::fs::write(&private, key.serialize_pem()).unwrap();
-    std::fs::write(&public, key.public_key_pem()).unwrap();
+    let (private, public) = (folder.path().join("shop.key"), folder.path().join("shop.json"));
+    std::fs::write(&private, signer::private_key_pem()).unwrap();
+    std::fs::write(&public, signer::key_set()).unwrap();
     // What the page shows, with an API.
     let config = format!(
         "issuer = '{ISSUER}'\n{}[[realms]]\nname = 'customers'\n[[apis]]\naudience = 'https://api.example.com'\n\

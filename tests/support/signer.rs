@@ -1,7 +1,7 @@
 //! A client that signs what it says, with an Ed25519 key of the tests.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-use data_encoding::BASE64URL_NOPAD;
+use data_encoding::{BASE64, BASE64URL_NOPAD};
 use serde_json::{Value, json};
 
 use crate::{
@@ -20,6 +20,13 @@ fn pair(seed: u8) -> Ed25519KeyPair {
 pub fn key_set() -> String {
     let x = BASE64URL_NOPAD.encode(pair(7).public_key().as_ref());
     json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x, "use": "sig", "kid": "signer-1"}]}).to_string()
+}
+
+/// The key itself, as `openssl genpkey -algorithm ed25519` writes one (RFC 8410, section 7).
+pub fn private_key_pem() -> String {
+    let head = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+    let der = [&head[..], &[7; 32]].concat();
+    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", BASE64.encode(&der))
 }
 
 fn encoded(value: &Value) -> String {
