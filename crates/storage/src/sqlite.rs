@@ -16,6 +16,7 @@ mod rows;
 mod schema;
 mod sessions;
 mod stored;
+mod transaction;
 mod unwritten;
 mod users;
 mod writer;

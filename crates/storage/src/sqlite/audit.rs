@@ -19,21 +19,13 @@ use rusqlite::{
     types::ValueRef,
 };
 
-use super::{SqliteStore, rows};
+use super::{SqliteStore, rows, transaction::Transaction};
 
 #[async_trait]
 impl AuditStore for SqliteStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.audit.list_rows")]
     async fn list_rows(&self, after: i64, limit: usize) -> Result<Vec<AuditRow>, PortError> {
-        self.readers.read(|connection| {
-            connection
-                .prepare_cached(
-                    "SELECT id, at, event, user_id, client_id, authenticator, address, operator, detail, link, seal \
-                     FROM audit WHERE id > ?1 ORDER BY id LIMIT ?2",
-                )?
-                .query_map(params![after, rows::signed(limit as u64)], audit_row)?
-                .collect()
-        })
+        self.readers.read(|connection| list(connection, after, limit))
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.audit.last_row")]
@@ -42,6 +34,16 @@ impl AuditStore for SqliteStore {
             connection.prepare_cached("SELECT coalesce(max(id), 0) FROM audit")?.query_row([], |row| row.get(0))
         })
     }
+}
+
+pub(super) fn list(connection: &Connection, after: i64, limit: usize) -> rusqlite::Result<Vec<AuditRow>> {
+    connection
+        .prepare_cached(
+            "SELECT id, at, event, user_id, client_id, authenticator, address, operator, detail, link, seal \
+             FROM audit WHERE id > ?1 ORDER BY id LIMIT ?2",
+        )?
+        .query_map(params![after, rows::signed(limit as u64)], audit_row)?
+        .collect()
 }
 
 /// Gives `connection` the functions that [`insert`] and [`begin`] use.
@@ -81,10 +83,35 @@ fn content<'a>(values: &'a Context<'_>) -> rusqlite::Result<Content<'a>> {
     })
 }
 
-/// Writes the next row. The write lock is held, so nobody comes between the last row and this one, not even another process.
-///
-/// A last row without its seal is not the one that was written last: what follows it stands on nothing, and cannot hide that.
-pub(super) fn insert(connection: &Connection, audit: &AuditEvent) -> rusqlite::Result<()> {
+/// Where the trail ends, as far as a transaction knows.
+#[derive(Clone, Copy, Default)]
+pub(super) enum TrailEnd {
+    /// Where it did before, sealed.
+    #[default]
+    Unread,
+    /// At a row of the transaction's own, whose seal is still due.
+    Unsealed {
+        /// Its number.
+        id: i64,
+        /// Its link.
+        link: [u8; 32],
+    },
+}
+
+/// Writes the next row. The write lock is held, so nobody comes between the last row and this one, not even another process. The rows of
+/// one transaction share the look at what was there before it, and one seal.
+pub(super) fn insert(transaction: &Transaction<'_>, audit: &AuditEvent) -> rusqlite::Result<()> {
+    let (last, link) = match transaction.trail().get() {
+        TrailEnd::Unsealed { id, link } => (id, link),
+        TrailEnd::Unread => unseal(transaction)?,
+    };
+    transaction.trail().set(append(transaction, last.saturating_add(1), &link, audit)?);
+    Ok(())
+}
+
+/// The last row is the last no longer. One without its seal is not the one that was written last: what follows it stands on nothing, and
+/// cannot hide that.
+fn unseal(connection: &Connection) -> rusqlite::Result<(i64, [u8; 32])> {
     let last: Option<(i64, Option<[u8; 32]>)> = connection
         .prepare_cached("SELECT id, iif(seal IS audit_seal(id, link), link, NULL) FROM audit ORDER BY id DESC LIMIT 1")?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -93,7 +120,13 @@ pub(super) fn insert(connection: &Connection, audit: &AuditEvent) -> rusqlite::R
     if link.is_some() {
         connection.prepare_cached("UPDATE audit SET seal = NULL WHERE id = ?1")?.execute([last])?;
     }
-    append(connection, last.saturating_add(1), &link.unwrap_or(*NOTHING.as_bytes()), audit)
+    Ok((last, link.unwrap_or(*NOTHING.as_bytes())))
+}
+
+/// Seals the last row.
+pub(super) fn seal(connection: &Connection, end: TrailEnd) -> rusqlite::Result<()> {
+    let TrailEnd::Unsealed { id, .. } = end else { return Ok(()) };
+    connection.prepare_cached("UPDATE audit SET seal = audit_seal(id, link) WHERE id = ?1")?.execute([id]).map(|_| ())
 }
 
 /// Begins the chain, once for each file: its first row stands on the rows of versions that had no chain.
@@ -116,29 +149,32 @@ pub(super) fn begin(connection: &Connection) -> rusqlite::Result<()> {
     let now =
         connection.query_row("SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)", [], |row| rows::time(row, 0))?;
     let start = AuditEvent::of_deployment(Event::TrailStarted, now).because(format!("rows_before={count}"));
-    append(connection, last.saturating_add(1), &covered, &start)
+    seal(connection, append(connection, last.saturating_add(1), &covered, &start)?)
 }
 
-fn append(connection: &Connection, id: i64, previous: &[u8; 32], audit: &AuditEvent) -> rusqlite::Result<()> {
-    connection
+fn append(connection: &Connection, id: i64, previous: &[u8; 32], audit: &AuditEvent) -> rusqlite::Result<TrailEnd> {
+    let link = connection
         .prepare_cached(
-            "WITH next (link) AS MATERIALIZED (SELECT audit_link(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)) \
-             INSERT INTO audit (id, at, event, user_id, client_id, authenticator, address, operator, detail, link, seal) \
-             SELECT ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, link, audit_seal(?2, link) FROM next",
+            "INSERT INTO audit (id, at, event, user_id, client_id, authenticator, address, operator, detail, link) \
+             VALUES (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, audit_link(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)) \
+             RETURNING link",
         )?
-        .execute(params![
-            previous,
-            id,
-            audit.at.as_millis(),
-            audit.event.as_str(),
-            audit.user.as_ref().map_or("", UserId::as_str),
-            audit.client.as_ref().map(ClientId::as_str),
-            audit.authenticator.as_ref().map(AuthenticatorId::as_str),
-            audit.address.map(|address| address.to_string()),
-            audit.operator,
-            audit.detail,
-        ])
-        .map(|_| ())
+        .query_row(
+            params![
+                previous,
+                id,
+                audit.at.as_millis(),
+                audit.event.as_str(),
+                audit.user.as_ref().map_or("", UserId::as_str),
+                audit.client.as_ref().map(ClientId::as_str),
+                audit.authenticator.as_ref().map(AuthenticatorId::as_str),
+                audit.address.map(|address| address.to_string()),
+                audit.operator,
+                audit.detail,
+            ],
+            |row| row.get(0),
+        )?;
+    Ok(TrailEnd::Unsealed { id, link })
 }
 
 /// Whatever is there is read: what does not fit its link is found by who checks it.

@@ -18,6 +18,7 @@ use super::{
     SqliteStore,
     outbox::insert_messages,
     rows,
+    transaction::Transaction,
     writer::{Durability, Step},
 };
 
@@ -159,7 +160,11 @@ pub(super) fn remove(
     Ok(if pending.contains(&false) { Removed::Confirmed } else { Removed::Pending })
 }
 
-fn begin(connection: &Connection, enrollment: &NewEnrollment, now: Timestamp) -> rusqlite::Result<EnrollmentBegun> {
+fn begin(
+    connection: &Transaction<'_>,
+    enrollment: &NewEnrollment,
+    now: Timestamp,
+) -> rusqlite::Result<EnrollmentBegun> {
     let user = &enrollment.authenticator.user;
     let bearer = enrollment.authenticator.bearer();
     connection

@@ -8,10 +8,10 @@ use countersign_domain::{
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{outbox::insert_messages, rows};
+use super::{outbox::insert_messages, rows, transaction::Transaction};
 
 /// Counts one.
-pub(super) fn count(connection: &Connection, user: &UserId, failure: &Failure) -> rusqlite::Result<()> {
+pub(super) fn count(connection: &Transaction<'_>, user: &UserId, failure: &Failure) -> rusqlite::Result<()> {
     let counted = match &failure.target {
         FailureTarget::Authenticators(ids) => count_authenticators(connection, user, ids, failure)?,
         FailureTarget::Address => count_address(connection, user, failure)?,

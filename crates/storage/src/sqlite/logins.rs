@@ -17,6 +17,7 @@ use super::{
     SqliteStore, burn, failures,
     outbox::insert_messages,
     refresh, repudiations, rows,
+    transaction::Transaction,
     writer::{Durability, Step},
 };
 
@@ -91,7 +92,7 @@ impl LoginStore for SqliteStore {
     }
 }
 
-fn decide(connection: &Connection, login: &LoginCommit) -> rusqlite::Result<CommitOutcome> {
+fn decide(connection: &Transaction<'_>, login: &LoginCommit) -> rusqlite::Result<CommitOutcome> {
     if let Some(transaction) = &login.transaction
         && !burn::mark(connection, "mfa_transaction", &transaction.digest, transaction.sweep_at)?
     {

@@ -17,6 +17,7 @@ use super::{
     SqliteStore, authenticators,
     outbox::insert_messages,
     rows,
+    transaction::Transaction,
     writer::{Durability, Step},
 };
 
@@ -43,7 +44,7 @@ impl RepudiationStore for SqliteStore {
     }
 }
 
-fn redeem(connection: &Connection, redemption: &Redemption) -> rusqlite::Result<bool> {
+fn redeem(connection: &Transaction<'_>, redemption: &Redemption) -> rusqlite::Result<bool> {
     let spent = connection
         .prepare_cached(
             "DELETE FROM repudiation WHERE digest = ?1 AND expires_at > ?2 RETURNING user_id, authenticator, expires_at",

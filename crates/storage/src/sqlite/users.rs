@@ -20,6 +20,7 @@ use super::{
     SqliteStore,
     outbox::insert_messages,
     rows::{self, user_columns},
+    transaction::Transaction,
     writer::{Durability, Step},
 };
 
@@ -214,7 +215,7 @@ impl SqliteStore {
     }
 }
 
-fn insert_one(connection: &Connection, new: &NewUser) -> rusqlite::Result<UserInserted> {
+fn insert_one(connection: &Transaction<'_>, new: &NewUser) -> rusqlite::Result<UserInserted> {
     let user = &new.user;
     // The write lock is held, so nobody can take a name between the look and the insert.
     let mut taken = connection.prepare_cached("SELECT 1 FROM login_name WHERE realm = ?1 AND name = ?2")?;

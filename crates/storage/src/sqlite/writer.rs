@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use super::{
     DURABLE_STORE, port_error,
     queue::{Queue, Refused, Woken},
+    transaction::Transaction,
     unwritten::{Batch, RIPE, Unwritten},
 };
 
@@ -56,7 +57,7 @@ pub(super) enum Durability {
 type Answer = Box<dyn FnOnce(Result<(), Lost>) + Send>;
 
 /// Runs a job. The answer to "are its changes to be kept?", and the way back to its caller.
-type Run = Box<dyn FnOnce(&Connection) -> (bool, Answer) + Send>;
+type Run = Box<dyn FnOnce(&Transaction<'_>) -> (bool, Answer) + Send>;
 
 struct Job {
     durability: Durability,
@@ -102,11 +103,11 @@ impl Writer {
     pub(super) async fn submit<T: Send + 'static>(
         &self,
         durability: Durability,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<Step<T>> + Send + 'static,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<Step<T>> + Send + 'static,
     ) -> Result<T, PortError> {
         let (answer, committed) = oneshot::channel();
-        self.enqueue(durability, move |connection| {
-            let (keep, outcome) = match work(connection) {
+        self.enqueue(durability, move |transaction| {
+            let (keep, outcome) = match work(transaction) {
                 Ok(Step::Keep(value)) => (true, Ok(value)),
                 Ok(Step::Undo(value)) => (false, Ok(value)),
                 Err(error) => (false, Err(port_error(error))),
@@ -135,7 +136,7 @@ impl Writer {
     fn enqueue(
         &self,
         durability: Durability,
-        run: impl FnOnce(&Connection) -> (bool, Answer) + Send + 'static,
+        run: impl FnOnce(&Transaction<'_>) -> (bool, Answer) + Send + 'static,
     ) -> Result<(), PortError> {
         let durable = durability == Durability::Full;
         self.queue.push(Job { durability, run: Box::new(run) }, durable).map_err(|refused| match refused {
@@ -278,12 +279,14 @@ impl Loop {
             self.full = full;
         }
         execute(connection, "BEGIN IMMEDIATE")?;
+        let transaction = Transaction::begun(connection);
         if let Some(unwritten) = unwritten {
             unwritten.write(connection)?;
         }
         for job in batch.drain(..) {
             execute(connection, "SAVEPOINT job")?;
-            let keep = match catch_unwind(AssertUnwindSafe(|| (job.run)(connection))) {
+            let trail = transaction.trail().get();
+            let keep = match catch_unwind(AssertUnwindSafe(|| (job.run)(&transaction))) {
                 Ok((keep, answer)) => {
                     answers.push(answer);
                     keep
@@ -302,9 +305,11 @@ impl Loop {
             }
             if !keep {
                 execute(connection, "ROLLBACK TO job")?;
+                transaction.trail().set(trail);
             }
             execute(connection, "RELEASE job")?;
         }
+        transaction.finish()?;
         execute(connection, "COMMIT")?;
         self.commits.fetch_add(1, Ordering::Relaxed);
         Ok(())
