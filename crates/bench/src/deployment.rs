@@ -16,7 +16,9 @@ use tokio::process::{Child, Command};
 pub const REALM: &str = "people";
 /// The API of all tokens; its access tokens are ES256.
 pub const AUDIENCE: &str = "https://api.bench.example/";
-/// Its scope. It is asked for by name, so that `openid` is not granted and no ID token is made.
+/// An API whose access tokens are RS256, as ID tokens are.
+pub const RS256_AUDIENCE: &str = "https://rs256.bench.example/";
+/// The scope of both. It is asked for by name, so that `openid` is not granted and no ID token is made.
 pub const SCOPE: &str = "read:things";
 /// The client.
 pub const CLIENT: &str = "bench";
@@ -84,8 +86,10 @@ impl Deployment {
              [storage]\nurl = 'sqlite:{store}'\n{session}\n[keys]\nkek_file = '{key}'\n\
              [passwords]\nqueue = 64\nmax_wait = '10s'\n[limits]\nmfa_token_lifetime = '1h'\n[shutdown]\ndrain = '0s'\n\
              [[realms]]\nname = '{REALM}'\n\
-             [[apis]]\naudience = '{AUDIENCE}'\nscopes = ['{SCOPE}']\nalgorithm = 'ES256'\n\
-             [[clients]]\nid = '{CLIENT}'\nsecrets = ['{CLIENT_SECRET}']\ngrant_types = ['password', 'mfa-otp', 'mfa-oob']\n\
+             [[apis]]\naudience = '{AUDIENCE}'\nscopes = ['{SCOPE}']\nalgorithm = 'ES256'\nallow_offline_access = true\n\
+             [[apis]]\naudience = '{RS256_AUDIENCE}'\nscopes = ['{SCOPE}']\n\
+             [[clients]]\nid = '{CLIENT}'\nsecrets = ['{CLIENT_SECRET}']\nintrospects = ['{AUDIENCE}']\n\
+             grant_types = ['password', 'mfa-otp', 'mfa-oob', 'refresh_token']\n\
              {messages}",
             store = store.display()
         );

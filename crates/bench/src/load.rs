@@ -2,3 +2,4 @@
 
 pub mod over_grpc;
 pub mod over_http;
+pub mod tokens;

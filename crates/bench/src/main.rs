@@ -13,6 +13,7 @@ mod plan;
 mod process;
 mod report;
 mod run;
+mod tokens;
 mod verdict;
 mod waiting;
 mod yardstick;

@@ -3,10 +3,11 @@
 use std::{
     future::Future,
     sync::{Arc, Mutex, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use tokio::task::JoinSet;
@@ -122,6 +123,33 @@ impl Measured {
         let begin = Begin::now(self.pid)?;
         let latencies = repeat(span, &mut operation)?;
         self.row(&begin, latencies.recorded() * members, &latencies)
+    }
+
+    /// Has `self.callers` threads each do, again and again for `span`, an operation that `make` made for it, after a tenth of it to
+    /// warm up.
+    ///
+    /// # Errors
+    ///
+    /// An operation failed.
+    pub fn on_threads<F>(self, span: Duration, make: impl Fn() -> anyhow::Result<F> + Sync) -> anyhow::Result<Row>
+    where
+        F: FnMut() -> anyhow::Result<()>,
+    {
+        let on_all = |span| {
+            thread::scope(|scope| {
+                let one = || repeat(span, &mut make()?);
+                let workers: Vec<_> = (0..self.callers).map(|_| scope.spawn(one)).collect();
+                let mut all = Latencies::new()?;
+                for worker in workers {
+                    all.merge(&worker.join().map_err(|_panic| anyhow!("a thread panicked"))??)?;
+                }
+                anyhow::Ok(all)
+            })
+        };
+        on_all(span / 10)?;
+        let begin = Begin::now(self.pid)?;
+        let latencies = on_all(span)?;
+        self.row(&begin, latencies.recorded(), &latencies)
     }
 
     /// The row of `operations` that began at `begin` and have just ended.

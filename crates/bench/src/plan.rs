@@ -11,6 +11,12 @@ pub struct Plan {
     pub trips: usize,
     /// Second factors of each kind; each takes a person of its own.
     pub second_factors: usize,
+    /// Second factors that are answered with two RS256 tokens; each takes a person of its own.
+    pub two_tokens: usize,
+    /// Refresh tokens that are exchanged in turn; each takes a person of its own.
+    pub families: usize,
+    /// Exchanges of refresh tokens, and as many introspections of access tokens.
+    pub exchanges: usize,
     /// Password steps, and as many full logins.
     pub logins: usize,
     /// Enrolments; each takes a person of its own.
@@ -33,6 +39,9 @@ impl Plan {
         span: Duration::from_secs(4),
         trips: 40_000,
         second_factors: 8_000,
+        two_tokens: 6_000,
+        families: 1_000,
+        exchanges: 12_000,
         logins: 1_500,
         associations: 4_000,
         codes: 6_000,
@@ -47,6 +56,9 @@ impl Plan {
         span: Duration::from_millis(800),
         trips: 8_000,
         second_factors: 1_500,
+        two_tokens: 1_000,
+        families: 200,
+        exchanges: 2_000,
         logins: 300,
         associations: 800,
         codes: 1_000,

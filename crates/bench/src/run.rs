@@ -21,6 +21,7 @@ use crate::{
     plan::Plan,
     process,
     report::{Machine, Report},
+    tokens,
     verdict::{Footprint, judge, seconds},
     waiting,
     yardstick::{commit, empty_call, hash, http_call, policy, redis_trip, signature, totp},
@@ -48,6 +49,8 @@ struct Cast {
     unenrolled: Vec<Pending>,
     logins: Vec<Person>,
     listed: Vec<Pending>,
+    two_tokens: Vec<Pending>,
+    families: Vec<Pending>,
     codes: Vec<Pending>,
     waiting: Vec<Pending>,
     redis: Option<(Vec<Pending>, Vec<Pending>)>,
@@ -106,6 +109,11 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let names = ["second factor, gRPC", "second factor, HTTP"];
     rows.extend(second_factors(options, &server, names, cast.grpc, cast.http).await?);
     rows.extend(enrollment_rows(plan, options, &server, cast.unenrolled, cast.listed).await?);
+    let before = signature::rs256_on_all(plan.span)?;
+    rows.extend(tokens::beside_health_calls(&server, options.callers, cast.two_tokens).await?);
+    let after = signature::rs256_on_all(plan.span)?;
+    yardsticks.push(if after.per_second > before.per_second { after } else { before });
+    rows.extend(tokens::of_sessions(plan, &server, options.callers, cast.families).await?);
     server.stop().await?;
     eprintln!("server, text messages");
     let (server, _) = texting.start(&options.server).await?;
@@ -167,6 +175,10 @@ async fn prepare(plan: Plan, embedded: &Deployment, shared: Option<&Deployment>)
     let mut grpc = stores.prove_password(people).await?;
     let http = grpc.split_off(plan.second_factors);
     let unenrolled = stores.prove_password(stores.add("unenrolled", plan.associations).await?).await?;
+    let two_tokens = stores.enroll(stores.add("tokens", plan.two_tokens).await?).await?;
+    let two_tokens = stores.prove_password(two_tokens).await?;
+    let families = stores.enroll(stores.add("family", plan.families).await?).await?;
+    let families = stores.prove_password(families).await?;
     let codes = stores.enroll_phones(stores.add("phone", plan.codes).await?).await?;
     let codes = stores.prove_password(codes).await?;
     let waiting = stores.enroll_devices(stores.add("device", plan.waiting).await?).await?;
@@ -188,7 +200,7 @@ async fn prepare(plan: Plan, embedded: &Deployment, shared: Option<&Deployment>)
         }
         None => None,
     };
-    Ok(Cast { grpc, http, unenrolled, logins, listed, codes, waiting, redis })
+    Ok(Cast { grpc, http, unenrolled, logins, listed, two_tokens, families, codes, waiting, redis })
 }
 
 async fn yardsticks(plan: Plan, options: &Options, redis: Option<&str>) -> anyhow::Result<Vec<Row>> {

@@ -84,9 +84,12 @@ pub fn judge(rows: &[Row], footprint: &Footprint) -> Vec<Verdict> {
     let sending = sending.map(|((call, commit), post)| commit.mul_add(2.0, call + post));
     let proving: Option<f64> =
         ["ES256 signature", "SQLite commit / 8", "empty gRPC call"].iter().map(|part| cpu(part)).sum();
+    let rate = |name: &str| row(name).map(|row| row.per_second);
+    let refreshing = proving;
+    // Each login signs twice.
+    let two_tokens = rate("RS256, every core").map(|signatures| signatures / 2.0);
     let permits = u64::try_from(footprint.hashing_permits).unwrap_or(u64::MAX);
     let memory_limit = 128.0 + megabytes(permits.saturating_mul(19 * MIB));
-    let rate = |name: &str| row(name).map(|row| row.per_second);
     let most = |figure, measured: Option<f64>, target| Some(Verdict::new(figure, Bound::AtMost, measured?, target));
     [
         ratio(rate("full login, gRPC"), rate("argon2id"))
@@ -101,6 +104,12 @@ pub fn judge(rows: &[Row], footprint: &Footprint) -> Vec<Verdict> {
         ),
         most("code by SMS / yardsticks, CPU", ratio(cpu("code by SMS, gRPC"), sending), 2.5),
         most("code verification / yardsticks, CPU", ratio(cpu("code verification, gRPC"), proving), 2.5),
+        most("refresh / yardsticks, CPU", ratio(cpu("refresh, gRPC"), refreshing), 2.5),
+        ratio(rate("second factor, two RS256"), two_tokens)
+            .map(|measured| Verdict::new("two RS256 tokens / signatures, rate", Bound::AtLeast, measured, 0.80)),
+        most("health check beside them, p99, ms", row("health check beside them").map(|row| row.p99_us / 1e3), 20.0),
+        cpu("introspection, gRPC")
+            .map(|us| Verdict::new("introspections per second of CPU", Bound::AtLeast, 1e6 / us, 5_000.0)),
         most(
             "device's answer to who watches, p50, ms",
             row("device's answer, watched").map(|row| row.p50_us / 1e3),

@@ -47,7 +47,8 @@ const ANSWERS: &str = "https://id.bench.example/appliance-mfa/api/resolve-transa
 /// A client of the services.
 #[derive(Clone)]
 pub struct GrpcClient {
-    tokens: TokenServiceClient<Channel>,
+    /// The token service.
+    pub tokens: TokenServiceClient<Channel>,
     challenges: ChallengeServiceClient<Channel>,
     associate: AssociateServiceClient<Channel>,
     /// The connection.
@@ -247,7 +248,8 @@ impl GrpcClient {
     }
 }
 
-fn client() -> ClientAuthentication {
+/// The client, authenticated by its secret.
+pub fn client() -> ClientAuthentication {
     ClientAuthentication {
         client_id: CLIENT.to_owned(),
         credential: Some(Credential::ClientSecret(CLIENT_SECRET.to_owned())),

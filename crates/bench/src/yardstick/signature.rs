@@ -1,4 +1,4 @@
-//! Signatures of a token's size, one after the other on one thread.
+//! Signatures of a token's size, one after the other on one thread, or on every core at once.
 
 use std::{hint::black_box, time::Duration};
 
@@ -25,6 +25,23 @@ pub fn rs256(span: Duration) -> anyhow::Result<Row> {
     let mut signature = vec![0; key.public_modulus_len()];
     measured("RS256 signature").in_a_row(span, 1, || {
         key.sign(&RSA_PKCS1_SHA256, &random, black_box(&SIGNED), &mut signature).context("RSA does not sign")
+    })
+}
+
+/// The same on every core at once: the limit of logins that are answered with such tokens.
+///
+/// # Errors
+///
+/// The library failed.
+pub fn rs256_on_all(span: Duration) -> anyhow::Result<Row> {
+    let key = RsaKeyPair::generate(KeySize::Rsa2048).context("no RSA key")?;
+    let callers = std::thread::available_parallelism()?.get();
+    Measured { name: "RS256, every core", pid: std::process::id(), callers }.on_threads(span, || {
+        let (key, random) = (&key, SystemRandom::new());
+        let mut signature = vec![0; key.public_modulus_len()];
+        Ok(move || {
+            key.sign(&RSA_PKCS1_SHA256, &random, black_box(&SIGNED), &mut signature).context("RSA does not sign")
+        })
     })
 }
 
