@@ -1,9 +1,13 @@
 //! Clients that nobody here wrote, against a demo.
 
-use countersign::demo::{DemoOptions, description::Description, start};
-use countersign::serve::Running;
+use countersign::{
+    config::layers,
+    demo::{DemoOptions, certificates::Certificates, description::Description, start},
+    serve::{self, Running, Sockets, StartOptions},
+};
 use countersign_telemetry::Metrics;
 use countersign_tests::{
+    node,
     person::PASSWORD,
     process::{ServeProcess, places},
     python, signer,
@@ -54,6 +58,41 @@ async fn authlib_goes_on_with_logins_revokes_introspects_and_signs() {
     let arguments = [&process.http(), ISSUER, API, "ann", PASSWORD];
     // It is on loopback, without TLS.
     let said = python::run("authlib_tokens.py", &arguments, &[("AUTHLIB_INSECURE_TRANSPORT", "1")]).await;
+    assert!(said.contains("went on and ended"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openid_client_discovers_logs_in_goes_on_introspects_revokes_and_signs() {
+    let _already = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let folder = TempDir::new().unwrap();
+    let certificates = Certificates::keep(folder.path()).unwrap();
+    let https = serve::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    // It goes by the issuer alone, which must say where the server is.
+    let issuer = format!("https://localhost:{}/", https.local_addr().unwrap().port());
+    let text = format!(
+        "issuer = '{issuer}'\ndefault_realm = 'people'\n{}\
+         [[realms]]\nname = 'people'\n[[users]]\nusername = 'ann'\npassword = '{PASSWORD}'\n\
+         [[apis]]\naudience = '{API}'\nscopes = ['read:things']\nallow_offline_access = true\n\
+         [[clients]]\nid = 'web'\nsecrets = ['s3cr3t/with+what%needs&encoding=']\nintrospects = ['{API}']\n\
+         grant_types = ['password', 'mfa-otp', 'refresh_token']\n\
+         [[clients]]\nid = 'service'\nauthentication = 'private-key-jwt'\nkeys = ['{}']\nintrospects = ['{API}']\n\
+         grant_types = ['client_credentials', 'asserted-login', 'refresh_token']\nmfa_demand = 'if-enrolled'\n\
+         services = [{{ audience = '{API}', scopes = ['read:things'] }}]\n\
+         asserts = {{ realm = 'people', create_users = true }}\n",
+        places(folder.path()),
+        signer::key_set(),
+    );
+    let (mut config, mistakes) = layers::parse(&text, &layers::Variables::new());
+    assert!(mistakes.as_slice().is_empty(), "{mistakes}");
+    config.https.enabled = true;
+    config.https.cert_file = certificates.cert;
+    config.https.key_file = certificates.key;
+    // For a password in the configuration.
+    config.demo = true;
+    let sockets = Sockets { https: Some(https), ..Sockets::default() };
+    let _running = serve::start(config, StartOptions { sockets, ..StartOptions::default() }).await.unwrap();
+    let trust = [("NODE_EXTRA_CA_CERTS", certificates.ca.to_str().unwrap())];
+    let said = node::run("openid_client.mjs", &[&issuer, API, "ann", PASSWORD], &trust).await;
     assert!(said.contains("went on and ended"), "{said}");
 }
 

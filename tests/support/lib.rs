@@ -20,6 +20,7 @@ pub mod grpc;
 pub mod http;
 pub mod jwt;
 pub mod metrics;
+pub mod node;
 pub mod openapi;
 pub mod otp;
 pub mod person;
