@@ -5,6 +5,7 @@ mod asserted;
 mod audit;
 mod authenticators;
 mod bodies;
+mod certificates;
 mod challenges;
 mod client_assertions;
 mod client_credentials;

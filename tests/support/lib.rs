@@ -13,6 +13,7 @@
 )]
 
 pub mod api;
+pub mod certificates;
 pub mod device;
 pub mod dump;
 pub mod everywhere;

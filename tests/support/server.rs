@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use countersign::{
     config::layers,
-    serve::{Running, StartOptions, start},
+    serve::{Running, Sides, StartOptions, start},
 };
 use countersign_crypto::keyring::KeyRing;
 use countersign_domain::{app::App, port::clock::Clock};
@@ -33,6 +33,11 @@ impl Server {
     /// The signing keys.
     pub fn keys(&self) -> &Arc<KeyRing> {
         &self.running.keys
+    }
+
+    /// The TLS sides of its listeners.
+    pub fn sides(&self) -> &Sides {
+        &self.running.sides
     }
 
     /// Where gRPC is.

@@ -344,7 +344,11 @@ async fn prove_password(app: &App, person: Person) -> anyhow::Result<Pending> {
         scopes: Some(vec![Scope::new(SCOPE)]),
     };
     let secret = Secret::new(CLIENT_SECRET.to_owned());
-    let client = ClientCredentials { client_id: Some(ClientId::new(CLIENT)), proof: Some(ClientProof::Secret(secret)) };
+    let client = ClientCredentials {
+        client_id: Some(ClientId::new(CLIENT)),
+        proof: Some(ClientProof::Secret(secret)),
+        certificate: None,
+    };
     let command =
         Command { client, grant: Grant::Password(grant), origin: Origin::default(), step_up: StepUp::default() };
     match app.issue_token(command).await? {

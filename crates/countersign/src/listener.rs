@@ -9,6 +9,7 @@ mod patience;
 use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, task, time::Duration};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
+use countersign_server::Caller;
 use countersign_telemetry::{Metrics, metrics::label::Listener as Label};
 use http::Request;
 use hyper::body::Incoming;
@@ -17,7 +18,6 @@ use hyper_util::{
     server::conn::auto::Builder,
     service::TowerToHyperService,
 };
-use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -29,7 +29,10 @@ use tower::ServiceExt as _;
 
 pub use self::counter::Connections;
 use self::patience::{Conversation, Patience};
-use crate::system;
+use crate::{
+    system,
+    tls::{Peer, Side},
+};
 
 /// How long a client may take for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -46,6 +49,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const MAX_FRAME: u32 = 16 * 1024;
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
+/// How often the certificate of a client is judged again while its connection lasts.
+const REJUDGE_EVERY: Duration = Duration::from_secs(60);
 /// How long accepting rests when the system has no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -54,7 +59,7 @@ pub struct Listener {
     /// Where connections come from.
     pub socket: TcpListener,
     /// TLS, if connections are encrypted.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<Side>,
     /// Who answers.
     pub router: Router,
     /// Counts connections, of several listeners together.
@@ -139,7 +144,7 @@ fn engine(streams: u32) -> Builder<TokioExecutor> {
 struct Connection {
     builder: Arc<Builder<TokioExecutor>>,
     router: Router,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Side>,
     peer: SocketAddr,
     stopping: watch::Receiver<bool>,
 }
@@ -152,26 +157,39 @@ impl Connection {
             return;
         }
         match self.tls.clone() {
-            None => self.speak(stream).await,
-            Some(tls) => match tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(tls).accept(stream)).await {
-                Ok(Ok(stream)) => self.speak(stream).await,
-                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-                Err(_) => tracing::debug!("a TLS handshake took too long"),
-            },
+            None => self.speak(stream, Shown(None)).await,
+            Some(side) => {
+                match tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(side.config()).accept(stream)).await {
+                    Ok(Ok(stream)) => {
+                        let chain = stream.get_ref().1.peer_certificates();
+                        let shown = Shown(chain.and_then(Peer::new).map(|peer| (side, peer)));
+                        self.speak(stream, shown).await;
+                    }
+                    Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                    Err(_) => tracing::debug!("a TLS handshake took too long"),
+                }
+            }
         }
     }
 
-    async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(mut self, stream: S) {
+    async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(mut self, stream: S, shown: Shown) {
         let conversation = Conversation::default();
         let stream = Patience::new(stream, conversation.clone());
-        let service = TowerToHyperService::new(PerConnection { router: self.router, peer: self.peer, conversation });
+        let service = PerConnection { router: self.router, peer: self.peer, caller: shown.caller(), conversation };
+        let service = TowerToHyperService::new(service);
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
-        tokio::pin!(connection);
+        let ended = shown.ended();
+        tokio::pin!(connection, ended);
         let mut told = false;
         let outcome = loop {
             tokio::select! {
                 outcome = connection.as_mut() => break outcome,
                 _ = self.stopping.wait_for(|stopping| *stopping), if !told => {
+                    told = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                // What has begun goes on; whoever has a newer certificate comes back with it.
+                () = ended.as_mut(), if !told => {
                     told = true;
                     connection.as_mut().graceful_shutdown();
                 }
@@ -183,11 +201,30 @@ impl Connection {
     }
 }
 
+/// The certificate that the client of a connection has shown, if any.
+struct Shown(Option<(Side, Peer)>);
+
+impl Shown {
+    fn caller(&self) -> Caller {
+        self.0.as_ref().map_or(Caller::Direct, |(side, peer)| side.caller(peer))
+    }
+
+    /// Until it is not good any more.
+    async fn ended(self) {
+        let Some((side, peer)) = self.0 else { return std::future::pending().await };
+        let mut changes = side.changes();
+        while side.is_good(&peer) {
+            drop(tokio::time::timeout(REJUDGE_EVERY, changes.next()).await);
+        }
+    }
+}
+
 /// The router, told who calls.
 #[derive(Clone)]
 struct PerConnection {
     router: Router,
     peer: SocketAddr,
+    caller: Caller,
     conversation: Conversation,
 }
 
@@ -204,6 +241,7 @@ impl tower::Service<Request<Incoming>> for PerConnection {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(self.peer));
         request.extensions_mut().insert(countersign_server::PeerAddress(self.peer));
+        request.extensions_mut().insert(self.caller.clone());
         self.conversation.asked();
         let answer = self.router.clone().oneshot(request);
         let conversation = self.conversation.clone();

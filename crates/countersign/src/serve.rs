@@ -6,7 +6,7 @@
 mod keys;
 mod purge;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use countersign_crypto::keyring::KeyRing;
@@ -22,7 +22,8 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use crate::{
     config::{Config, check::Checked},
     listener::{Connections, Listener},
-    ops, system, tls,
+    ops, system,
+    tls::{Files, Side},
     wire::{self, Around, Wired},
 };
 
@@ -69,6 +70,8 @@ pub struct Running {
     pub app: Arc<App>,
     /// The signing keys. They are looked after; who moves the clock may want it done at once.
     pub keys: Arc<KeyRing>,
+    /// The TLS sides of its listeners. They are looked after; who replaces their files may want it noticed at once.
+    pub sides: Sides,
     /// What it counts.
     pub metrics: Metrics,
     health: countersign_server::HealthHandle,
@@ -78,6 +81,25 @@ pub struct Running {
     tasks: JoinSet<()>,
     ops_task: JoinSet<()>,
     drain: Duration,
+}
+
+/// The TLS sides of the listeners that have one.
+#[derive(Clone)]
+pub struct Sides {
+    /// Of gRPC.
+    pub grpc: Option<Side>,
+    /// Of HTTPS.
+    pub https: Option<Side>,
+}
+
+impl Sides {
+    fn of(config: &Checked) -> anyhow::Result<Self> {
+        let side = |files: Option<Files>, gateways| files.map(|files| Side::new(files, gateways)).transpose();
+        Ok(Self {
+            grpc: side(config.grpc.files(), config.gateways())?,
+            https: side(config.https.files(), BTreeSet::new())?,
+        })
+    }
 }
 
 /// Starts a server and returns once it accepts.
@@ -105,6 +127,7 @@ pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Re
     let http = bound(config.http.enabled, sockets.http, config.http.listen).await?;
     let https = bound(config.https.enabled, sockets.https, config.https.listen).await?;
     let ops = bound(true, sockets.ops, config.ops.listen).await?.context("the ops listener is always there")?;
+    let sides = Sides::of(&config)?;
     let metrics = metrics.unwrap_or_default();
     let around = Around { clock, entropy, metrics: metrics.clone() };
     let Wired { app, worker, keys } = wire::wire(&config, wire::Sessions::AsConfigured, around).await?;
@@ -123,6 +146,7 @@ pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Re
         ops_addr: ops.local_addr()?,
         app: Arc::clone(&app),
         keys: Arc::clone(&keys),
+        sides: sides.clone(),
         metrics: metrics.clone(),
         health: apis.health,
         draining,
@@ -138,17 +162,16 @@ pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Re
         running.tasks.spawn(Listener { socket, tls, router, connections, metrics, stopping }.run(in_flight));
     };
     if let Some(socket) = grpc {
-        let tls = &config.grpc.tls;
-        let authorities = (!tls.client_ca_file.as_os_str().is_empty()).then_some(tls.client_ca_file.as_path());
-        let tls = tls.enabled.then(|| tls::server_config(&tls.cert_file, &tls.key_file, authorities)).transpose()?;
-        serve(socket, Label::Grpc, tls, apis.grpc);
+        serve(socket, Label::Grpc, sides.grpc.clone(), apis.grpc);
     }
     if let Some(socket) = http {
         serve(socket, Label::Http, None, apis.http.clone());
     }
     if let Some(socket) = https {
-        let tls = tls::server_config(&config.https.cert_file, &config.https.key_file, None)?;
-        serve(socket, Label::Https, Some(tls), apis.http);
+        serve(socket, Label::Https, sides.https.clone(), apis.http);
+    }
+    for side in [sides.grpc, sides.https].into_iter().flatten() {
+        running.tasks.spawn(side.follow(stop_seen.clone()));
     }
     running.tasks.spawn(worker.run(stop_seen.clone()));
     if app.registry.factors.iter().any(|kind| matches!(kind, FactorKind::Sms | FactorKind::Voice)) {

@@ -5,6 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use crate::{
     attempt::InFlight,
     audit::budget::AuditBudget,
+    certificate::CertificateNames,
     id::{AuthenticatorId, ClientId, Scope},
     message::Channel,
     port::{
@@ -79,6 +80,8 @@ pub struct ClientCredentials {
     pub client_id: Option<ClientId>,
     /// What it sent to prove it.
     pub proof: Option<ClientProof>,
+    /// The names in the certificate of the connection. `None`: there was none, or it was not the client's own connection.
+    pub certificate: Option<CertificateNames>,
 }
 
 /// What a client proves itself with.

@@ -8,6 +8,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::{
     app::{App, ClientCredentials, ClientProof, Origin},
+    certificate::CertificateNames,
     error::{Error, Reason},
     id::ClientId,
     registry::{Client, ClientAuthMethod, GrantType},
@@ -36,6 +37,11 @@ impl App {
         match (&client.authentication, &credentials.proof) {
             (ClientAuthMethod::None, None | Some(ClientProof::Secret(_))) => Ok(client),
             (ClientAuthMethod::None, Some(ClientProof::Assertion(_))) => Err(refused("a public client has no key")),
+            (ClientAuthMethod::Certificate(names), None) => match &credentials.certificate {
+                None => Err(refused("no certificate")),
+                Some(shown) if names.is_disjoint(shown) => Err(refused("a certificate with other names")),
+                Some(_) => Ok(client),
+            },
             (_, None) => Err(refused("no proof")),
             (ClientAuthMethod::Secret(digests), Some(ClientProof::Secret(secret))) => {
                 let presented = self.sealer.token_digest(SECRET_DIGEST_DOMAIN, secret.expose().as_bytes());
@@ -45,8 +51,8 @@ impl App {
                 self.prove_by_assertion(client, jwt, self.clock.now()).await?;
                 Ok(client)
             }
-            (ClientAuthMethod::Secret(_), Some(ClientProof::Assertion(_)))
-            | (ClientAuthMethod::PrivateKeyJwt, Some(ClientProof::Secret(_))) => {
+            (ClientAuthMethod::Secret(_) | ClientAuthMethod::Certificate(_), Some(ClientProof::Assertion(_)))
+            | (ClientAuthMethod::PrivateKeyJwt | ClientAuthMethod::Certificate(_), Some(ClientProof::Secret(_))) => {
                 Err(refused("proves itself in another way than it is configured for"))
             }
         }
@@ -81,7 +87,21 @@ impl App {
             }
             (None, _) => return Err(Error::missing("client_id")),
         };
-        self.registry.clients.get(&id).ok_or_else(|| refused("unknown client"))
+        let client = self.registry.clients.get(&id).ok_or_else(|| refused("unknown client"))?;
+        if let Some(shown) = &credentials.certificate {
+            self.speaks_for(client, shown)?;
+        }
+        Ok(client)
+    }
+
+    /// Refuses the certificate of another client, whatever else was sent.
+    fn speaks_for(&self, client: &Client, shown: &CertificateNames) -> Result<(), Error> {
+        let clients = self.registry.clients.values();
+        let mut owners = clients.filter(|client| client.has_one_of(shown)).peekable();
+        if owners.peek().is_none() || owners.any(|owner| owner.id == client.id) {
+            return Ok(());
+        }
+        Err(refused("another client's certificate"))
     }
 }
 
@@ -97,6 +117,11 @@ fn refused(why: &'static str) -> Error {
 }
 
 impl Client {
+    /// Whether a certificate with these names is the client's.
+    fn has_one_of(&self, shown: &CertificateNames) -> bool {
+        matches!(&self.authentication, ClientAuthMethod::Certificate(names) if !names.is_disjoint(shown))
+    }
+
     /// Refuses unless the client is configured for `grant`.
     ///
     /// # Errors

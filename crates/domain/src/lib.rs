@@ -16,6 +16,7 @@ pub mod attempt;
 pub mod audit;
 pub mod authenticator;
 mod bearer;
+pub mod certificate;
 pub mod challenge;
 pub mod claims;
 pub mod client;

@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     authenticator::FactorKind,
+    certificate::CertificateName,
     id::{Audience, ClientId, RealmName, Scope},
     message::Channel,
     policy::Rule,
@@ -142,6 +143,8 @@ pub enum ClientAuthMethod {
     Secret(Vec<Digest>),
     /// A JWT signed with the private key of one of its `keys` (RFC 7523, section 2.2).
     PrivateKeyJwt,
+    /// A certificate with one of these names (RFC 8705, section 2.1).
+    Certificate(BTreeSet<CertificateName>),
 }
 
 /// Grants as clients are configured for them.

@@ -2,10 +2,14 @@
 //!
 //! The transport says who calls, in the extensions of a request, which nobody can send over the wire.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use countersign_domain::{
     app::{Bearer, Origin},
+    certificate::CertificateNames,
     error::{Error, Reason},
     secret::Secret,
 };
@@ -21,6 +25,10 @@ pub struct PeerAddress(pub SocketAddr);
 pub enum Caller {
     /// The gateway of this process.
     InProcessGateway,
+    /// A gateway elsewhere, known by its certificate.
+    Gateway,
+    /// Whoever has a certificate with these names, which was verified.
+    Certified(CertificateNames),
     /// Anybody else.
     Direct,
 }
@@ -34,7 +42,7 @@ pub(crate) fn origin(extensions: &Extensions, metadata: &MetadataMap, context: O
     let user_agent = context.map(|context| shown(&context.user_agent)).filter(|agent| !agent.is_empty());
     let peer = extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
     match extensions.get::<Caller>() {
-        Some(Caller::InProcessGateway) => Origin {
+        Some(Caller::InProcessGateway | Caller::Gateway) => Origin {
             address: match context {
                 Some(context) if !context.address.is_empty() => context.address.parse().ok(),
                 _ => peer,
@@ -44,7 +52,17 @@ pub(crate) fn origin(extensions: &Extensions, metadata: &MetadataMap, context: O
             user_agent,
             ..Origin::default()
         },
-        Some(Caller::Direct) | None => Origin { address: peer, languages, user_agent, ..Origin::default() },
+        Some(Caller::Certified(_) | Caller::Direct) | None => {
+            Origin { address: peer, languages, user_agent, ..Origin::default() }
+        }
+    }
+}
+
+/// The names in the certificate of a client that calls by itself. A gateway's own certificate proves none of its clients.
+pub(crate) fn certificate(extensions: &Extensions) -> Option<CertificateNames> {
+    match extensions.get::<Caller>() {
+        Some(Caller::Certified(names)) => Some(Arc::clone(names)),
+        Some(Caller::InProcessGateway | Caller::Gateway | Caller::Direct) | None => None,
     }
 }
 
@@ -106,6 +124,17 @@ mod tests {
         assert_eq!(gateway.address, "198.51.100.7".parse().ok());
         assert_eq!(gateway.forwarded_for, "203.0.113.9".parse().ok());
         assert_eq!(origin(&extensions, &forwarded, Some(&context("nonsense"))).address, None);
+
+        extensions.insert(Caller::Gateway);
+        let elsewhere = origin(&extensions, &forwarded, Some(&context("198.51.100.7")));
+        assert_eq!((elsewhere.address, elsewhere.forwarded_for), (gateway.address, gateway.forwarded_for));
+        assert_eq!(certificate(&extensions), None);
+
+        let names = CertificateNames::default();
+        extensions.insert(Caller::Certified(Arc::clone(&names)));
+        let certified = origin(&extensions, &forwarded, Some(&context("198.51.100.7")));
+        assert_eq!((certified.address, certified.forwarded_for), ("192.0.2.1".parse().ok(), None));
+        assert_eq!(certificate(&extensions), Some(names));
     }
 
     #[test]

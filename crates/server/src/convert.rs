@@ -10,6 +10,7 @@ pub mod token;
 
 use countersign_domain::{
     app::{ClientCredentials, ClientProof},
+    certificate::CertificateNames,
     error::{Error, Violation},
     id::ClientId,
     secret::Secret,
@@ -63,7 +64,12 @@ pub(crate) fn given(value: String) -> Option<String> {
     Some(value).filter(|value| !value.is_empty())
 }
 
-pub(crate) fn client(client: Option<v1::ClientAuthentication>, violations: &mut Violations) -> ClientCredentials {
+/// What came of a client, in the message and with the connection.
+pub(crate) fn client(
+    client: Option<v1::ClientAuthentication>,
+    certificate: Option<CertificateNames>,
+    violations: &mut Violations,
+) -> ClientCredentials {
     let v1::ClientAuthentication { client_id, credential } = client.unwrap_or_default();
     violations.at_most("client_id", &client_id, 128);
     let proof = match credential {
@@ -79,7 +85,7 @@ pub(crate) fn client(client: Option<v1::ClientAuthentication>, violations: &mut 
     if !client_id.is_empty() {
         countersign_telemetry::note(|facts| facts.client_id = Some(shown(&client_id)));
     }
-    ClientCredentials { client_id: given(client_id).map(ClientId::new), proof }
+    ClientCredentials { client_id: given(client_id).map(ClientId::new), proof, certificate }
 }
 
 /// What a caller sent, cut for a log line.

@@ -17,7 +17,7 @@ use url::{Host, Url};
 
 use self::messages::Delivery;
 use super::{Config, mistake::Mistakes, secret::SecretText};
-use crate::tls;
+use crate::tls::{self, Files};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -132,14 +132,16 @@ impl Config {
                 mistakes.add(path, format!("is the address of {other} too"));
             }
         }
-        if self.grpc.enabled && self.grpc.tls.enabled {
-            let tls = &self.grpc.tls;
-            let authorities = (!tls.client_ca_file.as_os_str().is_empty()).then_some(tls.client_ca_file.as_path());
-            check_tls("grpc.tls", &tls.cert_file, &tls.key_file, authorities, mistakes);
+        let tls = &self.grpc.tls;
+        if let Some(files) = self.grpc.files() {
+            check_tls("grpc.tls", &files, mistakes);
         }
-        if self.https.enabled {
-            check_tls("https", &self.https.cert_file, &self.https.key_file, None, mistakes);
+        if let Some(files) = self.https.files() {
+            check_tls("https", &files, mistakes);
         }
+        let authorities = !tls.client_ca_file.as_os_str().is_empty();
+        mistakes.add_if(authorities && !tls.enabled, "grpc.tls.client_ca_file", "needs grpc.tls.enabled");
+        mistakes.add_if(!authorities && !tls.gateways.is_empty(), "grpc.tls.gateways", "need grpc.tls.client_ca_file");
         mistakes.add_if(self.connections.max == 0, "connections.max", "must be at least 1");
         mistakes.add_if(self.connections.max_per_address == 0, "connections.max_per_address", "must be at least 1");
         within("shutdown.drain", self.shutdown.drain, &(Duration::ZERO..=Duration::from_secs(300)), mistakes);
@@ -330,12 +332,12 @@ fn read_secret(path: &Path) -> Result<Secret<String>, String> {
     Ok(Secret::new(secret.to_owned()))
 }
 
-fn check_tls(path: &str, cert: &Path, key: &Path, authorities: Option<&Path>, mistakes: &mut Mistakes) {
+fn check_tls(path: &str, files: &Files, mistakes: &mut Mistakes) {
     let missing = |file: &Path| file.as_os_str().is_empty();
-    if missing(cert) || missing(key) {
-        mistakes.add_if(missing(cert), format!("{path}.cert_file"), "is needed");
-        mistakes.add_if(missing(key), format!("{path}.key_file"), "is needed");
-    } else if let Err(error) = tls::server_config(cert, key, authorities) {
+    if missing(&files.cert) || missing(&files.key) {
+        mistakes.add_if(missing(&files.cert), format!("{path}.cert_file"), "is needed");
+        mistakes.add_if(missing(&files.key), format!("{path}.key_file"), "is needed");
+    } else if let Err(error) = files.load() {
         mistakes.add(format!("{path}.cert_file"), format!("{error:#}"));
     }
 }

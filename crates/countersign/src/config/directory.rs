@@ -33,6 +33,9 @@ pub struct ClientConfig {
     /// Files with such a text each, instead of `keys`.
     #[schemars(with = "Vec<String>")]
     pub key_files: Vec<PathBuf>,
+    /// The names in its certificate, for `authentication = "tls-client-auth"`: each a URI, such as `spiffe://example.com/shop`, or the name of a
+    /// host, exactly as in the certificate. One of them is enough. A certificate that is a client's speaks for no other client.
+    pub certificate_names: Vec<String>,
     /// Whether its assertions may name the token endpoint as their audience, as RFC 7523 had it, besides the issuer, as its successor wants
     /// it. For libraries that cannot do otherwise.
     pub token_endpoint_audience: bool,
@@ -160,6 +163,7 @@ impl Default for ClientConfig {
             secret_files: Vec::new(),
             keys: Vec::new(),
             key_files: Vec::new(),
+            certificate_names: Vec::new(),
             token_endpoint_audience: false,
             challenges_need_assertion: false,
             grant_types: Vec::new(),
@@ -201,6 +205,8 @@ pub enum ClientAuthName {
     Secret,
     /// By a JWT that it signs with the private key of one of its `keys` (RFC 7523). Nothing that it sends can be used again.
     PrivateKeyJwt,
+    /// By a certificate with one of its `certificate_names` (RFC 8705, section 2.1). Over gRPC alone, with `grpc.tls.client_ca_file`.
+    TlsClientAuth,
 }
 
 /// A grant.

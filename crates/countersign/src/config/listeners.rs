@@ -10,6 +10,8 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::tls::{Authorities, Files};
+
 const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
@@ -45,9 +47,39 @@ pub struct TlsConfig {
     /// The private key, a PEM file.
     #[schemars(with = "String")]
     pub key_file: PathBuf,
-    /// Authorities that sign clients' certificates, a PEM file; then every client must show one. Empty: no client must.
+    /// Authorities that sign callers' certificates, a PEM file with one or, while one replaces another, several. Empty: no caller shows a
+    /// certificate.
     #[schemars(with = "String")]
     pub client_ca_file: PathBuf,
+    /// Whether every caller must show a certificate then.
+    pub client_certificates: ClientCertificatesName,
+    /// Names in the certificates of gateways, each a URI or the name of a host, exactly as in the certificate. Who shows one of them is
+    /// believed when it says where a person is (`end_user.address`).
+    pub gateways: Vec<String>,
+}
+
+/// Whether callers must show a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertificatesName {
+    /// Without one there is no connection.
+    #[default]
+    Required,
+    /// Who shows none proves itself in another way. One that is shown must be good.
+    Optional,
+}
+
+impl GrpcConfig {
+    /// The files of TLS, if connections are encrypted.
+    pub fn files(&self) -> Option<Files> {
+        let tls = &self.tls;
+        let authorities = (!tls.client_ca_file.as_os_str().is_empty()).then(|| Authorities {
+            file: tls.client_ca_file.clone(),
+            optional: tls.client_certificates == ClientCertificatesName::Optional,
+        });
+        let files = || Files { cert: tls.cert_file.clone(), key: tls.key_file.clone(), authorities };
+        (self.enabled && tls.enabled).then(files)
+    }
 }
 
 /// The HTTP API without TLS.
@@ -87,6 +119,14 @@ pub struct HttpsConfig {
 impl Default for HttpsConfig {
     fn default() -> Self {
         Self { enabled: false, listen: loopback(8443), cert_file: PathBuf::new(), key_file: PathBuf::new() }
+    }
+}
+
+impl HttpsConfig {
+    /// The files of TLS, if it is served.
+    pub fn files(&self) -> Option<Files> {
+        let files = || Files { cert: self.cert_file.clone(), key: self.key_file.clone(), authorities: None };
+        self.enabled.then(files)
     }
 }
 

@@ -1,8 +1,9 @@
 //! What a configuration means to the domain and to the gateway.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use countersign_domain::{
+    certificate::CertificateName,
     factor_set::FactorSet,
     id::{Audience, ClientId, RealmName, Scope},
     policy::{Demand, Rule, Strength},
@@ -81,6 +82,11 @@ impl Checked {
         }
     }
 
+    /// The names in the certificates of gateways.
+    pub fn gateways(&self) -> BTreeSet<CertificateName> {
+        names(&self.grpc.tls.gateways)
+    }
+
     /// What the operator should know though it is no mistake.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<String> = self
@@ -112,6 +118,7 @@ impl Checked {
                 ClientAuthName::None => ClientAuthMethod::None,
                 ClientAuthName::Secret => ClientAuthMethod::Secret(digests()),
                 ClientAuthName::PrivateKeyJwt => ClientAuthMethod::PrivateKeyJwt,
+                ClientAuthName::TlsClientAuth => ClientAuthMethod::Certificate(names(&client.certificate_names)),
             },
             keys: self.client_keys.get(&id).map(|keys| Arc::clone(keys) as Arc<dyn AssertionKeys>),
             token_endpoint_audience: client.token_endpoint_audience,
@@ -147,6 +154,11 @@ impl Checked {
             id,
         }
     }
+}
+
+/// Those that are names, which all are once they were checked.
+fn names(texts: &[String]) -> BTreeSet<CertificateName> {
+    texts.iter().filter_map(|text| CertificateName::parse(text)).collect()
 }
 
 const fn demand(name: MfaDemandName) -> Demand {

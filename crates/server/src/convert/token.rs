@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use countersign_domain::{
     app::{Origin, RequestedScopes},
+    certificate::CertificateNames,
     error::Error,
     id::{RealmName, Scope},
     login_name::{LoginName, MAX_CHARS},
@@ -28,12 +29,16 @@ use super::{Violations, asserted, client, given, timestamp};
 const MAX_TOKEN: usize = 8192;
 
 /// A command, or everything that is wrong with the request.
-pub(crate) fn parse(request: v1::IssueTokenRequest, origin: Origin) -> Result<Command, Error> {
+pub(crate) fn parse(
+    request: v1::IssueTokenRequest,
+    origin: Origin,
+    certificate: Option<CertificateNames>,
+) -> Result<Command, Error> {
     let mut violations = Violations::default();
     violations.at_most("device_token", &request.device_token, MAX_TOKEN);
     let device_token = given(request.device_token).map(Secret::new);
     let origin = Origin { device_token, remember_device: request.remember_device, ..origin };
-    let client = client(request.client, &mut violations);
+    let client = client(request.client, certificate, &mut violations);
     let step_up = step_up(request.acr_values, request.max_age, &mut violations);
     let grant = match request.grant {
         None => {
@@ -138,17 +143,21 @@ fn scopes(scopes: Vec<String>, violations: &mut Violations) -> RequestedScopes {
 pub(crate) fn parse_revocation(
     request: v1::RevokeTokenRequest,
     origin: Origin,
+    certificate: Option<CertificateNames>,
 ) -> Result<revoke_token::Command, Error> {
     let mut violations = Violations::default();
-    let client = client(request.client, &mut violations);
+    let client = client(request.client, certificate, &mut violations);
     let token = token("token", request.token, &mut violations);
     violations.none(revoke_token::Command { client, token, origin })
 }
 
 /// What is asked about, or everything that is wrong with the request.
-pub(crate) fn parse_introspection(request: v1::IntrospectTokenRequest) -> Result<introspect_token::Command, Error> {
+pub(crate) fn parse_introspection(
+    request: v1::IntrospectTokenRequest,
+    certificate: Option<CertificateNames>,
+) -> Result<introspect_token::Command, Error> {
     let mut violations = Violations::default();
-    let client = client(request.client, &mut violations);
+    let client = client(request.client, certificate, &mut violations);
     let token = token("token", request.token, &mut violations);
     violations.none(introspect_token::Command { client, token })
 }

@@ -22,15 +22,17 @@ impl ChallengeService for Services {
         let Parts { metadata, extensions, message } = request.into();
         let origin = caller::origin(&extensions, &metadata, message.end_user.as_ref());
         let app = self.app.clone();
-        let work = challenge::parse(message, origin).map(|command| async move { app.open_challenge(command).await });
+        let work = challenge::parse(message, origin, caller::certificate(&extensions))
+            .map(|command| async move { app.open_challenge(command).await });
         self.call(Share::Completion, &metadata, work, challenge::render).await
     }
 
     async fn watch_challenge(&self, request: Request<v1::WatchChallengeRequest>) -> Result<Response<States>, Status> {
-        let Parts { metadata, message, .. } = request.into();
+        let Parts { metadata, extensions, message } = request.into();
         let place = self.watchers.enter()?;
         let app = self.app.clone();
-        let work = challenge::parse_watch(message).map(|command| async move { app.watch_challenge(command).await });
+        let work = challenge::parse_watch(message, caller::certificate(&extensions))
+            .map(|command| async move { app.watch_challenge(command).await });
         let watched = self.call(Share::Completion, &metadata, work, |watched| watched).await?.into_inner();
         Ok(Response::new(watch::states(self.app.clone(), watched, place)))
     }

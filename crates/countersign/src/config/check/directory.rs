@@ -1,8 +1,9 @@
 //! Whether clients, APIs, realms and people fit together.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, iter, time::Duration};
 
 use countersign_domain::{
+    certificate::CertificateName,
     login_name::LoginName,
     user::{MAX_NOTIFICATION_ADDRESSES, is_notification_address},
 };
@@ -29,6 +30,7 @@ impl Config {
             mistakes.add_if(!ids.insert(&client.id), format!("{path}.id"), "is another client's too");
             self.check_client(&path, client, mistakes);
         }
+        self.check_certificate_names(mistakes);
         let mut audiences = BTreeSet::new();
         for (index, api) in self.apis.iter().enumerate() {
             let path = format!("apis[{index}]");
@@ -42,6 +44,24 @@ impl Config {
         );
         for (index, user) in self.users.iter().enumerate() {
             self.check_user(&format!("users[{index}]"), user, mistakes);
+        }
+    }
+
+    /// Each name is a name, and of one client or of the gateways: otherwise a certificate would be somebody else's too.
+    fn check_certificate_names(&self, mistakes: &mut Mistakes) {
+        let gateways = ("grpc.tls.gateways".to_owned(), &self.grpc.tls.gateways);
+        let clients = self.clients.iter().enumerate();
+        let clients =
+            clients.map(|(index, client)| (format!("clients[{index}].certificate_names"), &client.certificate_names));
+        let mut taken = BTreeSet::new();
+        for (path, names) in iter::once(gateways).chain(clients) {
+            for (index, text) in names.iter().enumerate() {
+                let place = format!("{path}[{index}]");
+                match CertificateName::parse(text) {
+                    None => mistakes.add(place, "must be a URI or the name of a host, and no pattern"),
+                    Some(name) => mistakes.add_if(!taken.insert(name), place, "is there twice"),
+                }
+            }
         }
     }
 
@@ -74,6 +94,19 @@ impl Config {
                 mistakes.add_if(secrets > 0, format!("{path}.secrets"), "a client that signs assertions has none");
                 mistakes.add_if(keys == 0, format!("{path}.keys"), "at least one is needed for private-key-jwt");
             }
+            ClientAuthName::TlsClientAuth => {
+                mistakes.add_if(secrets > 0, format!("{path}.secrets"), "a client with a certificate has none");
+                mistakes.add_if(
+                    client.certificate_names.is_empty(),
+                    format!("{path}.certificate_names"),
+                    "at least one is needed for tls-client-auth",
+                );
+                mistakes.add_if(
+                    self.grpc.files().is_none_or(|files| files.authorities.is_none()),
+                    format!("{path}.authentication"),
+                    "tls-client-auth needs grpc.tls.enabled and grpc.tls.client_ca_file",
+                );
+            }
             ClientAuthName::None => {
                 mistakes.add_if(secrets > 0, format!("{path}.secrets"), "a client without authentication has none");
                 mistakes.add_if(
@@ -88,6 +121,11 @@ impl Config {
                 "at least one is needed, or authentication = \"none\"",
             ),
         }
+        mistakes.add_if(
+            client.authentication != ClientAuthName::TlsClientAuth && !client.certificate_names.is_empty(),
+            format!("{path}.certificate_names"),
+            "are for tls-client-auth alone",
+        );
         self.check_realm(&format!("{path}.default_realm"), &client.default_realm, mistakes);
         mistakes.add_if(
             client.grant_types.contains(&GrantName::Password)

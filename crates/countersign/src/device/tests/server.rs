@@ -1,7 +1,7 @@
 //! A server that plays the wire of the device API, as a phone sees it.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -19,7 +19,6 @@ use countersign_domain::{port::clock::Clock as _, time::Timestamp};
 use countersign_telemetry::{Metrics, metrics::label::Listener as Label};
 use data_encoding::BASE64URL_NOPAD;
 use http::{HeaderMap, StatusCode, header::AUTHORIZATION};
-use rustls::ServerConfig;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch};
 
@@ -27,7 +26,7 @@ use crate::{
     demo::certificates::Certificates,
     listener::{Connections, Listener},
     system::SystemClock,
-    tls,
+    tls::{Files, Side},
 };
 
 /// The ticket of the barcode.
@@ -65,11 +64,11 @@ impl Server {
     /// One with the certificates of a demo, which are made in `folder`.
     pub(super) async fn start_encrypted(folder: &Path) -> Self {
         let files = Certificates::keep(folder).unwrap();
-        let tls = tls::server_config(&files.cert, &files.key, None).unwrap();
+        let tls = Side::new(Files { cert: files.cert, key: files.key, authorities: None }, BTreeSet::new()).unwrap();
         Self::listen(folder, "https://localhost", Some(tls)).await
     }
 
-    async fn listen(folder: &Path, host: &str, tls: Option<Arc<ServerConfig>>) -> Self {
+    async fn listen(folder: &Path, host: &str, tls: Option<Side>) -> Self {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let base = format!("{host}:{}/appliance-mfa", socket.local_addr().unwrap().port());
         let shared = Shared::default();
