@@ -220,6 +220,25 @@ impl Api {
         &self.grpc
     }
 
+    /// The same, with `assertion` in the place of secrets.
+    #[must_use]
+    pub fn signed(&self, assertion: &str) -> Self {
+        let mut signed = self.clone();
+        signed.http.assertion = Some(assertion.to_owned());
+        signed.grpc.assertion = Some(assertion.to_owned());
+        signed
+    }
+
+    /// A token of the client's own.
+    pub async fn service(&self, client: Client, wish: Wish<'_>) -> Result<Tokens, Refusal> {
+        dispatch!(self.service(client, wish))
+    }
+
+    /// A login that the client has signed.
+    pub async fn signed_login(&self, client: Client, jwt: &str, wish: Wish<'_>) -> Result<Outcome, Refusal> {
+        dispatch!(self.signed_login(client, jwt, wish))
+    }
+
     /// The first factor, asking for nothing in particular.
     pub async fn login(&self, client: Client, username: &str, password: &str) -> Result<Outcome, Refusal> {
         self.login_for(client, username, password, Wish::default()).await

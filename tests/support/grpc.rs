@@ -20,6 +20,8 @@ pub struct Grpc {
     pub device: DeviceServiceClient<Channel>,
     /// `AssociateService`.
     pub associate: AssociateServiceClient<Channel>,
+    /// The assertion that calls carry in the place of a secret.
+    pub assertion: Option<String>,
 }
 
 impl Grpc {
@@ -31,7 +33,15 @@ impl Grpc {
             challenge: ChallengeServiceClient::new(channel.clone()),
             device: DeviceServiceClient::new(channel.clone()),
             associate: AssociateServiceClient::new(channel),
+            assertion: None,
         }
+    }
+
+    /// The client's proof: the assertion, if there is one.
+    pub fn proof(&self, client: Client) -> Option<ClientAuthentication> {
+        let Some(assertion) = &self.assertion else { return proof(client) };
+        let credential = Some(Credential::ClientAssertion(assertion.clone()));
+        Some(ClientAuthentication { client_id: client.id.to_owned(), credential })
     }
 }
 

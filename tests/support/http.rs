@@ -4,9 +4,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method};
 use reqwest::RequestBuilder;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{openapi::OpenApi, tenant::Client};
+use crate::{openapi::OpenApi, signer::ASSERTION_TYPE, tenant::Client};
 
 /// The client of one server.
 #[derive(Clone)]
@@ -14,6 +14,8 @@ pub struct Http {
     base: String,
     client: reqwest::Client,
     document: Arc<OpenApi>,
+    /// The assertion that bodies carry in the place of a secret.
+    pub assertion: Option<String>,
 }
 
 /// An answer, read to its end.
@@ -67,7 +69,7 @@ impl Http {
         let document = client.get(format!("{base}/openapi.json")).send().await.expect("/openapi.json is served");
         assert_eq!(document.status(), 200);
         let document = Arc::new(OpenApi::new(document.json().await.expect("/openapi.json is JSON")));
-        Self { base, client, document }
+        Self { base, client, document, assertion: None }
     }
 
     /// The document.
@@ -107,7 +109,12 @@ impl Http {
 
     /// Posts `body` as JSON.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        self.send(self.request(Method::POST, path).json(body)).await
+        let mut body = body.clone();
+        if let Some(assertion) = &self.assertion {
+            body["client_assertion"] = json!(assertion);
+            body["client_assertion_type"] = json!(ASSERTION_TYPE);
+        }
+        self.send(self.request(Method::POST, path).json(&body)).await
     }
 
     /// Posts `fields` as a form.

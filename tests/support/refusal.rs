@@ -148,6 +148,10 @@ refusals! {
     SCOPE_TOO_WIDE = ScopeExceeded, 400 "invalid_scope" "The scope was not granted at the login: write:things";
     /// The client may not use refresh tokens.
     REFRESH_GRANT_OFF = GrantNotAllowed, 403 "unauthorized_client" "Grant type 'refresh_token' not allowed for the client.";
+    /// The client may not call APIs as itself.
+    CLIENT_CREDENTIALS_OFF = GrantNotAllowed, 403 "unauthorized_client" "Grant type 'client_credentials' not allowed for the client.";
+    /// A client's word that is not to be believed.
+    BAD_ASSERTED_LOGIN = AssertionRejected, 403 "invalid_grant" "The asserted login is not accepted.";
     /// The client may not ask about tokens.
     NO_INTROSPECTION = IntrospectionNotAllowed, 403 "access_denied" "The client may not ask about tokens.";
     /// None of the authentication classes is known.

@@ -307,6 +307,7 @@ impl App {
             issued_at: seconds(claims.iat),
             authenticated_at: claims.auth_time.map(seconds),
             methods: claims.amr,
+            grant: claims.gty,
         })
     }
 
@@ -348,9 +349,17 @@ pub struct AccessToken {
     pub authenticated_at: Option<Timestamp>,
     /// `amr`.
     pub methods: Vec<String>,
+    /// `gty`.
+    pub grant: Option<String>,
 }
 
 impl AccessToken {
+    /// How the person authenticated for it. Tokens of the MFA API always say it.
+    pub(crate) fn authentication(&self) -> Authentication {
+        let methods = self.methods.iter().cloned().map(Cow::Owned).collect();
+        Authentication { at: self.authenticated_at.unwrap_or(self.issued_at), methods }
+    }
+
     /// Whether a second factor was proven for it.
     pub fn has_mfa(&self) -> bool {
         self.methods.iter().any(|method| method == "mfa")
@@ -386,6 +395,7 @@ pub(crate) struct VerifiedClaims {
     pub scope: String,
     pub sid: Option<String>,
     pub auth_time: Option<i64>,
+    gty: Option<String>,
     #[serde(default)]
     pub amr: Vec<String>,
     pub acr: Option<String>,

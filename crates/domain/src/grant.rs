@@ -180,7 +180,7 @@ impl App {
         now: Timestamp,
     ) -> Result<TokenSet, Error> {
         let Confirming { access, account } = confirmed;
-        let first = Authentication::password(access.authenticated_at.unwrap_or(access.issued_at));
+        let authentication = by(access.authentication());
         let audience = self.registry.mfa_audience();
         self.answer(Granted {
             user: &account.user,
@@ -188,8 +188,8 @@ impl App {
             audience: &audience,
             scopes: access.scopes.into_iter().collect(),
             scopes_changed: true,
-            ending: Ending { authentication: by(first), refreshing: None, remembering: None, reasons: None },
-            grant: OriginalGrant::Password.name(),
+            ending: Ending { authentication, refreshing: None, remembering: None, reasons: None },
+            grant: OriginalGrant::of_login(access.grant.as_deref()),
             now,
         })
         .await

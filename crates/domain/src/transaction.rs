@@ -75,6 +75,12 @@ impl OriginalGrant {
             Self::Refresh { .. } => "refresh_token",
         }
     }
+
+    /// What `gty` says of the login behind a token whose `gty` is `grant`.
+    pub(crate) fn of_login(grant: Option<&str>) -> &'static str {
+        let asserted = Self::Asserted { methods: Vec::new() }.name();
+        if grant == Some(asserted) { asserted } else { Self::Password.name() }
+    }
 }
 
 /// How a session store keeps a transaction.

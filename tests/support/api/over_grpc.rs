@@ -1,11 +1,11 @@
 //! The calls as gRPC.
 
 use countersign_proto::v1::{
-    AnswerChallengeRequest, AssociateAuthenticatorRequest, Authenticator, AuthenticatorState, CreateChallengeRequest,
-    DeleteAuthenticatorRequest, DeleteDeviceRequest, DeleteRememberedDeviceRequest, GetAuthenticatorRequest,
-    GetUserInfoRequest, IntrospectTokenRequest, IssueTokenRequest, ListAuthenticatorsRequest,
+    AnswerChallengeRequest, AssociateAuthenticatorRequest, Authenticator, AuthenticatorState, ClientCredentialsGrant,
+    CreateChallengeRequest, DeleteAuthenticatorRequest, DeleteDeviceRequest, DeleteRememberedDeviceRequest,
+    GetAuthenticatorRequest, GetUserInfoRequest, IntrospectTokenRequest, IssueTokenRequest, ListAuthenticatorsRequest,
     ListRememberedDevicesRequest, OobChannel, OobEnrollment, OobGrant, OtpEnrollment, OtpGrant, PasswordGrant,
-    PushCredentials, PushService, RecoveryCodeGrant, RefreshTokenGrant, RevokeTokenRequest, TokenSet,
+    PushCredentials, PushService, RecoveryCodeGrant, RefreshTokenGrant, RevokeTokenRequest, SignedLoginGrant, TokenSet,
     UpdateAuthenticatorRequest, UpdateDeviceRequest, associate_authenticator_request::Enrollment,
     associate_authenticator_response::Enrollment as Details, authenticator::Factor,
     create_challenge_response::Challenge, issue_token_request::Grant, issue_token_response::Outcome as Issued,
@@ -14,7 +14,7 @@ use countersign_proto::v1::{
 use super::{Asked, Association, Barcode, Entry, Introspected, Outcome, Sent, To, Tokens, Wish};
 use crate::{
     device::{Device, Registration},
-    grpc::{Grpc, bearing, proof},
+    grpc::{Grpc, bearing},
     refusal::Refusal,
     tenant::Client,
 };
@@ -84,13 +84,21 @@ pub(super) async fn refresh(grpc: &Grpc, client: Client, token: &str, wish: Wish
     issue(grpc, client, Grant::RefreshToken(grant), wish).await
 }
 
+pub(super) async fn service(grpc: &Grpc, client: Client, wish: Wish<'_>) -> Result<Tokens, Refusal> {
+    issue(grpc, client, Grant::ClientCredentials(ClientCredentialsGrant {}), wish).await.map(Outcome::tokens)
+}
+
+pub(super) async fn signed_login(grpc: &Grpc, client: Client, jwt: &str, wish: Wish<'_>) -> Result<Outcome, Refusal> {
+    issue(grpc, client, Grant::SignedLogin(SignedLoginGrant { assertion: jwt.into() }), wish).await
+}
+
 pub(super) async fn revoke(grpc: &Grpc, client: Client, token: &str) -> Result<(), Refusal> {
-    let request = RevokeTokenRequest { client: proof(client), token: token.into(), end_user: None };
+    let request = RevokeTokenRequest { client: grpc.proof(client), token: token.into(), end_user: None };
     grpc.token.clone().revoke_token(request).await.map(drop).map_err(refused)
 }
 
 pub(super) async fn introspect(grpc: &Grpc, client: Client, token: &str) -> Result<Option<Introspected>, Refusal> {
-    let request = IntrospectTokenRequest { client: proof(client), token: token.into() };
+    let request = IntrospectTokenRequest { client: grpc.proof(client), token: token.into() };
     let answer = grpc.token.clone().introspect_token(request).await.map_err(refused)?.into_inner();
     Ok(answer.active.map(|token| Introspected {
         is_access_token: !token.is_refresh_token,
@@ -123,7 +131,7 @@ pub(super) async fn send_code(
     channel: Option<&str>,
 ) -> Result<Sent, Refusal> {
     let request = CreateChallengeRequest {
-        client: proof(client),
+        client: grpc.proof(client),
         mfa_token: token.to_owned(),
         challenge_types: vec!["oob".to_owned()],
         authenticator_id: authenticator.unwrap_or_default().to_owned(),
@@ -172,7 +180,7 @@ pub(super) async fn ask(
     authenticator: Option<&str>,
 ) -> Result<Asked, Refusal> {
     let request = CreateChallengeRequest {
-        client: proof(client),
+        client: grpc.proof(client),
         mfa_token: token.to_owned(),
         authenticator_id: authenticator.unwrap_or_default().to_owned(),
         oob_channel: "auth0".to_owned(),
@@ -227,7 +235,7 @@ fn words(text: Option<&str>) -> Vec<String> {
 
 pub(super) async fn otp_remembering(grpc: &Grpc, client: Client, token: &str, code: &str) -> Result<Tokens, Refusal> {
     let request = IssueTokenRequest {
-        client: proof(client),
+        client: grpc.proof(client),
         grant: Some(Grant::Otp(OtpGrant { mfa_token: token.to_owned(), otp: code.to_owned() })),
         remember_device: true,
         ..IssueTokenRequest::default()
@@ -251,7 +259,7 @@ pub(super) async fn forget(grpc: &Grpc, bearer: &str, id: &str) -> Result<(), Re
 
 async fn issue(grpc: &Grpc, client: Client, grant: Grant, wish: Wish<'_>) -> Result<Outcome, Refusal> {
     let request = IssueTokenRequest {
-        client: proof(client),
+        client: grpc.proof(client),
         grant: Some(grant),
         audience: wish.audience.unwrap_or_default().to_owned(),
         scopes: words(wish.scope),
@@ -301,7 +309,7 @@ pub(super) async fn challenge(
     authenticator: Option<&str>,
 ) -> Result<String, Refusal> {
     let request = CreateChallengeRequest {
-        client: proof(client),
+        client: grpc.proof(client),
         mfa_token: token.to_owned(),
         challenge_types: types.split_whitespace().map(str::to_owned).collect(),
         authenticator_id: authenticator.unwrap_or_default().to_owned(),

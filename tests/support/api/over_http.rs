@@ -98,6 +98,17 @@ pub(super) async fn refresh(http: &Http, client: Client, token: &str, wish: Wish
     outcome(http.post("/oauth/token", &wishing(body(client, &fields), wish)).await)
 }
 
+pub(super) async fn service(http: &Http, client: Client, wish: Wish<'_>) -> Result<Tokens, Refusal> {
+    let fields = [("grant_type", "client_credentials"), ("audience", wish.audience.unwrap_or_default())];
+    outcome(http.post("/oauth/token", &wishing(body(client, &fields), wish)).await).map(Outcome::tokens)
+}
+
+pub(super) async fn signed_login(http: &Http, client: Client, jwt: &str, wish: Wish<'_>) -> Result<Outcome, Refusal> {
+    let grant = "urn:countersign:grant-type:asserted-login";
+    let fields = [("grant_type", grant), ("assertion", jwt), ("audience", wish.audience.unwrap_or_default())];
+    outcome(http.post("/oauth/token", &wishing(body(client, &fields), wish)).await)
+}
+
 pub(super) async fn revoke(http: &Http, client: Client, token: &str) -> Result<(), Refusal> {
     let answer = http.post("/oauth/revoke", &body(client, &[("token", token)])).await;
     let empty = answer.body.is_empty();
