@@ -8,11 +8,17 @@ use aws_lc_rs::{
     signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair},
 };
 use countersign_crypto::key_keeper::place;
-use countersign_domain::{id::KeyId, secret::Sealed};
+use countersign_domain::{
+    id::KeyId,
+    opaque::{TokenKind, mint},
+    secret::Sealed,
+    testing::SeededEntropy,
+};
 use countersign_tests::{
     api::{Api, Transport, Wish},
     jwt,
     person::PASSWORD,
+    refusal::{BAD_OOB_CODE, Expected, MALFORMED_TOKEN, NO_SUCH_AUTHENTICATOR, Refusal, Refused as _, WRONG_OTP},
     tenant::{API, BACKEND, LENIENT, Tenant},
     world::{Store, World},
 };
@@ -25,19 +31,68 @@ use serde_json::{Value, json};
 enum Place {
     Userinfo,
     List,
+    Get,
+    Rename,
+    Delete,
     Associate,
+    RememberedDevices,
+    Forget,
+    AppGrant,
+    SentCodeGrant,
+    DeviceGrant,
     Introspection,
 }
 
-const PLACES: [Place; 4] = [Place::Userinfo, Place::List, Place::Associate, Place::Introspection];
+const PLACES: [Place; 12] = [
+    Place::Userinfo,
+    Place::List,
+    Place::Get,
+    Place::Rename,
+    Place::Delete,
+    Place::Associate,
+    Place::RememberedDevices,
+    Place::Forget,
+    Place::AppGrant,
+    Place::SentCodeGrant,
+    Place::DeviceGrant,
+    Place::Introspection,
+];
 
+/// An id that nothing has: what a token that passes is told of.
+const NOTHING: &str = "totp|dev_0000000000000000";
+
+/// Whether `token` is good enough there. What is asked for need not be had: then the refusal is about that.
 async fn passes(api: &Api, place: Place, token: &str) -> bool {
+    let but_for = |refusal: Refusal, expected: &[&Expected]| expected.iter().any(|expected| refusal.is(expected));
     match place {
         Place::Userinfo => api.subject(token).await.is_ok(),
         Place::List => api.list(token).await.is_ok(),
+        Place::Get => but_for(api.find(token, NOTHING).await.unwrap_err(), &[&NO_SUCH_AUTHENTICATOR]),
+        Place::Rename => {
+            but_for(api.update(token, NOTHING, Some("x"), None).await.unwrap_err(), &[&NO_SUCH_AUTHENTICATOR])
+        }
+        Place::Delete => but_for(api.delete(token, NOTHING).await.unwrap_err(), &[&NO_SUCH_AUTHENTICATOR]),
         Place::Associate => api.associate(token).await.is_ok(),
+        Place::RememberedDevices => api.remembered(token).await.is_ok(),
+        Place::Forget => but_for(api.forget(token, NOTHING).await.unwrap_err(), &[&NO_SUCH_AUTHENTICATOR]),
+        Place::AppGrant => but_for(api.otp(BACKEND, token, "000000").await.unwrap_err(), &[&WRONG_OTP]),
+        Place::SentCodeGrant => {
+            but_for(api.oob(BACKEND, token, "csoob_x", "000000").await.unwrap_err(), &[&BAD_OOB_CODE])
+        }
+        Place::DeviceGrant => but_for(api.poll(BACKEND, token, &approval()).await.unwrap_err(), &[&BAD_OOB_CODE]),
         Place::Introspection => api.introspect(BACKEND, token).await.is_ok_and(|told| told.is_some()),
     }
+}
+
+/// A handle of a device's answer that is well-formed and nobody's.
+fn approval() -> String {
+    mint(TokenKind::Approval, &SeededEntropy::new(1)).unwrap().expose().clone()
+}
+
+/// What may neither be challenged with a token that we signed, whatever it says, nor take the recovery code: that takes an `mfa_token`.
+async fn stays_out(api: &Api, token: &str) {
+    api.challenge(BACKEND, token, "otp", None).await.refused(&MALFORMED_TOKEN);
+    api.recovery(BACKEND, token, "AAAAAAAAAAAAAAAAAAAAAAAA").await.refused(&MALFORMED_TOKEN);
 }
 
 fn part(text: &str) -> String {
@@ -216,8 +271,8 @@ async fn no_forged_token_passes_anywhere() {
     for place in PLACES {
         let good = match place {
             Place::Userinfo => &about,
-            Place::List | Place::Associate => &manager,
             Place::Introspection => &reader.access_token,
+            _ => &manager,
         };
         let claims = jwt::claims(good);
         let header = json!({ "alg": "RS256", "typ": "JWT", "kid": kid }).to_string();
@@ -227,8 +282,14 @@ async fn no_forged_token_passes_anywhere() {
         for transport in [Transport::Http, Transport::Grpc] {
             let api = world.api(transport);
             assert!(passes(&api, place, &resigned).await, "{place:?}: what is forged differs in nothing else");
+            if place == Place::List {
+                stays_out(&api, &resigned).await;
+            }
             for (name, token) in &forged {
                 assert!(!passes(&api, place, token).await, "{place:?} over {transport:?}: {name}: {token}");
+                if place == Place::List && token.len() < 4096 {
+                    stays_out(&api, token).await;
+                }
             }
         }
     }
