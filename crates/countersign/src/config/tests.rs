@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod clients;
+
 use std::{fs, path::PathBuf, sync::Arc};
 
 use countersign_crypto::{entropy::SystemEntropy, master_key::MasterKey, sealer::AeadSealer};
