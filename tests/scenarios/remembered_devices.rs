@@ -1,11 +1,11 @@
 //! A device on which the second factor was proven is asked for the password alone, for a while.
 
-use countersign_domain::{secret::Secret, usecase::manage_users::NewPassword};
+use countersign_domain::{secret::Secret, usecase::manage_users::NewPassword, user::AddressChange};
 use countersign_tests::{
     api::{Api, Outcome, Tokens, Wish},
     dump, everywhere,
     person::{PASSWORD, Phone},
-    tenant::REMEMBERING,
+    tenant::{REMEMBERING, Tenant},
     world::World,
 };
 
@@ -88,5 +88,65 @@ everywhere! {
         with(&api, "ann", &two).await.mfa_token();
         with(&api, "ann", &one).await.tokens();
         assert_eq!(dump::audited(&world.database(), "remembered_device.removed", ann.id.as_str()), 1);
+    }
+
+    async fn an_operator_sees_and_forgets_them(world: World, api: Api) {
+        let (ann, phone) = world.enrolled(&api, "ann").await;
+        let mut devices = Vec::new();
+        for _ in 0..3 {
+            devices.push(remembered(&world, &api, "ann", &phone).await);
+        }
+        let list = async || {
+            let listed = world.command(&["user", "devices", "ann"]).await;
+            assert_eq!(listed.code, 0, "{listed:?}");
+            listed.out.lines().map(|line| line.split('\t').map(str::to_owned).collect::<Vec<_>>()).collect::<Vec<_>>()
+        };
+        let lines = list().await;
+        assert!(lines.iter().all(|line| line.len() == 5 && line[1] == REMEMBERING.id), "{lines:?}");
+        let forget = async |more: &[&str]| world.command(&[&["user", "forget-device", "ann"], more].concat()).await;
+        // The newest comes first.
+        let forgotten = forget(&["--device", &lines[0][0]]).await;
+        assert_eq!((forgotten.code, forgotten.out.contains("devices forgotten: 1")), (0, true), "{forgotten:?}");
+        let again = forget(&["--device", &lines[0][0]]).await;
+        assert_ne!(again.code, 0, "{again:?}");
+        assert_ne!(forget(&["--device", "nonsense"]).await.code, 0);
+        with(&api, "ann", &devices[2]).await.mfa_token();
+        with(&api, "ann", &devices[1]).await.tokens();
+        assert_eq!(list().await.len(), 2);
+        assert!(forget(&["--all"]).await.out.contains("devices forgotten: 2"));
+        assert!(list().await.is_empty());
+        with(&api, "ann", &devices[0]).await.mfa_token();
+        assert_eq!(dump::audited(&world.database(), "remembered_device.removed", ann.id.as_str()), 3);
+    }
+}
+
+const REMEMBERED: &str = "A device is remembered";
+const REUSED: &str = "The key of a remembered device was used twice";
+
+/// To how many addresses each was said.
+async fn told(world: &World) -> [usize; 2] {
+    let notices = world.notices().await;
+    let count = |what| notices.iter().filter(|notice| notice["text"].as_str().unwrap().contains(what)).count();
+    [count(REMEMBERED), count(REUSED)]
+}
+
+everywhere! {
+    in Tenant::default().with_messages();
+
+    async fn every_address_is_told_of_a_device_and_of_a_token_that_comes_twice(world: World, api: Api) {
+        let (ann, phone) = world.enrolled(&api, "ann").await;
+        let change = AddressChange { add: vec!["ann@home.test".into()], remove: Vec::new() };
+        world.app().change_addresses(&ann.id, change).await.unwrap();
+        let token = api.login(REMEMBERING, "ann", PASSWORD).await.unwrap().mfa_token();
+        api.otp(REMEMBERING, &token, &phone.code(&world)).await.unwrap();
+        assert_eq!(told(&world).await, [0, 0], "nothing was remembered");
+        let first = remembered(&world, &api, "ann", &phone).await;
+        assert_eq!(told(&world).await, [2, 0]);
+        let second = next(with(&api, "ann", &first).await.tokens());
+        assert_eq!(told(&world).await, [2, 0], "using it is no news");
+        for again in [&first, &second, &first] {
+            with(&api, "ann", again).await.mfa_token();
+        }
+        assert_eq!(told(&world).await, [2, 2], "once: the device is forgotten");
     }
 }

@@ -9,7 +9,7 @@
 //! | `app` | the name of the application |
 //! | `language` | the chosen language, `en` |
 //! | `channel` | `sms`, `voice`, `email`, `push` |
-//! | `kind` | `enroll`, `verify`, `factor-added`, `factor-removed`, `recovery-code-created`, `recovery-code-used`, `second-factor-failed`, `login-refused`, `device-suspended`, `login` |
+//! | `kind` | `enroll`, `verify`, `factor-added`, `factor-removed`, `recovery-code-created`, `recovery-code-used`, `second-factor-failed`, `login-refused`, `device-suspended`, `device-remembered`, `remembered-device-reused`, `login` |
 //! | `code`, `digits` | the code, and its digits spaced for speech; `none` in notices, notifications and titles |
 //! | `domain` | the domain that codes in text messages are bound to; `none` if there is none |
 //! | `authenticator` | the name of the authenticator or its masked address, in a notice that is read; else `none` |

@@ -188,7 +188,7 @@ impl App {
             audience: &audience,
             scopes: access.scopes.into_iter().collect(),
             scopes_changed: true,
-            ending: Ending { authentication, refreshing: None, remembering: None, reasons: None },
+            ending: Ending { authentication, refreshing: None, remembering: None, reasons: None, messages: Vec::new() },
             grant: OriginalGrant::of_login(access.grant.as_deref()),
             now,
         })

@@ -170,11 +170,15 @@ pub enum NoticeEvent {
     LoginRefused,
     /// The password was right, and a device was asked so often without an answer that it is not asked any more.
     DeviceSuspended,
+    /// A device is remembered from now on.
+    DeviceRemembered,
+    /// What a device was remembered by was used a second time; the device is forgotten.
+    RememberedDeviceReused,
 }
 
 impl NoticeEvent {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::FactorAdded,
         Self::FactorRemoved,
         Self::RecoveryCodeCreated,
@@ -182,6 +186,8 @@ impl NoticeEvent {
         Self::SecondFactorFailed,
         Self::LoginRefused,
         Self::DeviceSuspended,
+        Self::DeviceRemembered,
+        Self::RememberedDeviceReused,
     ];
 
     /// The name in templates and webhooks.
@@ -194,6 +200,8 @@ impl NoticeEvent {
             Self::SecondFactorFailed => "second-factor-failed",
             Self::LoginRefused => "login-refused",
             Self::DeviceSuspended => "device-suspended",
+            Self::DeviceRemembered => "device-remembered",
+            Self::RememberedDeviceReused => "remembered-device-reused",
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     },
     id::{Audience, FamilyId, Scope},
     login_policy::FirstFactor,
+    message::NoticeEvent,
     policy::{Reasons, Strength, Wish},
     port::{
         login_store::{Burn, CommitOutcome, LoginCommit},
@@ -114,8 +115,13 @@ impl App {
             let authentication = asked.authentication.clone();
             let refreshing =
                 self.opening(client, &account.user, (asked.audience, asked.scopes), &authentication, now)?;
-            let ending =
-                Ending { authentication, refreshing, remembering: Some(exchange), reasons: Some(asked.reasons) };
+            let ending = Ending {
+                authentication,
+                refreshing,
+                remembering: Some(exchange),
+                reasons: Some(asked.reasons),
+                messages: Vec::new(),
+            };
             let row = audit(Event::RememberedLogin, &account.user, client, None, client.address_of(origin), now);
             let login = ending.of(LoginCommit::new(&account.user, None, Burn::Nothing, row));
             match self.logins.commit(login).await? {
@@ -168,7 +174,11 @@ impl App {
         }
         if presented.generation != family.generation {
             let row = family.audit(Event::DeviceTokenReused, client, origin, now);
-            self.refresh.revoke_family(&family.id, RevocationReach::Family, row).await?;
+            let languages = origin.languages.as_deref();
+            let messages = self.notices(user, NoticeEvent::RememberedDeviceReused, None, languages, now)?;
+            if self.refresh.revoke_family(&family.id, RevocationReach::Family, row, messages).await? {
+                self.bell.ring();
+            }
             return Ok(None);
         }
         Ok(Some(Refreshing {

@@ -117,6 +117,7 @@ macro_rules! durable_contract {
             messages::a_removal_leaves_its_messages,
             messages::a_pending_removal_leaves_none,
             messages::a_reset_leaves_its_messages,
+            messages::a_revocation_leaves_its_messages,
             messages::a_notice_is_left_at_exactly_that_many_failures,
             messages::each_target_has_its_own_notice,
             messages::one_notice_is_left_whoever_fails,

@@ -34,6 +34,8 @@ fn a_password_has_one_source() {
 
 #[test]
 fn a_change_of_addresses_names_one() {
+    assert!(parsed("user forget-device ada").is_err());
+    assert!(parsed("user forget-device ada --all --device x").is_err());
     assert!(parsed("user notify ada").is_err());
     assert!(parsed("user notify ada --remove a@b").is_ok());
 }
@@ -59,6 +61,9 @@ fn every_verb_parses() {
         "user add ada --email a@b --email-verified --name Ada",
         "user add ada --notify a@b --notify c@d",
         "user notify ada --add a@b --remove c@d",
+        "user devices ada",
+        "user forget-device ada --device x",
+        "user forget-device ada --all",
         "user block ada",
         "user unblock ada",
         "device enrol otpauth://totp/a --name n --phone p --cacert c --no-number-matching",

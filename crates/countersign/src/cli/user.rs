@@ -14,7 +14,11 @@ use countersign_domain::{
     login_name::LoginName,
     port::user_store::AddressesChanged,
     secret::Secret,
-    usecase::manage_users::{AddUser, Added, NewPassword},
+    time::Timestamp,
+    usecase::{
+        manage_users::{AddUser, Added, NewPassword},
+        remembered_devices::RememberedDevice,
+    },
     user::{AddressChange, Email, MAX_NOTIFICATION_ADDRESSES, Profile},
 };
 
@@ -96,6 +100,20 @@ pub enum Verb {
     Unblock(Whom),
     /// Remove a user's factors, so that they enrol anew.
     ResetMfa(Whom),
+    /// List the devices on which a user skips the second factor, one a line: id, client, since when, last used, until when, separated by tabs.
+    Devices(Whom),
+    /// Forget a device on which a user skips the second factor, or all of them.
+    ForgetDevice {
+        /// Which user.
+        #[command(flatten)]
+        whom: Whom,
+        /// Which device, by the id that `user devices` lists.
+        #[arg(long, value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+        device: Option<String>,
+        /// All of the user's.
+        #[arg(long)]
+        all: bool,
+    },
     /// Change where a user's security notices go besides their own address.
     Notify {
         /// Which.
@@ -166,6 +184,8 @@ pub async fn run(command: UserCommand) -> Result<(), Failure> {
             let what = format!("has no factors any more; authenticators removed: {}", removed.unwrap_or_default());
             done(removed.is_some(), &account, &what)?
         }
+        Verb::Devices(whom) => return devices(&whom).await,
+        Verb::ForgetDevice { whom, device, all: _ } => forget(&whom, device.as_deref()).await?,
         Verb::Notify { whom, add, remove } => notify(&whom, AddressChange { add, remove }).await?,
     };
     run::print(&said);
@@ -211,6 +231,35 @@ async fn notify(whom: &Whom, change: AddressChange) -> Result<String, Failure> {
             Err(Failure::Data(format!("At most {MAX_NOTIFICATION_ADDRESSES} addresses; nothing was changed")))
         }
         AddressesChanged::NoUser => Err(no_user(&whom.login)),
+    }
+}
+
+async fn devices(whom: &Whom) -> Result<(), Failure> {
+    let (app, account) = find(whom).await?;
+    for device in app.devices_remembered(&account.user).await? {
+        let RememberedDevice { id, client, created_at, used_at, expires_at } = device;
+        let [since, used, until] = [created_at, used_at, expires_at].map(Timestamp::to_rfc3339);
+        run::print(&format!("{id}\t{client}\t{since}\t{used}\t{until}"));
+    }
+    Ok(())
+}
+
+/// Without `device`: all of them.
+async fn forget(whom: &Whom, device: Option<&str>) -> Result<String, Failure> {
+    let (app, account) = find(whom).await?;
+    let ids = match device {
+        Some(id) => vec![id.to_owned()],
+        None => app.devices_remembered(&account.user).await?.into_iter().map(|device| device.id).collect(),
+    };
+    let mut forgotten = 0_usize;
+    for id in &ids {
+        forgotten += usize::from(app.forget_device(&account.user, id).await?);
+    }
+    match device {
+        Some(id) if forgotten == 0 => {
+            Err(Failure::Data(format!("{} has no device {id}; nothing was changed", account.user.username)))
+        }
+        _ => done(true, &account, &format!("is asked for the second factor again; devices forgotten: {forgotten}")),
     }
 }
 

@@ -102,8 +102,14 @@ impl RefreshStore for Metered<dyn RefreshStore> {
         self.watch(Store::Durable, self.port.list_families(user, kind).await)
     }
 
-    async fn revoke_family(&self, id: &FamilyId, reach: RevocationReach, audit: AuditEvent) -> Result<bool, PortError> {
-        self.watch(Store::Durable, self.port.revoke_family(id, reach, audit).await)
+    async fn revoke_family(
+        &self,
+        id: &FamilyId,
+        reach: RevocationReach,
+        audit: AuditEvent,
+        messages: Vec<OutboxRow>,
+    ) -> Result<bool, PortError> {
+        self.watch(Store::Durable, self.port.revoke_family(id, reach, audit, messages).await)
     }
 }
 

@@ -161,7 +161,13 @@ impl App {
                 let audit = audit(event, &account.user, client, None, client.address_of(origin), now);
                 let login = LoginCommit::new(&account.user, None, Burn::Nothing, audit);
                 let refreshing = self.opening(client, &account.user, (&audience, &scopes), &authentication, now)?;
-                let ending = Ending { authentication, refreshing, remembering: None, reasons: Some(decision.reasons) };
+                let ending = Ending {
+                    authentication,
+                    refreshing,
+                    remembering: None,
+                    reasons: Some(decision.reasons),
+                    messages: Vec::new(),
+                };
                 self.commit_login(ending.of(login), "password").await?;
                 let granted = Granted {
                     user: &account.user,

@@ -9,6 +9,7 @@ use crate::{
     grant::Granted,
     id::{Audience, FamilyId, Scope},
     login_policy::FirstFactor,
+    message::{NoticeEvent, OutboxRow},
     pending_login::PendingLogin,
     policy::{Decision, Demands, Reasons, Rule, Verdict, Wish},
     port::{
@@ -34,6 +35,8 @@ pub(crate) struct Ending {
     pub remembering: Option<Refreshing>,
     /// Why the policy let it end so, if it was asked.
     pub reasons: Option<Reasons>,
+    /// What tells of it.
+    pub messages: Vec<OutboxRow>,
 }
 
 /// What becomes of the refresh tokens of a login.
@@ -59,7 +62,8 @@ impl Ending {
             let why = audit.detail.as_deref().map(|why| format!("{why}; ")).unwrap_or_default();
             audit = audit.because(format!("{why}device remembered"));
         }
-        LoginCommit { refresh, device, audit, ..login }
+        let messages = login.messages.into_iter().chain(self.messages.iter().cloned()).collect();
+        LoginCommit { refresh, device, messages, audit, ..login }
     }
 }
 
@@ -112,7 +116,8 @@ impl App {
                 return self.require_mfa(client, decision.verdict, &transaction, origin).await;
             }
             let audit = family.audit(Event::TokenRefreshed, client, origin, now);
-            let ending = Ending { authentication, refreshing: Some(exchange), remembering: None, reasons };
+            let ending =
+                Ending { authentication, refreshing: Some(exchange), remembering: None, reasons, messages: Vec::new() };
             let commit = ending.of(LoginCommit::new(&account.user, None, Burn::Nothing, audit));
             match self.logins.commit(commit).await? {
                 CommitOutcome::Committed => {}
@@ -139,7 +144,7 @@ impl App {
     /// # Errors
     ///
     /// [`Reason::RefreshTokenInvalid`]: the login goes on with a refresh token that is none any more. There is no randomness; the
-    /// store failed.
+    /// store or the sealer failed.
     pub(crate) async fn ending(
         &self,
         login: &PendingLogin,
@@ -161,7 +166,13 @@ impl App {
             }
         };
         let remembering = self.remembering(client, &login.account.user, transaction, origin, now)?;
-        Ok(Ending { authentication, refreshing, remembering, reasons: Some(transaction.reasons) })
+        let messages = if remembering.is_some() {
+            let languages = origin.languages.as_deref();
+            self.notices(&login.account.user, NoticeEvent::DeviceRemembered, None, languages, now)?
+        } else {
+            Vec::new()
+        };
+        Ok(Ending { authentication, refreshing, remembering, reasons: Some(transaction.reasons), messages })
     }
 
     /// Opens a family, if `offline_access` was granted.
@@ -232,7 +243,7 @@ impl App {
             && policy.rotates;
         if !current && !overlaps {
             let audit = family.audit(Event::RefreshTokenReused, client, origin, now);
-            self.refresh.revoke_family(&family.id, RevocationReach::Family, audit).await?;
+            self.refresh.revoke_family(&family.id, RevocationReach::Family, audit, Vec::new()).await?;
             return Err(invalid("reused: the family is revoked"));
         }
         let rotates = current && policy.rotates;

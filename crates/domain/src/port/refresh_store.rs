@@ -9,6 +9,7 @@ use super::PortError;
 use crate::{
     audit::AuditEvent,
     id::{Audience, ClientId, FamilyId, Scope, UserId},
+    message::OutboxRow,
     time::Timestamp,
 };
 
@@ -113,6 +114,13 @@ pub trait RefreshStore: Send + Sync {
     /// The families of `kind` that `user` has.
     async fn list_families(&self, user: &UserId, kind: FamilyKind) -> Result<Vec<RefreshFamily>, PortError>;
 
-    /// Ends a family, and perhaps others with it; writes the audit row if it was there. False: it was not.
-    async fn revoke_family(&self, id: &FamilyId, reach: RevocationReach, audit: AuditEvent) -> Result<bool, PortError>;
+    /// Ends a family, and perhaps others with it; in the same step writes the audit row and what is to be sent, if it was there. False:
+    /// it was not, and nothing was written.
+    async fn revoke_family(
+        &self,
+        id: &FamilyId,
+        reach: RevocationReach,
+        audit: AuditEvent,
+        messages: Vec<OutboxRow>,
+    ) -> Result<bool, PortError>;
 }

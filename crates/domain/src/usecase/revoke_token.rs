@@ -38,6 +38,6 @@ impl App {
         }
         let reach = if client.refresh.revocation_ends_grant { RevocationReach::Grant } else { RevocationReach::Family };
         let audit = family.audit(Event::TokenRevoked, client, &command.origin, self.clock.now());
-        self.refresh.revoke_family(&family.id, reach, audit).await.map(|_| ()).map_err(Error::from)
+        self.refresh.revoke_family(&family.id, reach, audit, Vec::new()).await.map(|_| ()).map_err(Error::from)
     }
 }

@@ -244,7 +244,13 @@ impl RefreshStore for Ports {
     async fn list_families(&self, _: &UserId, _: FamilyKind) -> Result<Vec<RefreshFamily>, PortError> {
         unscripted()
     }
-    async fn revoke_family(&self, _: &FamilyId, _: RevocationReach, _: AuditEvent) -> Result<bool, PortError> {
+    async fn revoke_family(
+        &self,
+        _: &FamilyId,
+        _: RevocationReach,
+        _: AuditEvent,
+        _: Vec<OutboxRow>,
+    ) -> Result<bool, PortError> {
         unscripted()
     }
 }

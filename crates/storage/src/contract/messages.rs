@@ -12,14 +12,15 @@ use countersign_domain::{
             CommitOutcome::{AccountChanged, Committed, ProofSpent, TransactionSpent},
             Failure, FailureTarget, LoginCommit,
         },
+        refresh_store::RevocationReach,
     },
 };
 
 use super::{
     race,
     records::{
-        NOW, add_user, audit, authenticator_id, confirm_oob, enroll, enroll_pair, failure, later, login, login_with,
-        message, oob, otp, pair_enrollment,
+        NOW, add_user, audit, authenticator_id, confirm_oob, enroll, enroll_pair, failure, family, family_id, later,
+        login, login_with, message, oob, open, otp, pair_enrollment,
     },
 };
 use crate::open::Stores;
@@ -88,6 +89,19 @@ pub async fn a_pending_removal_leaves_none(stores: &Stores) {
     let messages = vec![message(1)];
     assert!(stores.authenticators.delete(&user, &authenticator_id(1), messages, audit(&user)).await.unwrap());
     assert!(taken(stores).await.is_empty());
+}
+
+/// Not of what is gone already.
+pub async fn a_revocation_leaves_its_messages(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    stores.logins.commit(open(family(&user, 1))).await.unwrap();
+    let revoke = async |n| {
+        let messages = vec![message(n)];
+        stores.refresh.revoke_family(&family_id(1), RevocationReach::Family, audit(&user), messages).await.unwrap()
+    };
+    assert!(revoke(1).await);
+    assert!(!revoke(2).await);
+    assert_eq!(taken(stores).await, [1]);
 }
 
 /// If there was something to remove that was not pending.

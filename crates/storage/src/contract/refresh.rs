@@ -30,7 +30,7 @@ async fn find(stores: &Stores, n: usize) -> Option<RefreshFamily> {
 }
 
 async fn revoke(stores: &Stores, user: &UserId, n: usize, reach: RevocationReach) -> bool {
-    stores.refresh.revoke_family(&family_id(n), reach, audit(user)).await.unwrap()
+    stores.refresh.revoke_family(&family_id(n), reach, audit(user), Vec::new()).await.unwrap()
 }
 
 /// Adds a person with the first family.

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use countersign_domain::{
     audit::AuditEvent,
     id::{FamilyId, UserId},
+    message::OutboxRow,
     port::{
         PortError,
         refresh_store::{FamilyKind, MAX_FAMILIES, RefreshFamily, RefreshStep, RefreshStore, RevocationReach},
@@ -27,13 +28,20 @@ impl RefreshStore for MemoryStore {
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.refresh.revoke")]
-    async fn revoke_family(&self, id: &FamilyId, reach: RevocationReach, audit: AuditEvent) -> Result<bool, PortError> {
+    async fn revoke_family(
+        &self,
+        id: &FamilyId,
+        reach: RevocationReach,
+        audit: AuditEvent,
+        messages: Vec<OutboxRow>,
+    ) -> Result<bool, PortError> {
         let mut state = self.lock();
         let Some(gone) = state.families.remove(id) else { return Ok(false) };
         if reach == RevocationReach::Grant {
             let key = |family: &RefreshFamily| (family.user.clone(), family.client.clone(), family.audience.clone());
             state.families.retain(|_, other| key(other) != key(&gone));
         }
+        state.insert_messages(messages);
         state.audit.push(audit);
         Ok(true)
     }

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use countersign_domain::{
     audit::AuditEvent,
     id::{Audience, ClientId, FamilyId, Scope, UserId},
+    message::OutboxRow,
     port::{
         PortError,
         login_store::LoginCommit,
@@ -14,7 +15,9 @@ use countersign_domain::{
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
-    SqliteStore, rows,
+    SqliteStore,
+    outbox::insert_messages,
+    rows,
     writer::{Durability, Step},
 };
 
@@ -49,7 +52,13 @@ impl RefreshStore for SqliteStore {
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.refresh.revoke")]
-    async fn revoke_family(&self, id: &FamilyId, reach: RevocationReach, audit: AuditEvent) -> Result<bool, PortError> {
+    async fn revoke_family(
+        &self,
+        id: &FamilyId,
+        reach: RevocationReach,
+        audit: AuditEvent,
+        messages: Vec<OutboxRow>,
+    ) -> Result<bool, PortError> {
         let id = *id;
         self.writer
             .submit(Durability::Full, move |connection| {
@@ -66,6 +75,7 @@ impl RefreshStore for SqliteStore {
                 if gone == 0 {
                     return Ok(Step::Undo(false));
                 }
+                insert_messages(connection, &messages)?;
                 rows::insert_audit(connection, &audit)?;
                 Ok(Step::Keep(true))
             })
