@@ -15,7 +15,7 @@ use countersign_tests::{
     api::{Outcome, Wish},
     everywhere,
     person::PASSWORD,
-    tenant::{API, BACKEND, LENIENT, NATIVE},
+    tenant::{API, BACKEND, LENIENT, NATIVE, Tenant},
     trail,
     world::World,
 };
@@ -125,6 +125,15 @@ everywhere! {
         assert_whole(&world);
     }
 
+    async fn a_challenge_that_sends_nothing_is_no_row(world: World, api: Api) {
+        let (ann, _phone) = world.enrolled(&api, "ann").await;
+        world.advance(60);
+        let token = ann.mfa_token(&api).await;
+        let mut trail = Trail::of(&world);
+        api.challenge(BACKEND, &token, "otp", None).await.unwrap();
+        trail.says("an app shows its code anyway", &[]);
+    }
+
     async fn a_login_by_password_alone_is_one_row(world: World, api: Api) {
         let ann = world.person("ann").await;
         let mut trail = Trail::of(&world);
@@ -161,4 +170,25 @@ fn assert_whole(world: &World) {
         verifier.take(row).unwrap();
     }
     assert_eq!(verifier.end().unwrap().id, rows.last().unwrap().id);
+}
+
+everywhere! {
+    in Tenant::default().with_devices();
+
+    async fn what_is_sent_to_complete_a_login_is_a_row(world: World, api: Api) {
+        let ann = world.person("ann").await;
+        let mut trail = Trail::of(&world);
+        let token = ann.mfa_token(&api).await;
+        trail.new_rows();
+        // The address is a factor that nobody has to enrol.
+        let sent = api.send_code(BACKEND, &token, None, Some("email")).await.unwrap();
+        let rows = trail.says("a code by e-mail", &["challenge.opened"]);
+        let row = &rows[0];
+        assert_eq!((row.user.as_str(), row.client.as_deref()), (ann.id.as_str(), Some(BACKEND.id)));
+        assert_eq!((row.authenticator.as_deref(), row.detail.as_deref()), (sent.authenticator.as_deref(), Some("email")));
+        assert!(!format!("{row:?}").contains(&ann.email), "it says nothing of where to: {row:?}");
+        api.send_code(BACKEND, &token, Some("sms|dev_0000000000000000"), None).await.unwrap_err();
+        trail.says("nothing was sent", &[]);
+        assert_whole(&world);
+    }
 }

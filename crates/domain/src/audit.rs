@@ -155,6 +155,8 @@ events! {
     EnrollmentStarted = "enrollment.started", "gd_start_enroll";
     /// An enrolment was confirmed.
     EnrollmentCompleted = "enrollment.completed", "gd_enrollment_complete";
+    /// A code was sent, or a device is asked, to complete a login.
+    ChallengeOpened = "challenge.opened", "gd_start_auth";
     /// The owner of a device agreed to a login. It is complete when the client fetches it.
     DeviceApproved = "device.approved", "gd_auth_succeed";
     /// The owner of a device refused a login.

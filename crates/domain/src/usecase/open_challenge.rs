@@ -5,11 +5,13 @@ use std::time::Duration;
 use crate::{
     app::{App, ClientCredentials, Origin},
     approval::Asking,
+    audit::Event,
     authenticator::FactorKind,
     client::Challenger,
     dispatch::Sending,
     error::{Error, Reason},
     factor::oob,
+    grant::audit,
     id::AuthenticatorId,
     message::{Channel, Purpose},
     registry::GrantType,
@@ -116,6 +118,11 @@ impl App {
             None if active.is_empty() && !login.account.is_enrolled() => return Err(Error::new(Reason::NotEnrolled)),
             None => active.into_iter().find(|authenticator| accepts(authenticator.kind)).ok_or_else(unsupported)?,
         };
+        let opened = |channel: Channel| {
+            let address = client.address_of(&command.origin);
+            let row = audit(Event::ChallengeOpened, &login.account.user, client, Some(chosen.id.clone()), address, now);
+            row.because(channel.as_str())
+        };
         let proof = match chosen.kind.channel() {
             None => RequiredProof::Otp,
             Some(Channel::Push) => {
@@ -123,7 +130,7 @@ impl App {
                 let bearer = self.bearer_digest(&command.mfa_token);
                 let asking = Asking { authenticator: chosen, client, bearer };
                 let asked = self.ask_device(asking, &device, &login.account, &command.origin, now).await?;
-                self.outbox.insert(vec![asked.row]).await?;
+                self.logins.record(opened(Channel::Push), vec![asked.row]).await?;
                 self.bell.ring();
                 RequiredProof::Push {
                     oob_code: asked.oob_code,
@@ -140,10 +147,10 @@ impl App {
                     purpose: Purpose::Verify,
                     client: &client.id,
                     bearer: self.bearer_digest(&command.mfa_token),
-                    languages: command.origin.languages,
+                    languages: command.origin.languages.clone(),
                 };
                 let prepared = self.prepare(sending, now).await?;
-                self.outbox.insert(vec![prepared.row]).await?;
+                self.logins.record(opened(channel), vec![prepared.row]).await?;
                 self.bell.ring();
                 let lifetime = self.registry.policy.oob_code_lifetime;
                 RequiredProof::Oob { oob_code: prepared.oob_code, channel, lifetime }
