@@ -12,6 +12,7 @@ mod client_credentials;
 mod cors;
 mod devices;
 mod discovery;
+mod grace;
 mod http_rules;
 mod jose;
 mod keys;

@@ -74,6 +74,8 @@ pub struct Tokens {
     pub refresh_token: Option<String>,
     /// What the device is remembered by.
     pub device_token: Option<String>,
+    /// Until when a second factor must be enrolled.
+    pub enroll_by: Option<String>,
 }
 
 impl Tokens {

@@ -312,6 +312,7 @@ async fn enroll(app: &App, person: Person) -> anyhow::Result<Person> {
         repudiation: None,
         refresh: RefreshStep::Nothing,
         device: RefreshStep::Nothing,
+        begins_grace: false,
         audit: audit(Event::EnrollmentCompleted),
     };
     let outcome = app.logins.commit(commit).await?;

@@ -56,15 +56,25 @@ impl App {
     /// failed.
     pub(crate) async fn commit_login(&self, login: LoginCommit, class: &'static str) -> Result<(), Error> {
         let sends = !login.messages.is_empty();
-        match self.logins.commit(login).await? {
-            CommitOutcome::Committed => {
-                if sends {
-                    self.bell.ring();
-                }
-                Ok(())
-            }
+        let outcome = self.logins.commit(login).await?;
+        if outcome == CommitOutcome::Committed && sends {
+            self.bell.ring();
+        }
+        Self::judged(outcome, class)
+    }
+
+    /// What a login is told that was decided so.
+    ///
+    /// # Errors
+    ///
+    /// As [`App::commit_login`].
+    pub(crate) fn judged(outcome: CommitOutcome, class: &'static str) -> Result<(), Error> {
+        match outcome {
+            CommitOutcome::Committed => Ok(()),
             CommitOutcome::TransactionSpent => Err(Error::new(Reason::MfaTokenInvalid).because("used before")),
-            CommitOutcome::AccountChanged => Err(Error::new(Reason::MfaTokenInvalid).because("account has changed")),
+            CommitOutcome::AccountChanged | CommitOutcome::ToldBefore => {
+                Err(Error::new(Reason::MfaTokenInvalid).because("account has changed"))
+            }
             CommitOutcome::RefreshSpent => {
                 Err(Error::new(Reason::RefreshTokenInvalid).because("exchanged or revoked meanwhile"))
             }
@@ -98,6 +108,7 @@ impl App {
             id_token: issued.id_token,
             refresh_token: granted.ending.refreshing.map(|refreshing| refreshing.token),
             device_token: granted.ending.remembering.map(|remembering| remembering.token),
+            enroll_by: granted.ending.grace_until,
             recovery_code: None,
         })
     }
@@ -188,7 +199,14 @@ impl App {
             audience: &audience,
             scopes: access.scopes.into_iter().collect(),
             scopes_changed: true,
-            ending: Ending { authentication, refreshing: None, remembering: None, reasons: None, messages: Vec::new() },
+            ending: Ending {
+                authentication,
+                refreshing: None,
+                remembering: None,
+                reasons: None,
+                grace_until: None,
+                messages: Vec::new(),
+            },
             grant: OriginalGrant::of_login(access.grant.as_deref()),
             now,
         })

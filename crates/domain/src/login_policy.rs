@@ -94,7 +94,7 @@ impl App {
             authenticated_at: first.authentication.at,
             wish: first.wish,
             context: Context::default(),
-            told_at: None,
+            told_at: account.user.told_at,
             now,
         }
     }

@@ -114,13 +114,14 @@ impl App {
             };
             let authentication = asked.authentication.clone();
             let refreshing =
-                self.opening(client, &account.user, (asked.audience, asked.scopes), &authentication, now)?;
+                self.opening(client, &account.user, (asked.audience, asked.scopes), &authentication, (now, None))?;
             let ending = Ending {
                 authentication,
                 refreshing,
                 remembering: Some(exchange),
                 reasons: Some(asked.reasons),
                 messages: Vec::new(),
+                grace_until: None,
             };
             let row = audit(Event::RememberedLogin, &account.user, client, None, client.address_of(origin), now);
             let login = ending.of(LoginCommit::new(&account.user, None, Burn::Nothing, row));

@@ -32,6 +32,9 @@ pub struct User {
     pub epoch: u64,
     /// Access tokens of the MFA API and of userinfo that were issued before this are void: password changed, account blocked, factors reset.
     pub tokens_valid_from: Timestamp,
+    /// When the person was first told to enrol a second factor, or confirmed one. Written once and never changed, whatever becomes of their
+    /// factors: the grace period for enrolment runs from it and cannot be had again.
+    pub told_at: Option<Timestamp>,
     /// When the account was made.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -176,6 +179,7 @@ mod tests {
             address_failures: 0,
             epoch: 0,
             tokens_valid_from: Timestamp::from_millis(0),
+            told_at: None,
             created_at: Timestamp::from_millis(0),
             updated_at: Timestamp::from_millis(0),
         }

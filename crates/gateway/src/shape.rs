@@ -29,6 +29,8 @@ pub(crate) struct Tokens<'a> {
     pub(crate) recovery_code: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) device_token: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) enroll_by: Option<Moment>,
 }
 
 /// A remembered device.

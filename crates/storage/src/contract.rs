@@ -13,6 +13,7 @@ pub mod addresses;
 pub mod authenticators;
 pub mod challenges;
 pub mod devices;
+pub mod grace;
 pub mod keys;
 pub mod logins;
 pub mod messages;
@@ -158,6 +159,10 @@ macro_rules! durable_contract {
             races::every_failure_counts,
             races::one_is_preferred_whoever_asks,
             races::a_block_and_logins_do_not_cross,
+            grace::grace_begins_once,
+            grace::who_had_a_factor_was_told,
+            grace::a_login_that_tells_twice_leaves_everything,
+            grace::one_of_many_first_logins_tells,
             refresh::a_family_reads_back,
             refresh::a_token_is_exchanged_once,
             refresh::an_exchange_without_rotation_keeps_the_generation,

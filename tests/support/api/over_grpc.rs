@@ -1,5 +1,6 @@
 //! The calls as gRPC.
 
+use countersign_domain::time::Timestamp;
 use countersign_proto::v1::{
     AnswerChallengeRequest, AssociateAuthenticatorRequest, Authenticator, AuthenticatorState, ClientCredentialsGrant,
     CreateChallengeRequest, DeleteAuthenticatorRequest, DeleteDeviceRequest, DeleteRememberedDeviceRequest,
@@ -37,6 +38,9 @@ fn tokens(set: TokenSet) -> Tokens {
         recovery_code: some(set.recovery_code),
         refresh_token: some(set.refresh_token),
         device_token: some(set.device_token),
+        enroll_by: set
+            .enroll_by_time
+            .map(|at| Timestamp::from_millis(at.seconds * 1000 + i64::from(at.nanos) / 1_000_000).to_rfc3339()),
     }
 }
 

@@ -39,6 +39,7 @@ fn tokens(body: &Value) -> Tokens {
         recovery_code: some(&body["recovery_code"]),
         refresh_token: some(&body["refresh_token"]),
         device_token: some(&body["device_token"]),
+        enroll_by: some(&body["enroll_by"]),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `policy`: ask what follows a first factor, and why.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use clap::{Args, Subcommand};
 use countersign_domain::{
@@ -9,12 +9,14 @@ use countersign_domain::{
     factor_set::FactorSet,
     id::ClientId,
     login_name::LoginName,
-    policy::{Demands, Strength, Verdict, Why},
+    policy::{Demands, Rule, Strength, Verdict, Why},
+    time::Timestamp,
     usecase::{
         explain_policy::{Explanation, Question},
         issue_token::StepUp,
     },
 };
+use humantime_serde::re::humantime::format_duration;
 use serde_json::json;
 
 use super::{
@@ -108,11 +110,18 @@ fn as_json(asked: &Explain, explanation: &Explanation) -> String {
         "verdict": decision.verdict.as_str(),
         "reasons": reasons,
         "accepted": names(decision.allowed.in_both(facts.offered)),
-        "rule": { "demands": demands(rule.demands), "factors": names(rule.factors), "strength": strength(rule.strength) },
+        "grace_until": decision.grace_until.map(Timestamp::to_rfc3339),
+        "rule": {
+            "demands": demands(rule.demands),
+            "factors": names(rule.factors),
+            "strength": strength(rule.strength),
+            "grace_seconds": grace(rule).map(|grace| grace.as_secs()),
+        },
         "person": {
             "enrolled": names(facts.enrolled),
             "usable": names(facts.usable),
             "recovery_code": facts.recovery_code,
+            "told_at": facts.told_at.map(Timestamp::to_rfc3339),
         },
     })
     .to_string()
@@ -136,11 +145,24 @@ fn for_people(asked: &Explain, explanation: &Explanation) -> String {
     line("rule: demands", &demands(rule.demands).join(", "));
     line("rule: factors", &listed(rule.factors.in_both(facts.offered)));
     line("rule: strength", strength(rule.strength));
+    line("rule: grace", &grace(rule).map_or_else(|| "-".to_owned(), |grace| format_duration(grace).to_string()));
     line("enrolled", &listed(facts.enrolled));
     line("usable", &listed(facts.usable));
     line("recovery code", if facts.recovery_code { "yes" } else { "no" });
+    line("told to enrol", &moment(facts.told_at));
+    line("grace until", &moment(decision.grace_until));
     line("accepted", &listed(decision.allowed.in_both(facts.offered)));
     text
+}
+
+/// The grace period of a rule that asks for a second factor of who has none.
+fn grace(rule: &Rule) -> Option<Duration> {
+    let enrols = rule.demands.always() || rule.demands.by_context();
+    Some(rule.grace_given()).filter(|_| enrols).filter(|grace| !grace.is_zero())
+}
+
+fn moment(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "-".to_owned(), Timestamp::to_rfc3339)
 }
 
 const fn sentence(verdict: Verdict) -> &'static str {

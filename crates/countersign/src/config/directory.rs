@@ -55,6 +55,11 @@ pub struct ClientConfig {
     pub mfa_factors: Vec<FactorName>,
     /// How strong their second factor must be.
     pub mfa_strength: StrengthName,
+    /// For how long who must enrol a second factor may log in without, from when they were first told; they have that once. At most 90days,
+    /// and none where a strength is required. Left out: not at all where its people are asked always.
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub mfa_grace: Option<Duration>,
     /// Whether `mfa_required` names the factors that can be used or enrolled.
     pub publish_mfa_requirements: bool,
     /// Whether tokens say how the person authenticated (`auth_time`, `amr`, `acr`).
@@ -172,6 +177,7 @@ impl Default for ClientConfig {
             mfa_demand: None,
             mfa_factors: Vec::new(),
             mfa_strength: StrengthName::Any,
+            mfa_grace: None,
             publish_mfa_requirements: false,
             authentication_claims: true,
             trust_forwarded_for: false,
@@ -289,6 +295,11 @@ pub struct ApiConfig {
     pub mfa_factors: Vec<FactorName>,
     /// How strong a second factor must be, if that is stronger than the client says.
     pub mfa_strength: StrengthName,
+    /// For how long who must enrol a second factor may log in without, if the client says no shorter. Left out: not at all where the API asks
+    /// always, else as the client.
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub mfa_grace: Option<Duration>,
 }
 
 impl Default for ApiConfig {
@@ -303,6 +314,7 @@ impl Default for ApiConfig {
             mfa_demand: None,
             mfa_factors: Vec::new(),
             mfa_strength: StrengthName::Any,
+            mfa_grace: None,
         }
     }
 }

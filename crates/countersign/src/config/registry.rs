@@ -1,6 +1,6 @@
 //! What a configuration means to the domain and to the gateway.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use countersign_domain::{
     certificate::CertificateName,
@@ -43,13 +43,7 @@ impl Checked {
                     },
                     token_lifetime: api.token_lifetime,
                     allow_offline_access: api.allow_offline_access,
-                    mfa: Rule {
-                        factors: factors(&api.mfa_factors),
-                        strength: strength(api.mfa_strength),
-                        ..api
-                            .mfa_demand
-                            .map_or(Rule::OPEN, |name| Rule { grace: Rule::OPEN.grace, ..Rule::of(demand(name)) })
-                    },
+                    mfa: rule(api.mfa_demand, api.mfa_grace, &api.mfa_factors, api.mfa_strength),
                 })
                 .map(|api| (api.audience.clone(), api))
                 .collect(),
@@ -125,11 +119,12 @@ impl Checked {
             challenges_need_assertion: client.challenges_need_assertion,
             grants: client.grant_types.iter().copied().map(GrantName::grant).collect(),
             default_realm: given(&client.default_realm).map(RealmName::new),
-            mfa: Rule {
-                factors: factors(&client.mfa_factors),
-                strength: strength(client.mfa_strength),
-                ..Rule::of(demand(client.mfa_demand.unwrap_or(self.mfa.demand)))
-            },
+            mfa: rule(
+                Some(client.mfa_demand.unwrap_or(self.mfa.demand)),
+                client.mfa_grace,
+                &client.mfa_factors,
+                client.mfa_strength,
+            ),
             publish_mfa_requirements: client.publish_mfa_requirements,
             authentication_claims: client.authentication_claims,
             trust_forwarded_for: client.trust_forwarded_for,
@@ -159,6 +154,18 @@ impl Checked {
 /// Those that are names, which all are once they were checked.
 fn names(texts: &[String]) -> BTreeSet<CertificateName> {
     texts.iter().filter_map(|text| CertificateName::parse(text)).collect()
+}
+
+/// Whoever asks for a second factor of who has none says how long they may take; who does not leaves that to others.
+fn rule(asks: Option<MfaDemandName>, grace: Option<Duration>, allowed: &[FactorName], required: StrengthName) -> Rule {
+    let asks = asks.map(demand);
+    let enrols = matches!(asks, Some(Demand::Always | Demand::Context));
+    Rule {
+        factors: factors(allowed),
+        strength: strength(required),
+        grace: grace.unwrap_or(if enrols { Duration::ZERO } else { Rule::OPEN.grace }),
+        ..asks.map_or(Rule::OPEN, Rule::of)
+    }
 }
 
 const fn demand(name: MfaDemandName) -> Demand {

@@ -5,7 +5,11 @@ mod clients;
 use std::{fs, path::PathBuf, sync::Arc};
 
 use countersign_crypto::{entropy::SystemEntropy, master_key::MasterKey, sealer::AeadSealer};
-use countersign_domain::{port::sealer::Sealer, registry::RefreshPolicy};
+use countersign_domain::{
+    id::{Audience, ClientId},
+    port::sealer::Sealer,
+    registry::RefreshPolicy,
+};
 
 use super::*;
 use crate::config::layers::{Variables, load, parse};
@@ -320,4 +324,54 @@ fn devices_need_a_provider_that_notifies() {
         "{push}[messages]\npush = ['mail']\n[[messages.smtp]]\nname = 'mail'\nfrom = 'no-reply@example.com'\nencryption = 'none'\n"
     );
     assert!(mistakes(&mail, &[]).contains("messages.push[0]: is a provider that does not carry push"));
+}
+
+#[test]
+fn a_grace_period_has_a_bound_and_goes_with_no_required_strength() {
+    let client = |lines: &str| format!("{GOOD}\n[[clients]]\nid = 'web'\nauthentication = 'none'\n{lines}\n");
+    let api = |lines: &str| format!("{GOOD}\n[[apis]]\naudience = 'https://api.example.com'\n{lines}\n");
+    assert!(loaded(&client("mfa_grace = '90days'"), &[]).is_ok());
+    assert!(loaded(&client("mfa_grace = '0s'\nmfa_strength = 'two-factors'"), &[]).is_ok());
+    assert!(loaded(&api("mfa_demand = 'always'\nmfa_grace = '7days'"), &[]).is_ok());
+    for (toml, path) in [(client("mfa_grace = '91days'"), "clients[0]"), (api("mfa_grace = '91days'"), "apis[0]")] {
+        let found = mistakes(&toml, &[]);
+        assert!(found.contains(&format!("{path}.mfa_grace: must be 0ms to 90days")), "{found}");
+    }
+    for (path, toml) in [
+        ("clients[0]", client("mfa_grace = '1day'\nmfa_strength = 'unrestricted'")),
+        ("apis[0]", api("mfa_grace = '1day'\nmfa_strength = 'unrestricted'")),
+    ] {
+        let found = mistakes(&toml, &[]);
+        assert!(found.contains(&format!("{path}.mfa_grace: must be 0s with mfa_strength")), "{found}");
+    }
+}
+
+#[test]
+fn who_asks_always_says_how_long_people_may_take() {
+    let toml = format!(
+        "{GOOD}\n[[clients]]\nid = 'strict'\nauthentication = 'none'\n\
+         [[clients]]\nid = 'patient'\nauthentication = 'none'\nmfa_grace = '14days'\n\
+         [[clients]]\nid = 'open'\nauthentication = 'none'\nmfa_demand = 'never'\n\
+         [[apis]]\naudience = 'https://quiet.example.com'\n\
+         [[apis]]\naudience = 'https://strict.example.com'\nmfa_demand = 'always'\n\
+         [[apis]]\naudience = 'https://patient.example.com'\nmfa_demand = 'always'\nmfa_grace = '7days'\n"
+    );
+    let entropy = Arc::new(SystemEntropy::new());
+    let sealer: Arc<dyn Sealer> = Arc::new(AeadSealer::new(&MasterKey::parse(KEK).unwrap(), entropy).unwrap());
+    let registry = loaded(&toml, &[]).unwrap().registry(&sealer);
+    let days = |client: &str, api: &str| {
+        let client = registry.clients.get(&ClientId::new(client)).unwrap();
+        registry.rule(client, &Audience::new(format!("https://{api}.example.com"))).grace_given().as_secs() / 86_400
+    };
+    for (client, api, grace) in [
+        ("strict", "quiet", 0),
+        ("strict", "patient", 0),
+        ("patient", "quiet", 14),
+        ("patient", "strict", 0),
+        ("patient", "patient", 7),
+        ("open", "strict", 0),
+        ("open", "patient", 7),
+    ] {
+        assert_eq!(days(client, api), grace, "{client} {api}");
+    }
 }

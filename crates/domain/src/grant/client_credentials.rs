@@ -91,6 +91,7 @@ impl App {
             refresh_token: None,
             recovery_code: None,
             device_token: None,
+            enroll_by: None,
         })
     }
 

@@ -11,9 +11,9 @@ use crate::{
     grant::{Granted, audit, refresh::Ending},
     id::{Audience, RealmName, Scope},
     login_policy::FirstFactor,
-    policy::{Verdict, Wish},
+    policy::{Decision, Verdict, Wish},
     port::{
-        login_store::{Burn, LoginCommit},
+        login_store::{Burn, CommitOutcome, LoginCommit},
         password_hasher::PasswordVerdict,
         session_store::Settlement,
     },
@@ -21,7 +21,7 @@ use crate::{
     remembered::Asked,
     time::Timestamp,
     transaction::{MfaTransaction, OriginalGrant},
-    usecase::issue_token::{FactorType, MfaRequired, Outcome, PasswordGrant},
+    usecase::issue_token::{FactorType, MfaRequired, Outcome, PasswordGrant, TokenSet},
     user::PasswordHash,
 };
 
@@ -138,66 +138,89 @@ impl App {
     ///
     /// [`Reason::MfaTokenInvalid`]: the account has changed meanwhile; a store or the signer failed.
     pub(crate) async fn after_first_factor(&self, proven: FirstProven<'_>) -> Result<Outcome, Error> {
+        if let Some(outcome) = self.follow(&proven).await? {
+            return Ok(outcome);
+        }
+        // Another login told the person to enrol since the account was read: their grace period is that one's.
+        let changed = || Error::new(Reason::MfaTokenInvalid).because("account has changed");
+        let read = &proven.account.user;
+        let account = self.account(&read.id).await?.filter(|account| account.user.epoch == read.epoch);
+        let account = account.ok_or_else(changed)?;
+        self.follow(&FirstProven { account: &account, ..proven }).await?.ok_or_else(changed)
+    }
+
+    /// The same; `None` if the person would be told to enrol, and was told meanwhile.
+    async fn follow(&self, proven: &FirstProven<'_>) -> Result<Option<Outcome>, Error> {
         let FirstProven { client, account, audience, scopes, scopes_changed, authentication, .. } = proven;
-        let FirstProven { grant, event, wish, origin, now, .. } = proven;
-        let first = FirstFactor { client, account, audience: &audience, authentication: &authentication, wish };
+        let FirstProven { grant, origin, now, .. } = proven;
+        let (client, account, origin, now) = (*client, *account, *origin, *now);
+        let first = FirstFactor { client, account, audience, authentication, wish: proven.wish };
         let decision = self.decide_login(&first, now)?;
         // A remembered device proves no factor: it never answers where a certain strength or a fresh proof is asked for.
         if decision.verdict == Verdict::Challenge && self.may_skip(&first) {
             let asked = Asked {
-                audience: &audience,
-                scopes: &scopes,
-                scopes_changed,
-                authentication: &authentication,
+                audience,
+                scopes,
+                scopes_changed: *scopes_changed,
+                authentication,
                 grant: grant.name(),
                 reasons: decision.reasons,
             };
             if let Some(tokens) = self.remembered_login(client, account, &asked, origin, now).await? {
-                return Ok(Outcome::Tokens(tokens));
+                return Ok(Some(Outcome::Tokens(tokens)));
             }
         }
         match decision.verdict {
-            Verdict::Pass => {
-                let audit = audit(event, &account.user, client, None, client.address_of(origin), now);
-                let login = LoginCommit::new(&account.user, None, Burn::Nothing, audit);
-                let refreshing = self.opening(client, &account.user, (&audience, &scopes), &authentication, now)?;
-                let ending = Ending {
-                    authentication,
-                    refreshing,
-                    remembering: None,
-                    reasons: Some(decision.reasons),
-                    messages: Vec::new(),
-                };
-                self.commit_login(ending.of(login), "password").await?;
-                let granted = Granted {
-                    user: &account.user,
-                    client,
-                    audience: &audience,
-                    scopes,
-                    scopes_changed,
-                    ending,
-                    grant: grant.name(),
-                    now,
-                };
-                self.answer(granted).await.map(Outcome::Tokens)
-            }
+            Verdict::Pass => Ok(self.let_in(proven, &decision).await?.map(Outcome::Tokens)),
             Verdict::Challenge | Verdict::Enroll | Verdict::Unmet => {
                 let transaction = MfaTransaction {
                     user: account.user.id.clone(),
                     client: client.id.clone(),
-                    audience,
-                    scopes,
-                    scopes_changed,
-                    grant,
+                    audience: audience.clone(),
+                    scopes: scopes.clone(),
+                    scopes_changed: *scopes_changed,
+                    grant: grant.clone(),
                     epoch: account.user.epoch,
                     authenticated_at: authentication.at,
                     expires_at: now.plus(self.registry.policy.mfa_token_lifetime),
                     allowed: decision.allowed,
                     reasons: decision.reasons,
                 };
-                self.require_mfa(client, decision.verdict, &transaction, origin).await
+                self.require_mfa(client, decision.verdict, &transaction, origin).await.map(Some)
             }
         }
+    }
+
+    /// Tokens without a second factor. `None`: the person would be told to enrol, and was told meanwhile.
+    async fn let_in(&self, proven: &FirstProven<'_>, decision: &Decision) -> Result<Option<TokenSet>, Error> {
+        let FirstProven { client, account, audience, scopes, authentication, now, .. } = proven;
+        let row = audit(proven.event, &account.user, client, None, client.address_of(proven.origin), *now);
+        // Who is let in for a time only does not stay longer by refreshing.
+        let span = (*now, decision.grace_until);
+        let ending = Ending {
+            authentication: authentication.clone(),
+            refreshing: self.opening(client, &account.user, (audience, scopes), authentication, span)?,
+            remembering: None,
+            reasons: Some(decision.reasons),
+            grace_until: decision.grace_until,
+            messages: Vec::new(),
+        };
+        let login = LoginCommit::new(&account.user, None, Burn::Nothing, row);
+        match self.logins.commit(ending.of(login)).await? {
+            CommitOutcome::ToldBefore => return Ok(None),
+            outcome => Self::judged(outcome, "password")?,
+        }
+        let granted = Granted {
+            user: &account.user,
+            client,
+            audience,
+            scopes: scopes.clone(),
+            scopes_changed: proven.scopes_changed,
+            ending,
+            grant: proven.grant.name(),
+            now: *now,
+        };
+        self.answer(granted).await.map(Some)
     }
 
     /// Asks for a second factor.

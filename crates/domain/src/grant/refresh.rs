@@ -11,7 +11,7 @@ use crate::{
     login_policy::FirstFactor,
     message::{NoticeEvent, OutboxRow},
     pending_login::PendingLogin,
-    policy::{Decision, Demands, Reasons, Rule, Verdict, Wish},
+    policy::{Decision, Demands, Reasons, Rule, Verdict, Why, Wish},
     port::{
         login_store::{Burn, CommitOutcome, LoginCommit},
         refresh_store::{FamilyKind, RefreshFamily, RefreshStep, RevocationReach},
@@ -37,6 +37,8 @@ pub(crate) struct Ending {
     pub reasons: Option<Reasons>,
     /// What tells of it.
     pub messages: Vec<OutboxRow>,
+    /// The end of the grace period that it was let in by.
+    pub grace_until: Option<Timestamp>,
 }
 
 /// What becomes of the refresh tokens of a login.
@@ -54,16 +56,20 @@ impl Ending {
     pub(crate) fn of(&self, login: LoginCommit) -> LoginCommit {
         let step = |of: &Option<Refreshing>| of.as_ref().map(|of| of.step.clone()).unwrap_or_default();
         let (refresh, device) = (step(&self.refreshing), step(&self.remembering));
-        let mut audit = match self.reasons {
-            Some(reasons) => login.audit.because(format!("policy:{reasons}")),
-            None => login.audit,
+        let mut audit = match (self.reasons, self.grace_until) {
+            (Some(reasons), Some(until)) => {
+                login.audit.because(format!("policy:{reasons}; grace until {}", until.to_rfc3339()))
+            }
+            (Some(reasons), None) => login.audit.because(format!("policy:{reasons}")),
+            (None, _) => login.audit,
         };
+        let begins_grace = self.reasons.is_some_and(|reasons| reasons.has(Why::GraceBegun));
         if matches!(device, RefreshStep::Open(_)) {
             let why = audit.detail.as_deref().map(|why| format!("{why}; ")).unwrap_or_default();
             audit = audit.because(format!("{why}device remembered"));
         }
         let messages = login.messages.into_iter().chain(self.messages.iter().cloned()).collect();
-        LoginCommit { refresh, device, messages, audit, ..login }
+        LoginCommit { refresh, device, begins_grace, messages, audit, ..login }
     }
 }
 
@@ -116,13 +122,20 @@ impl App {
                 return self.require_mfa(client, decision.verdict, &transaction, origin).await;
             }
             let audit = family.audit(Event::TokenRefreshed, client, origin, now);
-            let ending =
-                Ending { authentication, refreshing: Some(exchange), remembering: None, reasons, messages: Vec::new() };
+            let ending = Ending {
+                authentication,
+                refreshing: Some(exchange),
+                remembering: None,
+                reasons,
+                grace_until: decision.grace_until,
+                messages: Vec::new(),
+            };
             let commit = ending.of(LoginCommit::new(&account.user, None, Burn::Nothing, audit));
             match self.logins.commit(commit).await? {
                 CommitOutcome::Committed => {}
                 // Somebody was faster. What the token is worth now is looked at again: each time round it is a generation older.
-                CommitOutcome::RefreshSpent => continue,
+                // Or the person was told to enrol meanwhile: they are not told again.
+                CommitOutcome::RefreshSpent | CommitOutcome::ToldBefore => continue,
                 _ => return Err(invalid("account has changed")),
             }
             let granted = Granted {
@@ -158,7 +171,7 @@ impl App {
         let refreshing = match &transaction.grant {
             OriginalGrant::Password | OriginalGrant::Asserted { .. } => {
                 let access = (&transaction.audience, transaction.scopes.as_slice());
-                self.opening(client, &login.account.user, access, &authentication, now)?
+                self.opening(client, &login.account.user, access, &authentication, (now, None))?
             }
             OriginalGrant::Refresh { family, generation, .. } => {
                 let family = self.refresh.find_family(family).await?.ok_or_else(|| invalid("revoked"))?;
@@ -172,10 +185,11 @@ impl App {
         } else {
             Vec::new()
         };
-        Ok(Ending { authentication, refreshing, remembering, reasons: Some(transaction.reasons), messages })
+        let reasons = Some(transaction.reasons);
+        Ok(Ending { authentication, refreshing, remembering, reasons, grace_until: None, messages })
     }
 
-    /// Opens a family, if `offline_access` was granted.
+    /// Opens a family, if `offline_access` was granted. It ends by `ends_by` at the latest.
     ///
     /// # Errors
     ///
@@ -186,7 +200,7 @@ impl App {
         user: &User,
         (audience, scopes): (&Audience, &[Scope]),
         authentication: &Authentication,
-        now: Timestamp,
+        (now, ends_by): (Timestamp, Option<Timestamp>),
     ) -> Result<Option<Refreshing>, Error> {
         if !scopes.iter().any(|scope| scope.as_str() == OFFLINE_ACCESS) {
             return Ok(None);
@@ -195,7 +209,7 @@ impl App {
         self.entropy.fill(&mut id)?;
         self.entropy.fill(&mut salt)?;
         let token_lifetime = self.token_shape(audience).lifetime;
-        let expires_at = client.refresh.lifetime.map(|lifetime| now.plus(lifetime));
+        let expires_at = client.refresh.lifetime.map(|lifetime| now.plus(lifetime)).into_iter().chain(ends_by).min();
         let family = RefreshFamily {
             kind: FamilyKind::Refresh,
             id: FamilyId::new(id),

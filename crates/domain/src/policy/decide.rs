@@ -55,7 +55,7 @@ pub struct Facts {
     pub wish: Wish,
     /// What is remembered.
     pub context: Context,
-    /// When the person was first told to enrol.
+    /// When the person was first told to enrol, or had a factor: the grace period runs from then, whatever became of it since.
     pub told_at: Option<Timestamp>,
     /// Now.
     pub now: Timestamp,
@@ -95,9 +95,15 @@ pub struct Decision {
     pub reasons: Reasons,
     /// The factors that may be used, or with [`Verdict::Enroll`] enrolled. The recovery code always may.
     pub allowed: FactorSet,
+    /// The end of the grace period for enrolment, where one counts or has counted.
+    pub grace_until: Option<Timestamp>,
 }
 
 impl Decision {
+    const fn of(verdict: Verdict, reasons: Reasons, allowed: FactorSet) -> Self {
+        Self { verdict, reasons, allowed, grace_until: None }
+    }
+
     /// Whether the person is to be remembered as told to enrol.
     pub const fn begins_grace(&self) -> bool {
         self.reasons.has(Why::GraceBegun)
@@ -110,7 +116,7 @@ pub fn decide(rule: &Rule, facts: &Facts) -> Decision {
     if let Some(max_age) = facts.wish.max_age
         && !is_within(facts.authenticated_at, max_age, facts.now)
     {
-        return Decision { verdict: Verdict::Unmet, reasons: none.and(Why::MaxAgeExceeded), allowed: FactorSet::NONE };
+        return Decision::of(Verdict::Unmet, none.and(Why::MaxAgeExceeded), FactorSet::NONE);
     }
     let wished = facts.wish.two_factors && !facts.two_factors_proven;
     let strength = if facts.wish.two_factors { Strength::TwoFactors } else { Strength::Any };
@@ -123,7 +129,7 @@ pub fn decide(rule: &Rule, facts: &Facts) -> Decision {
         } else if strong {
             ask(facts, allowed, reasons.and(Why::OwnFactor), Duration::ZERO)
         } else {
-            Decision { verdict: Verdict::Pass, reasons, allowed }
+            Decision::of(Verdict::Pass, reasons, allowed)
         };
     }
     let (asked, reasons) = asks(rule, facts);
@@ -131,9 +137,9 @@ pub fn decide(rule: &Rule, facts: &Facts) -> Decision {
     if wished {
         ask(facts, allowed, reasons.and(Why::AcrRequested), Duration::ZERO)
     } else if asked {
-        ask(facts, allowed, reasons, rule.grace)
+        ask(facts, allowed, reasons, rule.grace_given())
     } else {
-        Decision { verdict: Verdict::Pass, reasons, allowed }
+        Decision::of(Verdict::Pass, reasons, allowed)
     }
 }
 
@@ -183,27 +189,29 @@ fn ask(facts: &Facts, allowed: FactorSet, reasons: Reasons, grace: Duration) -> 
     if !facts.enrolled.is_empty() {
         let own = !facts.enrolled.in_both(allowed).is_empty() || !facts.usable.in_both(allowed).is_empty();
         return if own || facts.recovery_code {
-            Decision { verdict: Verdict::Challenge, reasons, allowed }
+            Decision::of(Verdict::Challenge, reasons, allowed)
         } else {
             // Not to be enrolled either: who has a factor proves it before adding one.
-            Decision { verdict: Verdict::Unmet, reasons: reasons.and(Why::NoAllowedFactor), allowed }
+            Decision::of(Verdict::Unmet, reasons.and(Why::NoAllowedFactor), allowed)
         };
     }
     let reasons = reasons.and(Why::NotEnrolled);
     let allowed = allowed.in_both(facts.offered);
-    let reasons = match facts.told_at {
-        _ if grace.is_zero() => reasons,
-        None => return Decision { verdict: Verdict::Pass, reasons: reasons.and(Why::GraceBegun), allowed },
-        Some(told_at) if facts.now < told_at.plus(grace) => {
-            return Decision { verdict: Verdict::Pass, reasons: reasons.and(Why::WithinGrace), allowed };
-        }
-        Some(_) => reasons.and(Why::GraceOver),
+    let grace_until = (!grace.is_zero()).then(|| facts.told_at.unwrap_or(facts.now).plus(grace));
+    let reasons = match (grace_until, facts.told_at) {
+        (None, _) => reasons,
+        (Some(_), None) => reasons.and(Why::GraceBegun),
+        (Some(until), Some(_)) if facts.now < until => reasons.and(Why::WithinGrace),
+        (Some(_), Some(_)) => reasons.and(Why::GraceOver),
     };
-    if allowed.is_empty() {
-        Decision { verdict: Verdict::Unmet, reasons: reasons.and(Why::NoAllowedFactor), allowed }
+    let decision = if reasons.has(Why::GraceBegun) || reasons.has(Why::WithinGrace) {
+        Decision::of(Verdict::Pass, reasons, allowed)
+    } else if allowed.is_empty() {
+        Decision::of(Verdict::Unmet, reasons.and(Why::NoAllowedFactor), allowed)
     } else {
-        Decision { verdict: Verdict::Enroll, reasons, allowed }
-    }
+        Decision::of(Verdict::Enroll, reasons, allowed)
+    };
+    Decision { grace_until, ..decision }
 }
 
 /// What the deployment lets be used: what may be enrolled, and apps that were enrolled when they might be, for which nothing is sent.

@@ -110,7 +110,7 @@ pub struct Rule {
     pub factors: FactorSet,
     /// How strong it must be.
     pub strength: Strength,
-    /// For how long who must enrol may log in without, from when they were first told. Zero: not at all.
+    /// For how long who must enrol may log in without, from when they were first told. Zero: not at all, as wherever a strength is required.
     pub grace: Duration,
     /// What [`Demand::Context`] looks at.
     pub context: ContextRule,
@@ -129,6 +129,11 @@ impl Rule {
     /// A rule that asks for any factor whenever `demand` says, without grace.
     pub fn of(demand: Demand) -> Self {
         Self { demands: demand.into(), grace: Duration::ZERO, ..Self::OPEN }
+    }
+
+    /// The grace period that counts: who must prove a certain strength is not let in without any.
+    pub fn grace_given(&self) -> Duration {
+        if self.strength == Strength::Any { self.grace } else { Duration::ZERO }
     }
 
     /// This rule and another: what either demands, and only what both allow.

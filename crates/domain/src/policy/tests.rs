@@ -89,8 +89,13 @@ fn the_grace_period_ends_when_it_was_begun_to_and_is_not_for_who_asks_for_more()
     let wish = Wish { two_factors: true, max_age: None };
     assert_eq!(verdict(rule, Facts { wish, ..nobody() }), Verdict::Enroll);
     assert_eq!(verdict(rule, Facts { told_at: None, ..with(FactorKind::Otp) }), Verdict::Challenge);
-    let none = Rule { grace: Duration::ZERO, ..rule };
-    assert_eq!(verdict(none, nobody()), Verdict::Enroll);
+    for none in [Rule { grace: Duration::ZERO, ..rule }, Rule { strength: Strength::TwoFactors, ..rule }] {
+        let decision = decide(&none, &nobody());
+        assert_eq!((decision.verdict, decision.grace_until), (Verdict::Enroll, None));
+    }
+    assert_eq!(told(None).grace_until, Some(NOW.plus(DAY * 7)));
+    assert_eq!(told(Some(ago(DAY))).grace_until, Some(NOW.plus(DAY * 6)));
+    assert_eq!(over.grace_until, Some(NOW));
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub struct LoginCommit {
     pub refresh: RefreshStep,
     /// What becomes of the device it is on, under the same conditions.
     pub device: RefreshStep,
+    /// Whether the person is told hereby that they must enrol: their grace period begins `now`. They MUST NOT have been told before.
+    pub begins_grace: bool,
     /// When; `last_used_at` of what was burnt.
     pub now: Timestamp,
     /// What is to be sent if it is decided.
@@ -49,6 +51,7 @@ impl LoginCommit {
             burn,
             refresh: RefreshStep::Nothing,
             device: RefreshStep::Nothing,
+            begins_grace: false,
             now: audit.at,
             messages: Vec::new(),
             repudiation: None,
@@ -106,7 +109,8 @@ pub enum Burn {
         successor_digest: Digest,
     },
     /// The first proof by a pending authenticator: it MUST still be pending at `now`. It becomes active, and with it what is paired
-    /// with it and the pending recovery code that was begun with the same bearer; other pending codes go.
+    /// with it and the pending recovery code that was begun with the same bearer; other pending codes go. Who was never told to enrol
+    /// counts as told from now on: who has had a factor is past the grace period that others are given for their first.
     Confirm {
         /// The pending authenticator.
         authenticator: AuthenticatorId,
@@ -162,6 +166,8 @@ pub enum CommitOutcome {
     AccountChanged,
     /// The refresh token was exchanged or revoked before. Nothing was changed.
     RefreshSpent,
+    /// The person was told to enrol before, so that their grace period is another. Nothing was changed.
+    ToldBefore,
 }
 
 /// What a wrong code counts against.

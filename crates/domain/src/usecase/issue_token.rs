@@ -150,6 +150,8 @@ pub struct TokenSet {
     pub refresh_token: Option<Secret<String>>,
     /// The token of the device, if it is remembered.
     pub device_token: Option<Secret<String>>,
+    /// Until when the person may log in without the second factor that they must enrol, if they may.
+    pub enroll_by: Option<Timestamp>,
     /// The recovery code that replaces the one just used.
     pub recovery_code: Option<Secret<String>>,
 }

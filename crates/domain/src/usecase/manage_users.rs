@@ -203,6 +203,7 @@ impl App {
                 address_failures: 0,
                 epoch: 0,
                 tokens_valid_from: Timestamp::from_millis(0),
+                told_at: None,
                 created_at: now,
                 updated_at: now,
             },

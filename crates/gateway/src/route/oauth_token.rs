@@ -138,6 +138,7 @@ fn issued(tokens: &TokenSet) -> Response {
         refresh_token: &tokens.refresh_token,
         recovery_code: &tokens.recovery_code,
         device_token: &tokens.device_token,
+        enroll_by: tokens.enroll_by_time.as_ref().map(shape::Moment::of),
     };
     json(Kind::Token, StatusCode::OK, &body)
 }

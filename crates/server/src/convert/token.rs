@@ -231,6 +231,7 @@ fn token_set(tokens: TokenSet) -> v1::TokenSet {
         recovery_code: text(tokens.recovery_code),
         refresh_token: text(tokens.refresh_token),
         device_token: text(tokens.device_token),
+        enroll_by_time: tokens.enroll_by.map(timestamp),
     }
 }
 

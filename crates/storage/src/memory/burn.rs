@@ -84,6 +84,7 @@ impl Entry {
             self.recovery_code = Some((RecoveryCode { status: RecoveryStatus::Active, ..code }, digest));
         }
         self.pending_codes.clear();
+        self.user.told_at.get_or_insert(now);
         true
     }
 

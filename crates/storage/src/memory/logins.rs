@@ -40,12 +40,18 @@ impl LoginStore for MemoryStore {
         if !refreshes {
             return Ok(CommitOutcome::RefreshSpent);
         }
+        if login.begins_grace && entry.user.told_at.is_some() {
+            return Ok(CommitOutcome::ToldBefore);
+        }
         let link = login.repudiation.map(|new| {
             let (user, authenticator, expires_at) = (login.user.clone(), new.authenticator, new.expires_at);
             (new.digest, Repudiation { user, authenticator, expires_at })
         });
         if spent || !entry.burn(login.burn, login.now) {
             return Ok(CommitOutcome::ProofSpent);
+        }
+        if login.begins_grace {
+            entry.user.told_at = Some(login.now);
         }
         state.refresh(login.refresh, login.now);
         state.refresh(login.device, login.now);

@@ -138,6 +138,7 @@ fn confirm(
         .query_row(params![user, authenticator.as_str(), step(spent), now, only_if_unenrolled], |row| row.get(0))
         .optional()?;
     let Some(pair) = pair else { return Ok(false) };
+    rows::tell(connection, &login.user, login.now)?;
     if let Some(pair) = pair {
         connection
             .prepare_cached(

@@ -104,6 +104,9 @@ fn decide(connection: &Transaction<'_>, login: &LoginCommit) -> rusqlite::Result
     if !refresh::apply(connection, login)? {
         return Ok(CommitOutcome::RefreshSpent);
     }
+    if login.begins_grace && !rows::tell(connection, &login.user, login.now)? {
+        return Ok(CommitOutcome::ToldBefore);
+    }
     if !burn::burn(connection, login)? {
         return Ok(CommitOutcome::ProofSpent);
     }

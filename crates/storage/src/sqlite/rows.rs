@@ -17,7 +17,7 @@ macro_rules! user_columns {
     () => {
         "u.id, u.realm, u.username, u.email, u.email_verified, u.name, u.given_name, u.family_name, u.picture, \
          u.password, u.blocked, u.epoch, u.tokens_valid_from, u.created_at, u.updated_at, u.address_failures, \
-         u.notification_addresses"
+         u.notification_addresses, u.told_at"
     };
 }
 pub(super) use user_columns;
@@ -36,6 +36,7 @@ pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
         address_failures: row.get(15)?,
         epoch: unsigned(row, 11)?,
         tokens_valid_from: time(row, 12)?,
+        told_at: optional_time(row, 17)?,
         created_at: time(row, 13)?,
         updated_at: time(row, 14)?,
     })
@@ -176,6 +177,14 @@ pub(super) fn account_stands(connection: &Connection, user: &UserId, epoch: u64)
     connection
         .prepare_cached("SELECT 1 FROM user WHERE id = ?1 AND blocked = 0 AND epoch = ?2")?
         .exists(params![user.as_str(), signed(epoch)])
+}
+
+/// Remembers that the person was told to enrol. False: they were before, and that stands.
+pub(super) fn tell(connection: &Connection, user: &UserId, now: Timestamp) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("UPDATE user SET told_at = ?2 WHERE id = ?1 AND told_at IS NULL")?
+        .execute(params![user.as_str(), now.as_millis()])
+        .map(|told| told == 1)
 }
 
 /// Ends everything the user has in flight.

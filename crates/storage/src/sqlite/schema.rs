@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 use super::audit;
 
 /// Each file is applied once, in order, and never changed afterwards.
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_messages.sql"),
     include_str!("migrations/0003_notices.sql"),
@@ -20,6 +20,7 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("migrations/0009_key_states.sql"),
     include_str!("migrations/0010_remembered_devices.sql"),
     include_str!("migrations/0011_assertions.sql"),
+    include_str!("migrations/0014_grace.sql"),
 ];
 
 /// The version that links the rows of the audit trail.
@@ -181,9 +182,9 @@ mod tests {
         let text = |sql: &str| writer.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
         assert_eq!(
             text(
-                "SELECT concat_ws(' ', id, email, password, epoch, updated_at, address_failures, '[' || notification_addresses || ']') FROM user"
+                "SELECT concat_ws(' ', id, email, password, epoch, updated_at, address_failures, '[' || notification_addresses || ']', told_at) FROM user"
             ),
-            "auth0|ann ann@example.com hash 7 3 0 []"
+            "auth0|ann ann@example.com hash 7 3 0 [] 5"
         );
         let authenticators = "SELECT group_concat(concat_ws(' ', id, kind, status, hex(state), name, last_step, failures, \
                               coalesce(pair, 'no pair'), coalesce(address, 'no address')), ', ' ORDER BY id) FROM authenticator";

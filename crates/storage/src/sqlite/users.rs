@@ -228,8 +228,8 @@ fn insert_one(connection: &Transaction<'_>, new: &NewUser) -> rusqlite::Result<U
         .prepare_cached(
             "INSERT INTO user (id, realm, username, email, email_verified, name, given_name, family_name, picture, \
              password, blocked, epoch, tokens_valid_from, created_at, updated_at, address_failures, \
-             notification_addresses) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+             notification_addresses, told_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         )?
         .execute(params![
             user.id.as_str(),
@@ -249,6 +249,7 @@ fn insert_one(connection: &Transaction<'_>, new: &NewUser) -> rusqlite::Result<U
             user.updated_at.as_millis(),
             user.address_failures,
             user.notification_addresses.join("\n"),
+            user.told_at.map(Timestamp::as_millis),
         ])?;
     let mut add = connection
         .prepare_cached("INSERT INTO login_name (realm, name, user_id) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?;

@@ -21,6 +21,9 @@ use crate::config::{
 /// The longest a refresh token may live: 365.25 days.
 const YEAR: Duration = Duration::from_secs(31_557_600);
 
+/// The longest that people may take to enrol.
+const LONGEST_GRACE: Duration = Duration::from_secs(90 * 86_400);
+
 impl Config {
     pub(super) fn check_directory(&self, mistakes: &mut Mistakes) {
         self.check_realms(mistakes);
@@ -158,6 +161,7 @@ impl Config {
             client.mfa_strength,
             mistakes,
         );
+        check_grace(path, client.mfa_grace, client.mfa_strength, mistakes);
         for (index, audience) in client.introspects.iter().enumerate() {
             let known = self.apis.iter().any(|api| api.audience == *audience);
             mistakes.add_if(!known, format!("{path}.introspects[{index}]"), "is not the audience of any of the apis");
@@ -229,6 +233,7 @@ impl Config {
         within(&format!("{path}.token_lifetime"), api.token_lifetime, &TOKEN_LIFETIME, mistakes);
         let demand = api.mfa_demand.unwrap_or(MfaDemandName::Never);
         self.check_rule(path, demand, &api.mfa_factors, api.mfa_strength, mistakes);
+        check_grace(path, api.mfa_grace, api.mfa_strength, mistakes);
     }
 
     /// Whether a rule leaves a factor to ask for.
@@ -303,6 +308,18 @@ impl Config {
         let path = name.strip_prefix(self.issuer.as_str()).map(|path| path.strip_suffix('/').unwrap_or(path));
         !self.issuer.is_empty() && matches!(path, Some("mfa" | "userinfo"))
     }
+}
+
+/// Whether a grace period is one that can be given.
+fn check_grace(path: &str, grace: Option<Duration>, strength: StrengthName, mistakes: &mut Mistakes) {
+    let Some(grace) = grace else { return };
+    let path = format!("{path}.mfa_grace");
+    within(&path, grace, &(Duration::ZERO..=LONGEST_GRACE), mistakes);
+    mistakes.add_if(
+        !grace.is_zero() && strength != StrengthName::Any,
+        path,
+        "must be 0s with mfa_strength: who must prove a certain strength is not let in without any",
+    );
 }
 
 /// What RFC 9700, section 2.2.2 asks of clients that cannot prove themselves holds only for those that have refresh tokens.

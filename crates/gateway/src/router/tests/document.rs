@@ -157,7 +157,14 @@ async fn routes_and_document_name_the_same_operations() {
 async fn good_answers_are_as_documented() {
     let document = document();
     let Outcome::Tokens(set) = tokens() else { unreachable!() };
-    let refreshed = TokenSet { refresh_token: "r".into(), recovery_code: "c".into(), device_token: "d".into(), ..set };
+    let enroll_by_time = Some(prost_types::Timestamp { seconds: 1_800_000_000, nanos: 0 });
+    let refreshed = TokenSet {
+        refresh_token: "r".into(),
+        recovery_code: "c".into(),
+        device_token: "d".into(),
+        enroll_by_time,
+        ..set
+    };
     for outcome in [
         tokens(),
         Outcome::Tokens(refreshed),

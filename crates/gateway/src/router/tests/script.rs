@@ -398,6 +398,7 @@ pub(super) fn tokens() -> issue_token_response::Outcome {
         recovery_code: String::new(),
         refresh_token: String::new(),
         device_token: String::new(),
+        enroll_by_time: None,
     })
 }
 
