@@ -9,6 +9,7 @@ mod certificates;
 mod challenges;
 mod client_assertions;
 mod client_credentials;
+mod context;
 mod cors;
 mod devices;
 mod discovery;

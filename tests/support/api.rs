@@ -207,6 +207,12 @@ impl Api {
         Self { transport, http, grpc }
     }
 
+    /// The same over HTTP for somebody at `address`, as a proxy in front says, which the tenant must trust.
+    #[must_use]
+    pub fn from(&self, address: &str) -> Self {
+        Self { transport: Transport::Http, http: self.http.from(address), grpc: self.grpc.clone() }
+    }
+
     /// What carries it.
     pub fn transport(&self) -> Transport {
         self.transport

@@ -13,6 +13,8 @@ use crate::{openapi::OpenApi, signer::ASSERTION_TYPE, tenant::Client};
 pub struct Http {
     base: String,
     client: reqwest::Client,
+    /// Where requests say that they come from.
+    from: Option<String>,
     document: Arc<OpenApi>,
     /// The assertion that bodies carry in the place of a secret.
     pub assertion: Option<String>,
@@ -69,12 +71,18 @@ impl Http {
         let document = client.get(format!("{base}/openapi.json")).send().await.expect("/openapi.json is served");
         assert_eq!(document.status(), 200);
         let document = Arc::new(OpenApi::new(document.json().await.expect("/openapi.json is JSON")));
-        Self { base, client, document, assertion: None }
+        Self { base, client, from: None, document, assertion: None }
     }
 
     /// The document.
     pub fn document(&self) -> &OpenApi {
         &self.document
+    }
+
+    /// The same, behind a proxy that says whose address it is.
+    #[must_use]
+    pub fn from(&self, address: &str) -> Self {
+        Self { from: Some(address.to_owned()), ..self.clone() }
     }
 
     /// The address of `path`.
@@ -84,7 +92,11 @@ impl Http {
 
     /// A request to `path`, which begins with a slash and is sent as it stands.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, self.url(path))
+        let request = self.client.request(method, self.url(path));
+        match &self.from {
+            Some(address) => request.header("x-forwarded-for", address),
+            None => request,
+        }
     }
 
     /// Sends it and checks the answer.

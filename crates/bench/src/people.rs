@@ -313,6 +313,7 @@ async fn enroll(app: &App, person: Person) -> anyhow::Result<Person> {
         refresh: RefreshStep::Nothing,
         device: RefreshStep::Nothing,
         begins_grace: false,
+        proof: None,
         audit: audit(Event::EnrollmentCompleted),
     };
     let outcome = app.logins.commit(commit).await?;

@@ -206,6 +206,7 @@ impl App {
                 reasons: None,
                 grace_until: None,
                 messages: Vec::new(),
+                proof: None,
             },
             grant: OriginalGrant::of_login(access.grant.as_deref()),
             now,

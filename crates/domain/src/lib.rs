@@ -27,6 +27,7 @@ pub mod factor_set;
 pub mod grant;
 pub mod id;
 mod implied;
+mod known_network;
 pub mod login_name;
 mod login_policy;
 pub mod message;

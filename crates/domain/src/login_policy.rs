@@ -55,20 +55,12 @@ pub(crate) struct FirstFactor<'a> {
     pub authentication: &'a Authentication,
     /// What the request asks for.
     pub wish: Wish,
+    /// What is remembered of the person.
+    pub context: Context,
 }
 
 impl App {
-    /// What follows a first factor at `now`.
-    ///
-    /// # Errors
-    ///
-    /// [`Reason::AuthenticationUnmet`]: nothing can.
-    pub(crate) fn decide_login(&self, first: &FirstFactor<'_>, now: Timestamp) -> Result<Decision, Error> {
-        let rule = self.registry.rule(first.client, first.audience);
-        self.decide_by(&rule, first, now)
-    }
-
-    /// What follows where `rule` counts.
+    /// What follows a first factor at `now`, where `rule` counts.
     ///
     /// # Errors
     ///
@@ -93,7 +85,7 @@ impl App {
             two_factors_proven: first.authentication.is_multi_factor(),
             authenticated_at: first.authentication.at,
             wish: first.wish,
-            context: Context::default(),
+            context: first.context,
             told_at: account.user.told_at,
             now,
         }

@@ -40,6 +40,8 @@ pub struct Registry {
     pub factors: BTreeSet<FactorKind>,
     /// The countries whose numbers messages are sent to, ISO 3166-1 alpha-2. No other number is sent anything.
     pub countries: BTreeSet<String>,
+    /// Whether any client or API goes by the context of a login. Only then is remembered what it takes.
+    pub goes_by_context: bool,
     /// Lifetimes and limits.
     pub policy: Policy,
 }

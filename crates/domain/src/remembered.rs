@@ -16,7 +16,7 @@ use crate::{
     id::{Audience, FamilyId, Scope},
     login_policy::FirstFactor,
     message::NoticeEvent,
-    policy::{Reasons, Strength, Wish},
+    policy::{Reasons, Rule, Strength, Wish},
     port::{
         login_store::{Burn, CommitOutcome, LoginCommit},
         refresh_store::{FamilyKind, RefreshFamily, RefreshStep, RevocationReach},
@@ -95,6 +95,25 @@ impl App {
         first.wish == Wish::default() && self.registry.rule(first.client, first.audience).strength == Strength::Any
     }
 
+    /// What letting somebody in does to the device that `rule` looks at, if it is remembered.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub(crate) async fn device_in(
+        &self,
+        rule: &Rule,
+        first: &FirstFactor<'_>,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<Option<Refreshing>, Error> {
+        if self.looks_at_devices(rule, first.audience) && first.wish == Wish::default() {
+            self.recognised(first.client, first.account, first.audience, origin, now).await
+        } else {
+            Ok(None)
+        }
+    }
+
     /// Completes a login on a device that is remembered. `None`: it is not, and the second factor is asked for.
     ///
     /// # Errors
@@ -122,6 +141,7 @@ impl App {
                 reasons: Some(asked.reasons),
                 messages: Vec::new(),
                 grace_until: None,
+                proof: None,
             };
             let row = audit(Event::RememberedLogin, &account.user, client, None, client.address_of(origin), now);
             let login = ending.of(LoginCommit::new(&account.user, None, Burn::Nothing, row));

@@ -19,6 +19,7 @@ pub mod logins;
 pub mod messages;
 pub mod outbox;
 pub mod pairs;
+pub mod proofs;
 pub mod races;
 pub mod records;
 pub mod refresh;
@@ -159,6 +160,11 @@ macro_rules! durable_contract {
             races::every_failure_counts,
             races::one_is_preferred_whoever_asks,
             races::a_block_and_logins_do_not_cross,
+            proofs::a_second_factor_is_remembered_with_its_login,
+            proofs::what_was_not_committed_is_not_remembered,
+            proofs::the_oldest_network_goes,
+            proofs::what_ends_everything_forgets_networks,
+            proofs::many_networks_at_once_keep_the_bound,
             grace::grace_begins_once,
             grace::who_had_a_factor_was_told,
             grace::a_login_that_tells_twice_leaves_everything,

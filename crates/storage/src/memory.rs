@@ -71,6 +71,8 @@ struct Entry {
     /// Codes that wait for a confirmation, by the bearer they were begun with.
     pending_codes: HashMap<Digest, (RecoveryCode, Digest)>,
     used_codes: HashSet<Digest>,
+    /// The second factors that are remembered, by network and strength: the epoch, and when.
+    proofs: BTreeMap<(Option<Digest>, u8), (u64, Timestamp)>,
 }
 
 impl MemoryStore {

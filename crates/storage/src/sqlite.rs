@@ -8,6 +8,7 @@ mod failures;
 mod keys;
 mod logins;
 mod outbox;
+mod proofs;
 mod queue;
 mod readers;
 mod refresh;

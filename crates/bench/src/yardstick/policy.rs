@@ -25,7 +25,7 @@ pub fn decision(span: Duration) -> anyhow::Result<Row> {
     let client = Rule {
         strength: Strength::TwoFactors,
         grace: day,
-        context: ContextRule { networks: true, max_age: Some(day) },
+        context: ContextRule { networks: true, devices: true, max_age: Some(day) },
         ..Rule::of(Demand::Context)
     };
     let api = Rule { strength: Strength::Unrestricted, ..Rule::of(Demand::IfEnrolled) };
@@ -38,7 +38,7 @@ pub fn decision(span: Duration) -> anyhow::Result<Row> {
         two_factors_proven: false,
         authenticated_at: now,
         wish: Wish { two_factors: true, max_age: Some(day) },
-        context: Context { network: None, last: Some(now.minus(day)) },
+        context: Context { network: None, last: Some(now.minus(day)), device: false },
         told_at: None,
         now,
     };

@@ -1,6 +1,6 @@
 //! `policy`: ask what follows a first factor, and why.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, net::IpAddr, time::Duration};
 
 use clap::{Args, Subcommand};
 use countersign_domain::{
@@ -55,6 +55,9 @@ pub struct Explain {
     /// An authentication class the request asks for (`acr_values`); may be repeated.
     #[arg(long = "acr", value_name = "ACR")]
     pub acr_values: Vec<String>,
+    /// The address they log in from. Without: one that is not known, which is a new network.
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Option<IpAddr>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -77,6 +80,7 @@ pub async fn run(command: PolicyCommand) -> Result<(), Failure> {
         login: LoginName::parse(&asked.user).map_err(|error| Failure::Data(error.to_string()))?,
         audience: asked.api.clone(),
         step_up: StepUp { acr_values: asked.acr_values.clone(), max_age: None },
+        address: asked.address,
     };
     let explained = app.explain_policy(question).await.map_err(|error| refused(error, &asked))?;
     let explanation = explained.ok_or_else(|| no_user(&asked.user))?;
@@ -115,6 +119,7 @@ fn as_json(asked: &Explain, explanation: &Explanation) -> String {
             "demands": demands(rule.demands),
             "factors": names(rule.factors),
             "strength": strength(rule.strength),
+            "context": looks_at(rule),
             "grace_seconds": grace(rule).map(|grace| grace.as_secs()),
         },
         "person": {
@@ -122,6 +127,8 @@ fn as_json(asked: &Explain, explanation: &Explanation) -> String {
             "usable": names(facts.usable),
             "recovery_code": facts.recovery_code,
             "told_at": facts.told_at.map(Timestamp::to_rfc3339),
+            "network_proven_at": facts.context.network.map(Timestamp::to_rfc3339),
+            "last_proven_at": facts.context.last.map(Timestamp::to_rfc3339),
         },
     })
     .to_string()
@@ -145,14 +152,29 @@ fn for_people(asked: &Explain, explanation: &Explanation) -> String {
     line("rule: demands", &demands(rule.demands).join(", "));
     line("rule: factors", &listed(rule.factors.in_both(facts.offered)));
     line("rule: strength", strength(rule.strength));
+    if rule.demands.by_context() {
+        line("rule: context", &looks_at(rule).join(", "));
+    }
     line("rule: grace", &grace(rule).map_or_else(|| "-".to_owned(), |grace| format_duration(grace).to_string()));
     line("enrolled", &listed(facts.enrolled));
     line("usable", &listed(facts.usable));
     line("recovery code", if facts.recovery_code { "yes" } else { "no" });
+    if rule.demands.by_context() {
+        line("this network", &moment(facts.context.network));
+        line("last factor", &moment(facts.context.last));
+    }
     line("told to enrol", &moment(facts.told_at));
     line("grace until", &moment(decision.grace_until));
     line("accepted", &listed(decision.allowed.in_both(facts.offered)));
     text
+}
+
+/// What a rule that goes by the context looks at.
+fn looks_at(rule: &Rule) -> Vec<String> {
+    let context = rule.context;
+    let named = [("new-network", context.networks), ("new-device", context.devices)];
+    let age = context.max_age.map(|age| format!("max-age {}", format_duration(age)));
+    named.into_iter().filter_map(|(name, looks)| looks.then(|| name.to_owned())).chain(age).collect()
 }
 
 /// The grace period of a rule that asks for a second factor of who has none.

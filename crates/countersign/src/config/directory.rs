@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    limits::{FactorName, MfaDemandName, StrengthName},
+    limits::{ContextConfig, FactorName, MfaDemandName, StrengthName},
     secret::SecretText,
 };
 
@@ -51,6 +51,9 @@ pub struct ClientConfig {
     /// When its people are asked for a second factor. Left out: as `mfa.demand` says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mfa_demand: Option<MfaDemandName>,
+    /// What `mfa_demand = "context"` looks at. Left out: as `mfa.context` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mfa_context: Option<ContextConfig>,
     /// The factors that its people may use or enrol, of `mfa.factors`. Empty: all. The recovery code always may be used.
     pub mfa_factors: Vec<FactorName>,
     /// How strong their second factor must be.
@@ -175,6 +178,7 @@ impl Default for ClientConfig {
             default_realm: String::new(),
             origins: Vec::new(),
             mfa_demand: None,
+            mfa_context: None,
             mfa_factors: Vec::new(),
             mfa_strength: StrengthName::Any,
             mfa_grace: None,
@@ -291,6 +295,9 @@ pub struct ApiConfig {
     /// When a second factor is asked for, besides when the client's rule asks: the stricter of both counts. Left out: as the client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mfa_demand: Option<MfaDemandName>,
+    /// What `mfa_demand = "context"` looks at, besides what the client's rule does. Left out: as `mfa.context` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mfa_context: Option<ContextConfig>,
     /// The factors that may be used or enrolled, of those the client allows. Empty: all of them.
     pub mfa_factors: Vec<FactorName>,
     /// How strong a second factor must be, if that is stronger than the client says.
@@ -312,6 +319,7 @@ impl Default for ApiConfig {
             token_lifetime: Duration::from_secs(86_400),
             allow_offline_access: false,
             mfa_demand: None,
+            mfa_context: None,
             mfa_factors: Vec::new(),
             mfa_strength: StrengthName::Any,
             mfa_grace: None,

@@ -222,6 +222,8 @@ impl Default for OtpWindowConfig {
 pub struct MfaConfig {
     /// When people are asked for it. A client may say otherwise.
     pub demand: MfaDemandName,
+    /// What `context` looks at. A client or an API may say otherwise.
+    pub context: ContextConfig,
     /// The factors that may be enrolled: `push`, `otp`, `sms`, `voice`, `email`. The recovery code always may. With `push` and `otp`, a
     /// device is enrolled for both. With `email`, a verified address is a factor without having been enrolled; e-mail never makes two
     /// factors of a password (NIST SP 800-63B-4, section 3.1.3.1).
@@ -236,9 +238,32 @@ impl Default for MfaConfig {
     fn default() -> Self {
         Self {
             demand: MfaDemandName::default(),
+            context: ContextConfig::default(),
             factors: vec![FactorName::Otp],
             number_matching_required: Policy::default().number_matching_required,
         }
+    }
+}
+
+/// What is new about a login. Whatever ends what a person has in flight (another password, a factor removed, a block, a reset) makes all new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ContextConfig {
+    /// A network from which no second factor was completed within `max_age`: the first 24 bits of an IPv4 address, the first 56 of an IPv6
+    /// address. The last 20 of a person are remembered. An address that is not known is a new network.
+    pub new_network: bool,
+    /// A device that is not remembered. Needs the client's `remember_devices_for`; an API may say so without, and then every device of a
+    /// client that remembers none is new.
+    pub new_device: bool,
+    /// The longest time since the last second factor. 1m to 8766h (a year). 0s: any.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub max_age: Duration,
+}
+
+impl Default for ContextConfig {
+    fn default() -> Self {
+        Self { new_network: true, new_device: false, max_age: Duration::from_secs(30 * 86_400) }
     }
 }
 
@@ -283,6 +308,8 @@ pub enum MfaDemandName {
     Always,
     /// At every login of who has one.
     IfEnrolled,
+    /// When something about the login is new; who has none must enrol then, which is at the first login.
+    Context,
     /// Never, not even of who has one, unless the request asks for it. Managing factors asks all the same.
     Never,
 }

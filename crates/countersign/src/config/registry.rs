@@ -6,7 +6,7 @@ use countersign_domain::{
     certificate::CertificateName,
     factor_set::FactorSet,
     id::{Audience, ClientId, RealmName, Scope},
-    policy::{Demand, Rule, Strength},
+    policy::{ContextRule, Demand, Rule, Strength},
     port::{assertion_keys::AssertionKeys, sealer::Sealer},
     registry::{
         Api, AssertionPolicy, Client, ClientAuthMethod, OtpWindow, Policy, RefreshPolicy, Registry, TokenDialect,
@@ -17,7 +17,7 @@ use countersign_domain::{
 use super::{
     check::Checked,
     directory::{ClientAuthName, ClientConfig, DialectName, GrantName, RefreshConfig},
-    limits::{CountBy, FactorName, MfaDemandName, StrengthName},
+    limits::{ContextConfig, CountBy, FactorName, MfaDemandName, StrengthName},
 };
 
 /// The domain in which client secrets are digested.
@@ -43,7 +43,12 @@ impl Checked {
                     },
                     token_lifetime: api.token_lifetime,
                     allow_offline_access: api.allow_offline_access,
-                    mfa: rule(api.mfa_demand, api.mfa_grace, &api.mfa_factors, api.mfa_strength),
+                    mfa: rule(
+                        (api.mfa_demand, api.mfa_context.unwrap_or(self.mfa.context)),
+                        api.mfa_grace,
+                        &api.mfa_factors,
+                        api.mfa_strength,
+                    ),
                 })
                 .map(|api| (api.audience.clone(), api))
                 .collect(),
@@ -52,6 +57,13 @@ impl Checked {
             default_audience: given(&self.default_audience).map(Audience::new),
             factors: self.mfa.factors.iter().map(|factor| factor.kind()).collect(),
             countries: self.messages.countries.iter().cloned().collect(),
+            goes_by_context: {
+                let by_client = |client: &ClientConfig| client.mfa_demand.unwrap_or(self.mfa.demand);
+                let clients = self.clients.iter().map(by_client);
+                clients
+                    .chain(self.apis.iter().filter_map(|api| api.mfa_demand))
+                    .any(|asks| asks == MfaDemandName::Context)
+            },
             policy: self.policy(),
         }
     }
@@ -120,7 +132,7 @@ impl Checked {
             grants: client.grant_types.iter().copied().map(GrantName::grant).collect(),
             default_realm: given(&client.default_realm).map(RealmName::new),
             mfa: rule(
-                Some(client.mfa_demand.unwrap_or(self.mfa.demand)),
+                (Some(client.mfa_demand.unwrap_or(self.mfa.demand)), client.mfa_context.unwrap_or(self.mfa.context)),
                 client.mfa_grace,
                 &client.mfa_factors,
                 client.mfa_strength,
@@ -157,13 +169,28 @@ fn names(texts: &[String]) -> BTreeSet<CertificateName> {
 }
 
 /// Whoever asks for a second factor of who has none says how long they may take; who does not leaves that to others.
-fn rule(asks: Option<MfaDemandName>, grace: Option<Duration>, allowed: &[FactorName], required: StrengthName) -> Rule {
+fn rule(
+    (asks, context): (Option<MfaDemandName>, ContextConfig),
+    grace: Option<Duration>,
+    allowed: &[FactorName],
+    required: StrengthName,
+) -> Rule {
     let asks = asks.map(demand);
+    // What is looked at counts for who goes by it, and adds nothing to another's.
+    let context = match asks {
+        Some(Demand::Context) => ContextRule {
+            networks: context.new_network,
+            devices: context.new_device,
+            max_age: (!context.max_age.is_zero()).then_some(context.max_age),
+        },
+        _ => ContextRule::default(),
+    };
     let enrols = matches!(asks, Some(Demand::Always | Demand::Context));
     Rule {
         factors: factors(allowed),
         strength: strength(required),
         grace: grace.unwrap_or(if enrols { Duration::ZERO } else { Rule::OPEN.grace }),
+        context,
         ..asks.map_or(Rule::OPEN, Rule::of)
     }
 }
@@ -172,6 +199,7 @@ const fn demand(name: MfaDemandName) -> Demand {
     match name {
         MfaDemandName::Always => Demand::Always,
         MfaDemandName::IfEnrolled => Demand::IfEnrolled,
+        MfaDemandName::Context => Demand::Context,
         MfaDemandName::Never => Demand::Never,
     }
 }

@@ -8,7 +8,7 @@ use countersign_crypto::{entropy::SystemEntropy, master_key::MasterKey, sealer::
 use countersign_domain::{
     id::{Audience, ClientId},
     port::sealer::Sealer,
-    registry::RefreshPolicy,
+    registry::{RefreshPolicy, Registry},
 };
 
 use super::*;
@@ -356,9 +356,7 @@ fn who_asks_always_says_how_long_people_may_take() {
          [[apis]]\naudience = 'https://strict.example.com'\nmfa_demand = 'always'\n\
          [[apis]]\naudience = 'https://patient.example.com'\nmfa_demand = 'always'\nmfa_grace = '7days'\n"
     );
-    let entropy = Arc::new(SystemEntropy::new());
-    let sealer: Arc<dyn Sealer> = Arc::new(AeadSealer::new(&MasterKey::parse(KEK).unwrap(), entropy).unwrap());
-    let registry = loaded(&toml, &[]).unwrap().registry(&sealer);
+    let registry = registry_of(&toml);
     let days = |client: &str, api: &str| {
         let client = registry.clients.get(&ClientId::new(client)).unwrap();
         registry.rule(client, &Audience::new(format!("https://{api}.example.com"))).grace_given().as_secs() / 86_400
@@ -374,4 +372,77 @@ fn who_asks_always_says_how_long_people_may_take() {
     ] {
         assert_eq!(days(client, api), grace, "{client} {api}");
     }
+}
+
+#[test]
+fn what_a_login_is_judged_by_is_something_and_asked_about() {
+    let client = |lines: &str| format!("{GOOD}\n[[clients]]\nid = 'web'\nauthentication = 'none'\n{lines}\n");
+    let api = |lines: &str| format!("{GOOD}\n[[apis]]\naudience = 'https://api.example.com'\n{lines}\n");
+    for good in [
+        client("mfa_demand = 'context'"),
+        client("mfa_demand = 'context'\nmfa_context = { new_network = false, max_age = '1m' }"),
+        client(
+            "mfa_demand = 'context'\nremember_devices_for = '7days'\n\
+             mfa_context = { new_network = false, new_device = true, max_age = '0s' }",
+        ),
+        api("mfa_demand = 'context'\nmfa_context = { new_device = true }"),
+    ] {
+        loaded(&good, &[]).unwrap_or_else(|mistakes| panic!("{good}: {mistakes}"));
+    }
+    let nothing = "{ new_network = false, max_age = '0s' }";
+    for (toml, expected) in [
+        (client("mfa_context = {}"), "clients[0].mfa_context: is for mfa_demand = \"context\""),
+        (api("mfa_context = {}"), "apis[0].mfa_context: is for mfa_demand = \"context\""),
+        (client(&format!("mfa_demand = 'context'\nmfa_context = {nothing}")), "clients[0].mfa_context: must look at"),
+        (format!("{GOOD}\n[mfa.context]\nnew_network = false\nmax_age = '0s'\n"), "mfa.context: must look at"),
+        (
+            api("mfa_demand = 'context'\nmfa_context = { max_age = '59s' }"),
+            "apis[0].mfa_context.max_age: must be 1m to 8766h",
+        ),
+        (
+            client("mfa_demand = 'context'\nmfa_context = { new_device = true }"),
+            "clients[0].remember_devices_for: is needed",
+        ),
+        (
+            client("[mfa]\ndemand = 'context'\ncontext = { new_device = true }"),
+            "clients[0].remember_devices_for: is needed",
+        ),
+    ] {
+        let found = mistakes(&toml, &[]);
+        assert!(found.contains(expected), "{expected} in {found}");
+    }
+}
+
+#[test]
+fn what_is_looked_at_counts_for_who_goes_by_it() {
+    let toml = format!(
+        "{GOOD}\n[mfa.context]\nmax_age = '7days'\n\
+         [[clients]]\nid = 'strict'\nauthentication = 'none'\n\
+         [[clients]]\nid = 'web'\nauthentication = 'none'\nmfa_demand = 'context'\n\
+         [[apis]]\naudience = 'https://quiet.example.com'\n\
+         [[apis]]\naudience = 'https://api.example.com'\nmfa_demand = 'context'\n\
+         mfa_context = {{ new_network = false, max_age = '1h' }}\n"
+    );
+    let registry = registry_of(&toml);
+    let context = |client: &str, api: &str| {
+        let client = registry.clients.get(&ClientId::new(client)).unwrap();
+        registry.rule(client, &Audience::new(format!("https://{api}.example.com"))).context
+    };
+    let looks = |networks, seconds| countersign_domain::policy::ContextRule {
+        networks,
+        devices: false,
+        max_age: Some(std::time::Duration::from_secs(seconds)),
+    };
+    assert_eq!(context("strict", "quiet"), countersign_domain::policy::ContextRule::default());
+    assert_eq!(context("web", "quiet"), looks(true, 7 * 86_400));
+    assert_eq!(context("strict", "api"), looks(false, 3600));
+    assert_eq!(context("web", "api"), looks(true, 3600), "of two the stricter");
+    assert!(registry.goes_by_context);
+    assert!(!registry_of(GOOD).goes_by_context);
+}
+
+fn registry_of(toml: &str) -> Registry {
+    let entropy = Arc::new(SystemEntropy::new());
+    let sealer: Arc<dyn Sealer> = Arc::new(AeadSealer::new(&MasterKey::parse(KEK).unwrap(), entropy).unwrap());
+    loaded(toml, &[]).unwrap().registry(&sealer)
 }

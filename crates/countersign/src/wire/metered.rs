@@ -14,7 +14,10 @@ use countersign_domain::{
     port::{
         PortError,
         authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
-        login_store::{Burn, CommitOutcome, Failure, FailureTarget, LoginCommit, LoginStore, Spent, UsedAssertion},
+        login_store::{
+            Burn, CommitOutcome, Failure, FailureTarget, LastProven, LoginCommit, LoginStore, ProofQuery, Spent,
+            UsedAssertion,
+        },
         outbox_store::{Ended, OutboxStore},
         password_hasher::{PasswordHasher, PasswordVerdict},
         refresh_store::{FamilyKind, RefreshFamily, RefreshStep, RefreshStore, RevocationReach},
@@ -148,6 +151,10 @@ impl LoginStore for Metered<dyn LoginStore> {
             },
         );
         outcome
+    }
+
+    async fn last_proven(&self, user: &UserId, query: ProofQuery) -> Result<LastProven, PortError> {
+        self.watch(Store::Durable, self.port.last_proven(user, query).await)
     }
 
     async fn count_failure(&self, user: &UserId, failure: Failure) -> Result<(), PortError> {

@@ -15,6 +15,7 @@ use crate::{
     },
     grant::{Confirming, audit, proof_rejected},
     opaque::{self, TokenKind},
+    policy::Strength,
     port::login_store::{
         Burn, ConsumedChallenge, ConsumedTransaction, Failure, FailureTarget, LoginCommit, Spent, sweep_at,
     },
@@ -74,7 +75,8 @@ impl App {
         let proven = self.judge_oob(client, account, offer, origin, Some(&login.digest), now).await?;
         let burn = proven.burn(true);
         let kind = proven.authenticator.kind;
-        let ending = self.ending(&login, client, |first| authentication(first, kind), origin, now).await?;
+        let second = (Strength::of(kind), |first| authentication(first, kind));
+        let ending = self.ending(&login, client, second, origin, now).await?;
         let commit = proven.commit(burn, Some(login.consumed()), account, client, origin, now);
         self.commit_login(ending.of(self.telling(commit, account, origin)?), CLASS).await?;
         self.settle_proven(Some(login.digest), &proven, now).await;

@@ -11,6 +11,7 @@ use crate::{
     grant::{Confirming, audit, proof_rejected},
     id::UserId,
     opaque::{self, TokenKind},
+    policy::Strength,
     port::{
         login_store::{Burn, ConsumedTransaction, Failure, FailureTarget, LoginCommit, Spent},
         session_store::Settlement,
@@ -77,7 +78,8 @@ impl App {
         } else {
             Burn::Confirm { authenticator, spent: Spent::Step(step), only_if_unenrolled: true }
         };
-        let ending = self.ending(&login, client, |first| first.and("otp"), origin, now).await?;
+        let ending =
+            self.ending(&login, client, (Strength::of(FactorKind::Otp), |first| first.and("otp")), origin, now).await?;
         let commit = self.telling(proof.commit(burn, Some(login.consumed()), found), account, origin)?;
         self.commit_login(ending.of(commit), CLASS).await?;
         self.settle_success(Some(login.digest), &account.user.id, &permit, now).await;

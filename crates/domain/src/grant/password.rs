@@ -8,10 +8,13 @@ use crate::{
     claims::Authentication,
     error::{Error, Reason},
     factor_set::FactorSet,
-    grant::{Granted, audit, refresh::Ending},
+    grant::{
+        Granted, audit,
+        refresh::{Ending, Refreshing},
+    },
     id::{Audience, RealmName, Scope},
     login_policy::FirstFactor,
-    policy::{Decision, Verdict, Wish},
+    policy::{Context, Decision, Verdict, Wish},
     port::{
         login_store::{Burn, CommitOutcome, LoginCommit},
         password_hasher::PasswordVerdict,
@@ -141,7 +144,8 @@ impl App {
         if let Some(outcome) = self.follow(&proven).await? {
             return Ok(outcome);
         }
-        // Another login told the person to enrol since the account was read: their grace period is that one's.
+        // Another login told the person to enrol since the account was read, whose grace period is that one's; or it used the token of the
+        // device, which is one that was used before then.
         let changed = || Error::new(Reason::MfaTokenInvalid).because("account has changed");
         let read = &proven.account.user;
         let account = self.account(&read.id).await?.filter(|account| account.user.epoch == read.epoch);
@@ -149,15 +153,20 @@ impl App {
         self.follow(&FirstProven { account: &account, ..proven }).await?.ok_or_else(changed)
     }
 
-    /// The same; `None` if the person would be told to enrol, and was told meanwhile.
+    /// The same; `None` if something it goes by was changed by another login meanwhile.
     async fn follow(&self, proven: &FirstProven<'_>) -> Result<Option<Outcome>, Error> {
         let FirstProven { client, account, audience, scopes, scopes_changed, authentication, .. } = proven;
         let FirstProven { grant, origin, now, .. } = proven;
         let (client, account, origin, now) = (*client, *account, *origin, *now);
-        let first = FirstFactor { client, account, audience, authentication, wish: proven.wish };
-        let decision = self.decide_login(&first, now)?;
+        let rule = self.registry.rule(client, audience);
+        let context = Context::default();
+        let mut first = FirstFactor { client, account, audience, authentication, wish: proven.wish, context };
+        let device = self.device_in(&rule, &first, origin, now).await?;
+        first.context = self.context_of(&rule, &first, client.address_of(origin), device.is_some()).await?;
+        let decision = self.decide_by(&rule, &first, now)?;
         // A remembered device proves no factor: it never answers where a certain strength or a fresh proof is asked for.
-        if decision.verdict == Verdict::Challenge && self.may_skip(&first) {
+        let skips = decision.verdict == Verdict::Challenge && !decision.reasons.by_context();
+        if skips && self.may_skip(&first) {
             let asked = Asked {
                 audience,
                 scopes,
@@ -171,7 +180,7 @@ impl App {
             }
         }
         match decision.verdict {
-            Verdict::Pass => Ok(self.let_in(proven, &decision).await?.map(Outcome::Tokens)),
+            Verdict::Pass => Ok(self.let_in(proven, &decision, device).await?.map(Outcome::Tokens)),
             Verdict::Challenge | Verdict::Enroll | Verdict::Unmet => {
                 let transaction = MfaTransaction {
                     user: account.user.id.clone(),
@@ -191,8 +200,14 @@ impl App {
         }
     }
 
-    /// Tokens without a second factor. `None`: the person would be told to enrol, and was told meanwhile.
-    async fn let_in(&self, proven: &FirstProven<'_>, decision: &Decision) -> Result<Option<TokenSet>, Error> {
+    /// Tokens without a second factor. `None`: the person would be told to enrol, and was told meanwhile; or the token of the `device` that
+    /// they are let in for was used meanwhile.
+    async fn let_in(
+        &self,
+        proven: &FirstProven<'_>,
+        decision: &Decision,
+        device: Option<Refreshing>,
+    ) -> Result<Option<TokenSet>, Error> {
         let FirstProven { client, account, audience, scopes, authentication, now, .. } = proven;
         let row = audit(proven.event, &account.user, client, None, client.address_of(proven.origin), *now);
         // Who is let in for a time only does not stay longer by refreshing.
@@ -200,14 +215,16 @@ impl App {
         let ending = Ending {
             authentication: authentication.clone(),
             refreshing: self.opening(client, &account.user, (audience, scopes), authentication, span)?,
-            remembering: None,
+            remembering: device,
             reasons: Some(decision.reasons),
             grace_until: decision.grace_until,
             messages: Vec::new(),
+            proof: None,
         };
         let login = LoginCommit::new(&account.user, None, Burn::Nothing, row);
         match self.logins.commit(ending.of(login)).await? {
             CommitOutcome::ToldBefore => return Ok(None),
+            CommitOutcome::RefreshSpent if ending.remembering.is_some() => return Ok(None),
             outcome => Self::judged(outcome, "password")?,
         }
         let granted = Granted {

@@ -5,12 +5,14 @@ use crate::{
     app::{App, Origin},
     approval::Found,
     audit::Event,
-    authenticator::Authenticator,
+    authenticator::{Authenticator, FactorKind},
     challenge::{Asks, Decision},
+    claims::Authentication,
     error::{Error, Reason, Throttle},
     factor::push::{CLASS, METHOD},
     grant::{Confirming, audit, oob::digest_of},
     opaque::{self, TokenKind},
+    policy::Strength,
     port::{
         login_store::{Burn, ConsumedChallenge, ConsumedTransaction, LoginCommit, Spent, sweep_at},
         sealer::DigestPurpose,
@@ -57,7 +59,8 @@ impl App {
         let login = self.pending_login(token.expose(), Some(client), now).await?;
         let account = &login.account;
         let approved = self.poll(client, account, token, oob_code, now).await?;
-        let ending = self.ending(&login, client, |first| first.and(METHOD), origin, now).await?;
+        let second = (Strength::of(FactorKind::Push), |first: Authentication| first.and(METHOD));
+        let ending = self.ending(&login, client, second, origin, now).await?;
         let commit = approved.commit(true, Some(login.consumed()), account, client, origin, now);
         self.commit_login(ending.of(self.telling(commit, account, origin)?), CLASS).await.map_err(spent)?;
         self.settle_approved(Some(login.digest), &approved, now).await;

@@ -4,12 +4,14 @@ use crate::{
     app::{App, Origin},
     audit::Event,
     authenticator::{FAILURE_CEILING, RecoveryCode, RecoveryStatus},
+    claims::Authentication,
     error::Error,
     factor::recovery_code::{CLASS, digest_to_compare, digest_to_store, generate, parse},
     grant::{audit, proof_rejected},
     id::AuthenticatorId,
     message::NoticeEvent,
     opaque::{ALPHANUMERIC, random_text},
+    policy::Strength,
     port::{
         entropy::Entropy,
         login_store::{Burn, Failure, FailureTarget, LoginCommit},
@@ -64,7 +66,9 @@ impl App {
             successor_digest: digest_to_store(&successor, &user.id, self.sealer.as_ref()),
         };
         // RFC 8176 has no name for look-up secrets; "otp" is its name for anything that is good for one login.
-        let ending = self.ending(&login, client, |first| first.and("otp"), origin, now).await?;
+        // It may be used whatever strength is required.
+        let second = (Strength::Unrestricted, |first: Authentication| first.and("otp"));
+        let ending = self.ending(&login, client, second, origin, now).await?;
         let commit =
             LoginCommit { messages, ..LoginCommit::new(user, Some(login.consumed()), burn, row(Event::RecoveryLogin)) };
         // The store compares: the digest is the key of the one conditional statement that spends the code.

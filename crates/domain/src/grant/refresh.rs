@@ -11,9 +11,9 @@ use crate::{
     login_policy::FirstFactor,
     message::{NoticeEvent, OutboxRow},
     pending_login::PendingLogin,
-    policy::{Decision, Demands, Reasons, Rule, Verdict, Why, Wish},
+    policy::{Context, Decision, Demands, Reasons, Rule, Strength, Verdict, Why, Wish},
     port::{
-        login_store::{Burn, CommitOutcome, LoginCommit},
+        login_store::{Burn, CommitOutcome, LoginCommit, NewProof},
         refresh_store::{FamilyKind, RefreshFamily, RefreshStep, RevocationReach},
     },
     refresh_token::PresentedRefreshToken,
@@ -39,6 +39,8 @@ pub(crate) struct Ending {
     pub messages: Vec<OutboxRow>,
     /// The end of the grace period that it was let in by.
     pub grace_until: Option<Timestamp>,
+    /// What is to be remembered of its second factor.
+    pub proof: Option<NewProof>,
 }
 
 /// What becomes of the refresh tokens of a login.
@@ -69,7 +71,7 @@ impl Ending {
             audit = audit.because(format!("{why}device remembered"));
         }
         let messages = login.messages.into_iter().chain(self.messages.iter().cloned()).collect();
-        LoginCommit { refresh, device, begins_grace, messages, audit, ..login }
+        LoginCommit { refresh, device, begins_grace, proof: self.proof, messages, audit, ..login }
     }
 }
 
@@ -111,10 +113,19 @@ impl App {
             let scopes = self.narrowed(client, &family, scopes)?;
             let authentication = family.authentication();
             let audience = &family.audience;
-            let first = FirstFactor { client, account: &account, audience, authentication: &authentication, wish };
             let rule = self.registry.rule(client, audience);
             // A client whose exchanges ask for no second factor may still wish for one.
             let rule = if client.refresh.asks_mfa { rule } else { Rule { demands: Demands::default(), ..rule } };
+            let mut first = FirstFactor {
+                client,
+                account: &account,
+                audience,
+                authentication: &authentication,
+                wish,
+                context: Context::default(),
+            };
+            // The device is the one that holds the token.
+            first.context = self.context_of(&rule, &first, client.address_of(origin), true).await?;
             let decision = self.decide_by(&rule, &first, now)?;
             let reasons = (client.refresh.asks_mfa || wish != Wish::default()).then_some(decision.reasons);
             if decision.verdict != Verdict::Pass {
@@ -129,6 +140,7 @@ impl App {
                 reasons,
                 grace_until: decision.grace_until,
                 messages: Vec::new(),
+                proof: None,
             };
             let commit = ending.of(LoginCommit::new(&account.user, None, Burn::Nothing, audit));
             match self.logins.commit(commit).await? {
@@ -152,7 +164,7 @@ impl App {
         }
     }
 
-    /// How `login` ends once the second factor is committed, which `by` adds.
+    /// How `login` ends once the second factor is committed, which is of some strength and which `by` adds.
     ///
     /// # Errors
     ///
@@ -162,7 +174,7 @@ impl App {
         &self,
         login: &PendingLogin,
         client: &Client,
-        by: impl FnOnce(Authentication) -> Authentication,
+        (strength, by): (Strength, impl FnOnce(Authentication) -> Authentication),
         origin: &Origin,
         now: Timestamp,
     ) -> Result<Ending, Error> {
@@ -186,7 +198,8 @@ impl App {
             Vec::new()
         };
         let reasons = Some(transaction.reasons);
-        Ok(Ending { authentication, refreshing, remembering, reasons, grace_until: None, messages })
+        let proof = self.proof_from(&login.account.user.id, client.address_of(origin), strength);
+        Ok(Ending { authentication, refreshing, remembering, reasons, grace_until: None, messages, proof })
     }
 
     /// Opens a family, if `offline_access` was granted. It ends by `ends_by` at the latest.

@@ -24,13 +24,15 @@ pub struct Wish {
     pub max_age: Option<Duration>,
 }
 
-/// What is remembered of the person's second factors. Without a memory all of it is `None`, and everything is new.
+/// What is remembered of the person's second factors, of the strength that the rule wants. Without a memory everything is new.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Context {
     /// The last second factor completed from the network of this login.
     pub network: Option<Timestamp>,
     /// The last one completed from anywhere.
     pub last: Option<Timestamp>,
+    /// Whether the device is remembered.
+    pub device: bool,
 }
 
 /// What is known when the first factor is proven.
@@ -163,19 +165,20 @@ fn asks(rule: &Rule, facts: &Facts) -> (bool, Reasons) {
     }
     if demands.by_context() {
         let context = &facts.context;
-        let new_network = rule.context.networks && context.network.is_none();
-        let too_long_ago = match (rule.context.max_age, context.last) {
-            (Some(max_age), Some(last)) => !is_within(last, max_age, facts.now),
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
+        let recent = |at| rule.context.max_age.is_none_or(|max_age| is_within(at, max_age, facts.now));
+        let new_network = rule.context.networks && !context.network.is_some_and(recent);
+        let new_device = rule.context.devices && !context.device;
+        let too_long_ago = rule.context.max_age.is_some() && !context.last.is_some_and(recent);
         if new_network {
             reasons = reasons.and(Why::NewNetwork);
+        }
+        if new_device {
+            reasons = reasons.and(Why::NewDevice);
         }
         if too_long_ago {
             reasons = reasons.and(Why::TooLongAgo);
         }
-        if new_network || too_long_ago {
+        if new_network || new_device || too_long_ago {
             asked = true;
         } else {
             reasons = reasons.and(Why::ContextKnown);

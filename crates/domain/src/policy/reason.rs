@@ -33,11 +33,13 @@ pub enum Why {
     MaxAgeExceeded,
     /// No factor of the person, or none that can be enrolled, is allowed and strong enough.
     NoAllowedFactor,
+    /// The device is not remembered.
+    NewDevice,
 }
 
 impl Why {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::PolicyNever,
         Self::PolicyAlways,
         Self::OwnFactor,
@@ -52,6 +54,7 @@ impl Why {
         Self::GraceOver,
         Self::MaxAgeExceeded,
         Self::NoAllowedFactor,
+        Self::NewDevice,
     ];
 
     /// The name, stable.
@@ -71,6 +74,7 @@ impl Why {
             Self::GraceOver => "grace_over",
             Self::MaxAgeExceeded => "max_age_exceeded",
             Self::NoAllowedFactor => "no_allowed_factor",
+            Self::NewDevice => "new_device",
         }
     }
 
@@ -91,6 +95,7 @@ impl Why {
             Self::GraceOver => "the person must enrol, and the grace period is over",
             Self::MaxAgeExceeded => "the request asks by max_age for a more recent login",
             Self::NoAllowedFactor => "no factor the person has or can enrol is allowed and strong enough",
+            Self::NewDevice => "the device is not remembered",
         }
     }
 
@@ -115,6 +120,12 @@ impl Reasons {
     /// Whether `why` is among them.
     pub const fn has(self, why: Why) -> bool {
         self.0 & why.bit() != 0
+    }
+
+    /// Whether a second factor is asked for because of something new. A remembered device answers for none of it: where devices count, it
+    /// was looked at already.
+    pub const fn by_context(self) -> bool {
+        self.has(Why::NewNetwork) || self.has(Why::NewDevice) || self.has(Why::TooLongAgo)
     }
 
     /// Each of them.

@@ -75,6 +75,24 @@ pub enum Strength {
 }
 
 impl Strength {
+    /// The highest that a factor of `kind` meets.
+    pub const fn of(kind: FactorKind) -> Self {
+        match kind {
+            FactorKind::Push | FactorKind::Otp => Self::Unrestricted,
+            FactorKind::Sms | FactorKind::Voice => Self::TwoFactors,
+            FactorKind::Email => Self::Any,
+        }
+    }
+
+    /// Its place among them, lowest first, as stores keep it.
+    pub const fn level(self) -> u8 {
+        match self {
+            Self::Any => 0,
+            Self::TwoFactors => 1,
+            Self::Unrestricted => 2,
+        }
+    }
+
     /// The factors that are as strong.
     pub const fn factors(self) -> FactorSet {
         let unrestricted = FactorSet::NONE.and(FactorKind::Push).and(FactorKind::Otp);
@@ -91,13 +109,19 @@ impl Strength {
 pub struct ContextRule {
     /// A network the person has completed no second factor from.
     pub networks: bool,
-    /// The longest time since the last second factor.
+    /// A device that is not remembered.
+    pub devices: bool,
+    /// The longest time since the last second factor, and since the last one from the network.
     pub max_age: Option<Duration>,
 }
 
 impl ContextRule {
     fn and(self, other: Self) -> Self {
-        Self { networks: self.networks || other.networks, max_age: shorter(self.max_age, other.max_age) }
+        Self {
+            networks: self.networks || other.networks,
+            devices: self.devices || other.devices,
+            max_age: shorter(self.max_age, other.max_age),
+        }
     }
 }
 
@@ -123,7 +147,7 @@ impl Rule {
         factors: FactorSet::ALL,
         strength: Strength::Any,
         grace: Duration::MAX,
-        context: ContextRule { networks: false, max_age: None },
+        context: ContextRule { networks: false, devices: false, max_age: None },
     };
 
     /// A rule that asks for any factor whenever `demand` says, without grace.

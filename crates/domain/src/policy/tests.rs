@@ -64,8 +64,9 @@ fn a_factor_that_is_disabled_is_still_the_persons_own() {
 
 #[test]
 fn the_context_asks_of_what_is_new_and_of_nothing_else() {
-    let rule = Rule { context: ContextRule { networks: true, max_age: Some(DAY) }, ..Rule::of(Demand::Context) };
-    let known = Context { network: Some(ago(DAY)), last: Some(ago(DAY)) };
+    let watched = ContextRule { networks: true, devices: false, max_age: Some(DAY) };
+    let rule = Rule { context: watched, ..Rule::of(Demand::Context) };
+    let known = Context { network: Some(ago(DAY)), last: Some(ago(DAY)), device: false };
     let seen = |context| decide(&rule, &Facts { context, ..with(FactorKind::Otp) });
     let decision = seen(known);
     assert_eq!((decision.verdict, decision.reasons.to_string().as_str()), (Verdict::Pass, "context_known"));
@@ -73,7 +74,16 @@ fn the_context_asks_of_what_is_new_and_of_nothing_else() {
     assert_eq!((decision.verdict, decision.reasons.to_string().as_str()), (Verdict::Challenge, "new_network"));
     let decision = seen(Context { last: Some(ago(DAY + Duration::from_secs(1))), ..known });
     assert_eq!((decision.verdict, decision.reasons.to_string().as_str()), (Verdict::Challenge, "too_long_ago"));
+    let long_ago = Some(ago(DAY + Duration::from_secs(1)));
+    let decision = seen(Context { network: long_ago, ..known });
+    assert_eq!(decision.reasons.to_string(), "new_network", "a network is not known for ever");
     assert_eq!(seen(Context::default()).verdict, Verdict::Challenge);
+    let rule = Rule { context: ContextRule { networks: false, devices: true, max_age: None }, ..rule };
+    let seen = |context| decide(&rule, &Facts { context, ..with(FactorKind::Otp) });
+    assert_eq!(seen(Context { device: true, ..Context::default() }).verdict, Verdict::Pass);
+    let decision = seen(known);
+    assert_eq!((decision.verdict, decision.reasons.to_string().as_str()), (Verdict::Challenge, "new_device"));
+    assert!(decision.reasons.by_context());
     assert_eq!(verdict(rule, nobody()), Verdict::Enroll, "who has no factor has no past either");
 }
 
@@ -151,6 +161,16 @@ fn managing_factors_goes_by_what_the_person_has() {
 }
 
 #[test]
+fn a_strength_has_the_factors_that_meet_it() {
+    for strength in [Strength::Any, Strength::TwoFactors, Strength::Unrestricted] {
+        for kind in FactorKind::ALL {
+            let meets = Strength::of(kind).level() >= strength.level();
+            assert_eq!(strength.factors().has(kind), meets, "{kind:?} and {strength:?}");
+        }
+    }
+}
+
+#[test]
 fn reasons_have_names_of_their_own_and_are_told_in_one_order() {
     let names: std::collections::BTreeSet<_> = Why::ALL.iter().map(|why| why.as_str()).collect();
     assert_eq!(names.len(), Why::ALL.len());
@@ -173,12 +193,12 @@ fn rules() -> impl Strategy<Value = Rule> {
     let strength = prop_oneof![Just(Strength::Any), Just(Strength::TwoFactors), Just(Strength::Unrestricted)];
     let grace = (0u32..20).prop_map(|days| DAY * days);
     let age = proptest::option::of((1u64..100).prop_map(|hours| Duration::from_secs(3600 * hours)));
-    (demands(), sets(), strength, grace, any::<bool>(), age).prop_map(
-        |(demand, factors, strength, grace, networks, max_age)| Rule {
+    (demands(), sets(), strength, grace, any::<(bool, bool)>(), age).prop_map(
+        |(demand, factors, strength, grace, (networks, devices), max_age)| Rule {
             factors,
             strength,
             grace,
-            context: ContextRule { networks, max_age },
+            context: ContextRule { networks, devices, max_age },
             ..Rule::of(demand)
         },
     )
@@ -189,10 +209,10 @@ fn moments() -> impl Strategy<Value = Option<Timestamp>> {
 }
 
 fn facts() -> impl Strategy<Value = Facts> {
-    let person = (sets(), sets(), sets(), any::<bool>(), any::<bool>(), any::<bool>());
+    let person = (sets(), sets(), sets(), any::<bool>(), any::<bool>(), any::<(bool, bool)>());
     let times = (moments(), moments(), moments(), moments());
     (person, times).prop_map(|(person, times)| {
-        let (enrolled, disabled, offered, recovery_code, two_factors_proven, manages) = person;
+        let (enrolled, disabled, offered, recovery_code, two_factors_proven, (manages, device)) = person;
         let usable = enrolled.kinds().filter(|kind| !disabled.has(*kind)).collect();
         let (authenticated_at, network, last, told_at) = times;
         Facts {
@@ -204,7 +224,7 @@ fn facts() -> impl Strategy<Value = Facts> {
             two_factors_proven,
             authenticated_at: authenticated_at.unwrap_or(NOW),
             wish: Wish::default(),
-            context: Context { network, last },
+            context: Context { network, last, device },
             told_at,
             now: NOW,
         }

@@ -8,6 +8,7 @@ use crate::{
     authenticator::RecoveryCode,
     id::{AuthenticatorId, UserId},
     message::OutboxRow,
+    policy::Strength,
     secret::Digest,
     time::Timestamp,
     user::User,
@@ -31,6 +32,8 @@ pub struct LoginCommit {
     pub device: RefreshStep,
     /// Whether the person is told hereby that they must enrol: their grace period begins `now`. They MUST NOT have been told before.
     pub begins_grace: bool,
+    /// The second factor that is proven hereby, if it is to be remembered. At most [`MAX_PROOFS`] of a person are kept, the latest.
+    pub proof: Option<NewProof>,
     /// When; `last_used_at` of what was burnt.
     pub now: Timestamp,
     /// What is to be sent if it is decided.
@@ -52,12 +55,45 @@ impl LoginCommit {
             refresh: RefreshStep::Nothing,
             device: RefreshStep::Nothing,
             begins_grace: false,
+            proof: None,
             now: audit.at,
             messages: Vec::new(),
             repudiation: None,
             audit,
         }
     }
+}
+
+/// The most networks of a person that are remembered.
+pub const MAX_PROOFS: u32 = 20;
+
+/// A second factor to remember, with the epoch of its login.
+#[derive(Clone, Copy, Debug)]
+pub struct NewProof {
+    /// Keyed digest of person and network. `None`: the address is not known.
+    pub network: Option<Digest>,
+    /// How strong it was.
+    pub strength: Strength,
+}
+
+/// What is asked of the second factors that are remembered.
+#[derive(Clone, Copy, Debug)]
+pub struct ProofQuery {
+    /// The epoch the account was read at: what was proven before it rose to this MUST count for nothing.
+    pub epoch: u64,
+    /// The network that is asked about. `None` is none, and was never seen.
+    pub network: Option<Digest>,
+    /// The least strength.
+    pub strength: Strength,
+}
+
+/// When a person last completed a second factor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LastProven {
+    /// From the network that was asked about.
+    pub network: Option<Timestamp>,
+    /// From anywhere.
+    pub anywhere: Option<Timestamp>,
 }
 
 /// A link that says "this was not me". Its store is the [`RepudiationStore`](super::repudiation_store::RepudiationStore).
@@ -209,6 +245,9 @@ pub trait LoginStore: Send + Sync {
     /// Decides one login, in one durable transaction. Tokens MUST NOT be issued on anything but
     /// [`CommitOutcome::Committed`]; an error means the outcome is unknown, and counts as a refusal.
     async fn commit(&self, login: LoginCommit) -> Result<CommitOutcome, PortError>;
+
+    /// When `user` last completed a second factor that is remembered.
+    async fn last_proven(&self, user: &UserId, query: ProofQuery) -> Result<LastProven, PortError>;
 
     /// Adds a failure to each target and disables those that reach the ceiling, which raises the user's epoch; writes the audit row.
     /// An address is never disabled here: who reads it compares with the ceiling; its reaching the ceiling raises the epoch too.

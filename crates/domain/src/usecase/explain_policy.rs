@@ -1,5 +1,7 @@
 //! Tell what would follow a person's first factor, and why. Nothing happens.
 
+use std::net::IpAddr;
+
 use crate::{
     app::App,
     claims::Authentication,
@@ -7,7 +9,7 @@ use crate::{
     id::{Audience, ClientId, RealmName, UserId},
     login_name::LoginName,
     login_policy::{FirstFactor, StepUp},
-    policy::{Decision, Facts, Rule, decide},
+    policy::{Context, Decision, Facts, Rule, decide},
 };
 
 /// The login that is asked about.
@@ -23,6 +25,8 @@ pub struct Question {
     pub audience: Option<String>,
     /// What the request would ask for.
     pub step_up: StepUp,
+    /// From which address; `None`: from one that is not known, which is a new network.
+    pub address: Option<IpAddr>,
 }
 
 /// What would follow.
@@ -57,9 +61,16 @@ impl App {
         let Some(account) = self.account_by_login(&question.realm, &question.login).await? else { return Ok(None) };
         let now = self.clock.now();
         let authentication = Authentication::password(now);
-        let first =
-            FirstFactor { client, account: &account, audience: &audience, authentication: &authentication, wish };
         let rule = self.registry.rule(client, &audience);
+        let mut first = FirstFactor {
+            client,
+            account: &account,
+            audience: &audience,
+            authentication: &authentication,
+            wish,
+            context: Context::default(),
+        };
+        first.context = self.context_of(&rule, &first, question.address, false).await?;
         let facts = self.facts(&first, now);
         let decision = decide(&rule, &facts);
         let (user, blocked) = (account.user.id, account.user.blocked);

@@ -16,7 +16,7 @@ use countersign_domain::{
         PortError,
         authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
         device_verifier::{DeviceKey, DeviceVerifier},
-        login_store::{CommitOutcome, Failure, LoginCommit, LoginStore, UsedAssertion},
+        login_store::{CommitOutcome, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, UsedAssertion},
         outbox_store::{Bell, Ended, OutboxStore},
         password_hasher::{PasswordHasher, PasswordVerdict},
         refresh_store::{FamilyKind, RefreshFamily, RefreshStore, RevocationReach},
@@ -267,6 +267,9 @@ impl LoginStore for Ports {
         unscripted()
     }
     async fn commit(&self, _: LoginCommit) -> Result<CommitOutcome, PortError> {
+        unscripted()
+    }
+    async fn last_proven(&self, _: &UserId, _: ProofQuery) -> Result<LastProven, PortError> {
         unscripted()
     }
     async fn count_failure(&self, _: &UserId, _: Failure) -> Result<(), PortError> {

@@ -96,6 +96,7 @@ impl Rig {
                 default_audience: None,
                 factors: BTreeSet::from([FactorKind::Otp]),
                 countries: BTreeSet::new(),
+                goes_by_context: false,
                 policy: Policy::default(),
             },
         };

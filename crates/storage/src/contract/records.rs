@@ -179,6 +179,7 @@ pub fn login(user: &UserId, burn: Burn) -> LoginCommit {
         refresh,
         device: RefreshStep::Nothing,
         begins_grace: false,
+        proof: None,
         now: NOW,
         messages,
         repudiation,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use countersign_domain::{
     authenticator::{Authenticator, RecoveryCode, RecoveryStatus, Status},
     id::AuthenticatorId,
-    port::login_store::{Burn, Failure, FailureTarget, Spent},
+    port::login_store::{Burn, Failure, FailureTarget, MAX_PROOFS, NewProof, Spent},
     secret::Digest,
     time::Timestamp,
 };
@@ -86,6 +86,17 @@ impl Entry {
         self.pending_codes.clear();
         self.user.told_at.get_or_insert(now);
         true
+    }
+
+    /// Remembers a second factor; what does not count any more, or is one too many, goes.
+    pub(super) fn remember(&mut self, proof: NewProof, epoch: u64, now: Timestamp) {
+        self.proofs.retain(|_, (of, _)| *of == epoch);
+        let (_, at) = self.proofs.entry((proof.network, proof.strength.level())).or_insert((epoch, now));
+        *at = now.max(*at);
+        while self.proofs.len() > usize::try_from(MAX_PROOFS).unwrap_or(usize::MAX) {
+            let oldest = self.proofs.iter().min_by_key(|(_, (_, at))| *at).map(|(key, _)| *key);
+            oldest.and_then(|key| self.proofs.remove(&key));
+        }
     }
 
     /// The authenticator and what is paired with it.

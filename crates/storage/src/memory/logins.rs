@@ -9,7 +9,9 @@ use countersign_domain::{
     message::OutboxRow,
     port::{
         PortError,
-        login_store::{Burn, CommitOutcome, Failure, LoginCommit, LoginStore, Spent, UsedAssertion},
+        login_store::{
+            Burn, CommitOutcome, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, Spent, UsedAssertion,
+        },
         repudiation_store::Repudiation,
     },
     time::Timestamp,
@@ -50,6 +52,9 @@ impl LoginStore for MemoryStore {
         if spent || !entry.burn(login.burn, login.now) {
             return Ok(CommitOutcome::ProofSpent);
         }
+        if let Some(proof) = login.proof {
+            entry.remember(proof, login.epoch, login.now);
+        }
         if login.begins_grace {
             entry.user.told_at = Some(login.now);
         }
@@ -60,6 +65,19 @@ impl LoginStore for MemoryStore {
         state.insert_messages(login.messages);
         state.audit.push(login.audit);
         Ok(CommitOutcome::Committed)
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.login.last_proven")]
+    async fn last_proven(&self, user: &UserId, query: ProofQuery) -> Result<LastProven, PortError> {
+        let state = self.lock();
+        let Some(entry) = state.users.get(user) else { return Ok(LastProven::default()) };
+        let counts = |strength: u8, epoch: u64| epoch == query.epoch && strength >= query.strength.level();
+        let counting = || entry.proofs.iter().filter(|((_, strength), (epoch, _))| counts(*strength, *epoch));
+        let here = counting().filter(|((network, _), _)| network.is_some() && *network == query.network);
+        Ok(LastProven {
+            network: here.map(|(_, (_, at))| *at).max(),
+            anywhere: counting().map(|(_, (_, at))| *at).max(),
+        })
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.login.count_failure")]

@@ -131,6 +131,7 @@ impl State {
         entry.user.epoch += 1;
         entry.user.tokens_valid_from = entry.user.tokens_valid_from.max(now);
         entry.user.updated_at = now;
+        entry.proofs.clear();
         let value = change(entry);
         self.audit.push(audit);
         Some(value)
@@ -151,6 +152,7 @@ fn insert_one(state: &mut State, new: NewUser) -> UserInserted {
         recovery_code: None,
         pending_codes: HashMap::new(),
         used_codes: HashSet::new(),
+        proofs: BTreeMap::new(),
     };
     state.users.insert(entry.user.id.clone(), entry);
     state.audit.push(new.audit);

@@ -7,7 +7,7 @@ use countersign_domain::{
     message::OutboxRow,
     port::{
         PortError,
-        login_store::{CommitOutcome, Failure, LoginCommit, LoginStore, UsedAssertion},
+        login_store::{CommitOutcome, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, UsedAssertion},
     },
     time::Timestamp,
 };
@@ -16,7 +16,7 @@ use rusqlite::{Connection, params};
 use super::{
     SqliteStore, burn, failures,
     outbox::insert_messages,
-    refresh, repudiations, rows,
+    proofs, refresh, repudiations, rows,
     transaction::Transaction,
     writer::{Durability, Step},
 };
@@ -36,6 +36,11 @@ impl LoginStore for SqliteStore {
                 })
             })
             .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.login.last_proven")]
+    async fn last_proven(&self, user: &UserId, query: ProofQuery) -> Result<LastProven, PortError> {
+        self.readers.read(|connection| proofs::last(connection, user, &query))
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.login.count_failure")]
@@ -109,6 +114,9 @@ fn decide(connection: &Transaction<'_>, login: &LoginCommit) -> rusqlite::Result
     }
     if !burn::burn(connection, login)? {
         return Ok(CommitOutcome::ProofSpent);
+    }
+    if let Some(proof) = &login.proof {
+        proofs::remember(connection, login, proof)?;
     }
     if let Some(repudiation) = &login.repudiation {
         repudiations::insert(connection, &login.user, repudiation)?;

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 use super::audit;
 
 /// Each file is applied once, in order, and never changed afterwards.
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_messages.sql"),
     include_str!("migrations/0003_notices.sql"),
@@ -21,6 +21,7 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("migrations/0010_remembered_devices.sql"),
     include_str!("migrations/0011_assertions.sql"),
     include_str!("migrations/0014_grace.sql"),
+    include_str!("migrations/0015_proofs.sql"),
 ];
 
 /// The version that links the rows of the audit trail.
@@ -201,6 +202,7 @@ mod tests {
             ("challenge", 0),
             ("outbox", 0),
             ("repudiation", 0),
+            ("proof", 0),
         ] {
             let counted: i64 =
                 writer.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();

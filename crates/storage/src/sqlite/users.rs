@@ -19,6 +19,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{
     SqliteStore,
     outbox::insert_messages,
+    proofs,
     rows::{self, user_columns},
     transaction::Transaction,
     writer::{Durability, Step},
@@ -207,6 +208,7 @@ impl SqliteStore {
                 if found == 0 {
                     return Ok(Step::Undo(None));
                 }
+                proofs::forget(connection, &user)?;
                 let value = change(connection, &user)?;
                 rows::insert_audit(connection, &audit)?;
                 Ok(Step::Keep(Some(value)))

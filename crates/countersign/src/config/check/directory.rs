@@ -13,7 +13,7 @@ use super::{TOKEN_LIFETIME, within};
 use crate::config::{
     Config,
     directory::{ApiConfig, ClientAuthName, ClientConfig, GrantName, UserConfig},
-    limits::{FactorName, MfaDemandName, StrengthName},
+    limits::{ContextConfig, FactorName, MfaDemandName, StrengthName},
     mistake::Mistakes,
     registry,
 };
@@ -27,6 +27,7 @@ const LONGEST_GRACE: Duration = Duration::from_secs(90 * 86_400);
 impl Config {
     pub(super) fn check_directory(&self, mistakes: &mut Mistakes) {
         self.check_realms(mistakes);
+        check_looks("mfa.context", &self.mfa.context, mistakes);
         let mut ids = BTreeSet::new();
         for (index, client) in self.clients.iter().enumerate() {
             let path = format!("clients[{index}]");
@@ -162,6 +163,15 @@ impl Config {
             mistakes,
         );
         check_grace(path, client.mfa_grace, client.mfa_strength, mistakes);
+        let asks = client.mfa_demand.unwrap_or(self.mfa.demand);
+        check_context(path, client.mfa_context.as_ref(), asks, mistakes);
+        mistakes.add_if(
+            asks == MfaDemandName::Context
+                && client.mfa_context.unwrap_or(self.mfa.context).new_device
+                && client.remember_devices_for.is_zero(),
+            format!("{path}.remember_devices_for"),
+            "is needed: the client goes by new devices, and every one is new that is not remembered",
+        );
         for (index, audience) in client.introspects.iter().enumerate() {
             let known = self.apis.iter().any(|api| api.audience == *audience);
             mistakes.add_if(!known, format!("{path}.introspects[{index}]"), "is not the audience of any of the apis");
@@ -234,6 +244,7 @@ impl Config {
         let demand = api.mfa_demand.unwrap_or(MfaDemandName::Never);
         self.check_rule(path, demand, &api.mfa_factors, api.mfa_strength, mistakes);
         check_grace(path, api.mfa_grace, api.mfa_strength, mistakes);
+        check_context(path, api.mfa_context.as_ref(), demand, mistakes);
     }
 
     /// Whether a rule leaves a factor to ask for.
@@ -307,6 +318,26 @@ impl Config {
     fn is_built_in(&self, name: &str) -> bool {
         let path = name.strip_prefix(self.issuer.as_str()).map(|path| path.strip_suffix('/').unwrap_or(path));
         !self.issuer.is_empty() && matches!(path, Some("mfa" | "userinfo"))
+    }
+}
+
+/// Whether what is looked at is asked about.
+fn check_context(path: &str, context: Option<&ContextConfig>, asks: MfaDemandName, mistakes: &mut Mistakes) {
+    let Some(context) = context else { return };
+    let path = format!("{path}.mfa_context");
+    mistakes.add_if(asks != MfaDemandName::Context, &path, "is for mfa_demand = \"context\"");
+    check_looks(&path, context, mistakes);
+}
+
+fn check_looks(path: &str, context: &ContextConfig, mistakes: &mut Mistakes) {
+    let age = context.max_age;
+    mistakes.add_if(
+        !context.new_network && !context.new_device && age.is_zero(),
+        path,
+        "must look at something: nobody would be asked",
+    );
+    if !age.is_zero() {
+        within(&format!("{path}.max_age"), age, &(Duration::from_secs(60)..=YEAR), mistakes);
     }
 }
 
