@@ -26,6 +26,7 @@ mod notices;
 mod operator;
 mod planted;
 mod policy;
+mod profiles;
 mod providers;
 mod recovery;
 mod refresh;

@@ -127,6 +127,8 @@ pub struct Sent {
     pub authenticator: Option<String>,
     /// The recovery codes, of an enrolment.
     pub recovery_codes: Vec<String>,
+    /// Whether the person must be told of the risks, of an enrolment.
+    pub restricted: bool,
 }
 
 /// What a device scans.

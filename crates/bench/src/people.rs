@@ -287,6 +287,7 @@ async fn enroll(app: &App, person: Person) -> anyhow::Result<Person> {
             name: None,
             preferred: false,
             last_step: None,
+            drift: 0,
             failures: 0,
             created_at: now,
             confirmed_at: None,
@@ -313,6 +314,7 @@ async fn enroll(app: &App, person: Person) -> anyhow::Result<Person> {
         refresh: RefreshStep::Nothing,
         device: RefreshStep::Nothing,
         begins_grace: false,
+        drift: None,
         proof: None,
         audit: audit(Event::EnrollmentCompleted),
     };

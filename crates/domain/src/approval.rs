@@ -267,6 +267,7 @@ impl App {
             key: self.push_bucket(&user.id, counter),
             capacity: limit.capacity,
             refill: limit.refill,
+            locks: false,
         };
         let buckets = [bucket("push-sent", limits.push), bucket("push-unanswered", limits.push_unanswered)];
         let Reservation::Denied { bucket, retry_after } =

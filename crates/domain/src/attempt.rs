@@ -140,6 +140,7 @@ impl App {
             key: BucketKey { subject: self.subject_digest(Subject::User(user)), counter: Arc::from(factor) },
             capacity: limit.capacity,
             refill: slowed(limit.refill, failures),
+            locks: self.registry.policy.factor_failures_lock,
         }
     }
 
@@ -168,6 +169,7 @@ impl App {
             key: BucketKey { subject, counter: Arc::from(format!("{counter}:{place}")) },
             capacity: limit.capacity,
             refill: limit.refill,
+            locks: false,
         };
         let buckets = [bucket("password", policy.password_failures), bucket("password-rate", policy.password_rate)];
         let attempt = self.attempt_id()?;
@@ -211,6 +213,7 @@ impl App {
             key: BucketKey { subject: self.subject_digest(Subject::User(user)), counter: Arc::from(counter) },
             capacity: limit.capacity,
             refill: limit.refill,
+            locks: false,
         };
         match self.sessions.reserve(&[bucket], self.attempt_id()?, now).await? {
             Reservation::Granted => Ok(()),
@@ -274,6 +277,7 @@ pub(crate) mod tests {
                 key: BucketKey { subject: Digest::new([0; 32]), counter: Arc::from("otp") },
                 capacity: 1,
                 refill: Duration::from_secs(1),
+                locks: false,
             },
             _looking: None,
         }

@@ -80,6 +80,11 @@ impl FactorKind {
         !matches!(self, Self::Email)
     }
 
+    /// Whether it depends on the telephone network, which NIST SP 800-63B-4, section 3.1.3.3 restricts.
+    pub const fn is_restricted(self) -> bool {
+        matches!(self, Self::Sms | Self::Voice)
+    }
+
     /// The challenge type under which it is asked for: the `challenge_type` of the MFA API.
     pub const fn challenge_type(self) -> &'static str {
         match self {
@@ -136,6 +141,8 @@ pub struct Authenticator {
     pub preferred: bool,
     /// The last time step that was accepted; codes of this step and earlier ones are dead.
     pub last_step: Option<u64>,
+    /// How many time steps its clock is ahead, negative if it is behind, as far as that was learned.
+    pub drift: i8,
     /// Failures since the last success.
     pub failures: u32,
     /// When it was associated.

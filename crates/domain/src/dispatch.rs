@@ -224,6 +224,7 @@ impl App {
             },
             capacity: limit.capacity,
             refill: limit.refill,
+            locks: false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The factors, one file each.
 
+pub(crate) mod drift;
 pub mod oob;
 pub mod otp;
 pub mod push;

@@ -63,6 +63,7 @@ impl App {
             name: None,
             preferred: false,
             last_step: None,
+            drift: 0,
             failures,
             created_at: user.created_at,
             confirmed_at: Some(user.created_at),

@@ -251,6 +251,8 @@ pub struct Policy {
     pub userinfo_token_lifetime: Duration,
     /// Wrong codes per person and factor.
     pub factor_failures: Limit,
+    /// Whether the last of them locks the factor for a whole interval (PCI DSS 4, 8.3.4).
+    pub factor_failures_lock: bool,
     /// Wrong passwords per account and address before it is locked; one comes back after each `refill`.
     pub password_failures: Limit,
     /// Password logins per account and address.
@@ -267,6 +269,8 @@ pub struct Policy {
     pub poll_rate: Limit,
     /// Whether devices that do not ask for the number the login shows are refused (NIST SP 800-63B-4, section 3.1.3).
     pub number_matching_required: bool,
+    /// Whether who enrols a factor that depends on the telephone network is to be told of its risks (NIST SP 800-63B-4, section 3.2.9).
+    pub tells_of_restricted: bool,
     /// How long after the login its token may still change a person's factors (RFC 9470).
     pub management_max_age: Duration,
     /// Time steps accepted before and after the current one (RFC 6238, section 5.2).
@@ -344,6 +348,8 @@ pub struct OtpWindow {
     pub behind: u64,
     /// Steps ahead.
     pub ahead: u64,
+    /// Whether an app's clock may be a step off besides, as was learned of it.
+    pub learns: bool,
 }
 
 impl Default for Policy {
@@ -353,6 +359,7 @@ impl Default for Policy {
             mfa_token_lifetime: Duration::from_secs(600),
             userinfo_token_lifetime: Duration::from_secs(86_400),
             factor_failures: Limit { capacity: 10, refill: Duration::from_secs(360) },
+            factor_failures_lock: false,
             password_failures: Limit { capacity: 10, refill: Duration::from_secs(30 * 86_400) },
             password_rate: Limit { capacity: 20, refill: Duration::from_secs(6) },
             userinfo_rate: Limit { capacity: 10, refill: Duration::from_secs(12) },
@@ -361,8 +368,9 @@ impl Default for Policy {
             sends: SendLimits::default(),
             poll_rate: Limit { capacity: 12, refill: Duration::from_secs(5) },
             number_matching_required: false,
+            tells_of_restricted: false,
             management_max_age: Duration::from_secs(900),
-            otp_window: OtpWindow { behind: 1, ahead: 1 },
+            otp_window: OtpWindow { behind: 1, ahead: 1, learns: false },
         }
     }
 }

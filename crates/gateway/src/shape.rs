@@ -178,6 +178,8 @@ pub(crate) struct OobAssociation<'a> {
     pub(crate) recovery_codes: &'a [String],
     pub(crate) oob_channel: &'static str,
     pub(crate) oob_code: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) restricted: bool,
 }
 
 /// A pending device.

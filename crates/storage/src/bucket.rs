@@ -54,7 +54,10 @@ impl Level {
         }
         let level = self.refilled(bucket, now);
         match level.left.checked_sub(1) {
-            Some(left) => Ok(Self { left, last: Some(attempt), ..level }),
+            Some(left) => {
+                let at = if bucket.locks && left == 0 { level.at.max(now) } else { level.at };
+                Ok(Self { left, at, last: Some(attempt) })
+            }
             None => Err(level.next(bucket).since(now)),
         }
     }
@@ -102,6 +105,7 @@ mod tests {
             key: BucketKey { subject: Digest::new([0; 32]), counter: Arc::from("otp") },
             capacity: 10,
             refill: Duration::from_secs(360),
+            locks: false,
         }
     }
 
@@ -118,6 +122,20 @@ mod tests {
         assert_eq!(level.charged(&bucket, probe, at(360)).unwrap().left, 0);
         assert_eq!(level.charged(&bucket, probe, at(719)).unwrap().at, at(360), "what was underway is kept");
         assert_eq!(level.full_at(&bucket), at(3600));
+    }
+
+    #[test]
+    fn the_last_attempt_locks_for_a_whole_interval() {
+        let (bucket, start) = (Bucket { locks: true, ..bucket() }, Timestamp::from_millis(1_000_000));
+        let at = |secs| start.plus(Duration::from_secs(secs));
+        let mut level = Level::full(&bucket, start);
+        for n in 0..10u8 {
+            level = level.charged(&bucket, AttemptId([n; 16]), at(u64::from(n) * 30)).unwrap();
+        }
+        let probe = AttemptId([99; 16]);
+        assert_eq!(level.charged(&bucket, probe, at(360)), Err(Duration::from_secs(270)));
+        let level = level.charged(&bucket, probe, at(270 + 360)).unwrap();
+        assert_eq!(level.wait(&bucket, at(631)), Duration::from_secs(359), "and so does the one that came back");
     }
 
     #[test]

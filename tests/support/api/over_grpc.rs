@@ -145,7 +145,12 @@ pub(super) async fn send_code(
     let answer = grpc.challenge.clone().create_challenge(request).await.map_err(refused)?.into_inner();
     let Some(Challenge::Oob(oob)) = answer.challenge else { panic!("no code was sent") };
     assert_eq!(oob.lifetime.map(|lifetime| lifetime.seconds), Some(300));
-    Ok(Sent { oob_code: oob.oob_code, authenticator: Some(answer.authenticator_id), recovery_codes: Vec::new() })
+    Ok(Sent {
+        oob_code: oob.oob_code,
+        authenticator: Some(answer.authenticator_id),
+        recovery_codes: Vec::new(),
+        restricted: false,
+    })
 }
 
 pub(super) async fn associate_oob(grpc: &Grpc, bearer: &str, to: To<'_>) -> Result<Sent, Refusal> {
@@ -163,7 +168,8 @@ pub(super) async fn associate_oob(grpc: &Grpc, bearer: &str, to: To<'_>) -> Resu
     let answer = answer.into_inner();
     let Some(Details::Oob(oob)) = answer.enrollment else { panic!("no code was sent") };
     assert_eq!(channel_name(oob.channel()), channel);
-    Ok(Sent { oob_code: oob.oob_code, authenticator: None, recovery_codes: answer.recovery_codes })
+    let (recovery_codes, restricted) = (answer.recovery_codes, oob.restricted);
+    Ok(Sent { oob_code: oob.oob_code, authenticator: None, recovery_codes, restricted })
 }
 
 pub(super) async fn associate_push(grpc: &Grpc, bearer: &str) -> Result<Barcode, Refusal> {

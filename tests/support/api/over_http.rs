@@ -176,7 +176,7 @@ pub(super) async fn send_code(
     assert_eq!((&answer["challenge_type"], &answer["binding_method"]), (&json!("oob"), &json!("prompt")));
     assert_eq!(answer["expires_in"], 300);
     let authenticator = some(&answer["authenticator_id"]);
-    Ok(Sent { oob_code: text(&answer["oob_code"]), authenticator, recovery_codes: Vec::new() })
+    Ok(Sent { oob_code: text(&answer["oob_code"]), authenticator, recovery_codes: Vec::new(), restricted: false })
 }
 
 pub(super) async fn associate_oob(http: &Http, bearer: &str, to: To<'_>) -> Result<Sent, Refusal> {
@@ -194,7 +194,8 @@ pub(super) async fn associate_oob(http: &Http, bearer: &str, to: To<'_>) -> Resu
     assert!(body.get("recovery_code").is_none(), "the singular member is never sent here");
     let codes = body.get("recovery_codes").and_then(Value::as_array).cloned().unwrap_or_default();
     let recovery_codes = codes.iter().map(text).collect();
-    Ok(Sent { oob_code: text(&body["oob_code"]), authenticator: None, recovery_codes })
+    let restricted = body.get("restricted").is_some();
+    Ok(Sent { oob_code: text(&body["oob_code"]), authenticator: None, recovery_codes, restricted })
 }
 
 pub(super) async fn associate_push(http: &Http, bearer: &str) -> Result<Barcode, Refusal> {

@@ -23,6 +23,9 @@ pub struct LimitsConfig {
     pub userinfo_token_lifetime: Duration,
     /// Wrong codes per person and factor.
     pub factor_failures: FactorFailures,
+    /// Whether the last wrong code locks the factor: the next try is one `factor_failures.refill` after it. Without, one comes back that long
+    /// after the first.
+    pub factor_failures_lock: bool,
     /// Wrong passwords per account and address before it is locked.
     pub password_failures: PasswordFailures,
     /// Password logins per account and address, right or wrong.
@@ -52,6 +55,7 @@ impl Default for LimitsConfig {
             mfa_token_lifetime: policy.mfa_token_lifetime,
             userinfo_token_lifetime: policy.userinfo_token_lifetime,
             factor_failures: FactorFailures::default(),
+            factor_failures_lock: policy.factor_failures_lock,
             password_failures: PasswordFailures::default(),
             password_rate: PasswordRate::default(),
             userinfo_rate: UserinfoRate::default(),
@@ -207,12 +211,15 @@ pub struct OtpWindowConfig {
     pub behind: u64,
     /// Steps ahead. 0 to 2.
     pub ahead: u64,
+    /// Whether an app whose clock is off when it is enrolled is given one step more on that side. It is accepted then, and taken back when
+    /// the clock is right again.
+    pub learn_drift: bool,
 }
 
 impl Default for OtpWindowConfig {
     fn default() -> Self {
-        let OtpWindow { behind, ahead } = Policy::default().otp_window;
-        Self { behind, ahead }
+        let OtpWindow { behind, ahead, learns } = Policy::default().otp_window;
+        Self { behind, ahead, learn_drift: learns }
     }
 }
 
@@ -232,6 +239,9 @@ pub struct MfaConfig {
     /// 800-63B-4, section 3.1.3 demands it; apps built on Auth0's Guardian SDKs do not know it. Without, those devices ask that say
     /// they can.
     pub number_matching_required: bool,
+    /// Whether the answer to an enrolment of a telephone says `restricted`: the application then tells the person that text messages and calls
+    /// can be intercepted or diverted, and that an app or a device is safer (NIST SP 800-63B-4, section 3.2.9).
+    pub tell_restricted: bool,
 }
 
 impl Default for MfaConfig {
@@ -241,6 +251,7 @@ impl Default for MfaConfig {
             context: ContextConfig::default(),
             factors: vec![FactorName::Otp],
             number_matching_required: Policy::default().number_matching_required,
+            tell_restricted: Policy::default().tells_of_restricted,
         }
     }
 }

@@ -32,6 +32,8 @@ struct Table {
     name: &'static str,
     /// How long until one of ten tries at a factor comes back.
     refill: Duration,
+    /// Whether the last of them locks.
+    locks: bool,
     refill_rule: &'static str,
     oob_code_lifetime: Duration,
     oob_rule: &'static str,
@@ -46,6 +48,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const NIST: Table = Table {
     name: "nist-aal2",
     refill: Duration::from_secs(360),
+    locks: false,
     refill_rule: "NIST SP 800-63B-4, section 3.2.2",
     oob_code_lifetime: Duration::from_secs(600),
     oob_rule: "NIST SP 800-63B-4, section 3.1.3.2",
@@ -57,6 +60,7 @@ const NIST: Table = Table {
 const PCI: Table = Table {
     name: "pci-dss-4",
     refill: Duration::from_secs(1800),
+    locks: true,
     refill_rule: "PCI DSS 4, 8.3.4",
     oob_code_lifetime: Duration::from_secs(300),
     oob_rule: "PCI DSS 4, 8.5.1",
@@ -83,8 +87,13 @@ impl ProfileName {
         };
         let seconds = |duration: Duration| Value::from(format!("{}s", duration.as_secs()));
         default_at(values, &["mfa", "number_matching_required"], Value::from(true));
+        default_at(values, &["mfa", "tell_restricted"], Value::from(true));
         default_at(values, &["limits", "otp_window", "ahead"], Value::from(0_u64));
+        default_at(values, &["limits", "otp_window", "learn_drift"], Value::from(true));
         default_at(values, &["limits", "factor_failures", "refill"], seconds(table.refill));
+        if table.locks {
+            default_at(values, &["limits", "factor_failures_lock"], Value::from(true));
+        }
         if let Some(Value::Array(_, clients)) = values.get_mut("clients") {
             for client in clients {
                 if let Value::Dict(_, client) = client {
@@ -136,6 +145,12 @@ impl Config {
             keep(limit.capacity <= most, format!("limits.{name}.capacity"), format!("at most {most}"), rule);
             keep(limit.refill >= least, format!("limits.{name}.refill"), format!("at least {}", shown(least)), rule);
         }
+        keep(
+            limits.factor_failures_lock || !table.locks,
+            "limits.factor_failures_lock".to_owned(),
+            "true".to_owned(),
+            table.refill_rule,
+        );
         for (name, steps, most) in [("behind", limits.otp_window.behind, 1), ("ahead", limits.otp_window.ahead, 0)] {
             keep(
                 steps <= most,
@@ -163,6 +178,25 @@ impl Config {
             !restricted || offers(FactorName::Otp) || offers(FactorName::Push),
             "mfa.factors".to_owned(),
             "with otp or push beside sms and voice".to_owned(),
+            "NIST SP 800-63B-4, section 3.2.9",
+        );
+        let rules = self.clients.iter().enumerate().map(|(n, client)| (format!("clients[{n}]"), &client.mfa_factors));
+        let rules = rules.chain(self.apis.iter().enumerate().map(|(n, api)| (format!("apis[{n}]"), &api.mfa_factors)));
+        for (path, factors) in rules {
+            let may = |factor| factors.contains(&factor);
+            let only =
+                (may(FactorName::Sms) || may(FactorName::Voice)) && !may(FactorName::Otp) && !may(FactorName::Push);
+            keep(
+                !only,
+                format!("{path}.mfa_factors"),
+                "with otp or push beside sms and voice".to_owned(),
+                "NIST SP 800-63B-4, section 3.2.9",
+            );
+        }
+        keep(
+            self.mfa.tell_restricted,
+            "mfa.tell_restricted".to_owned(),
+            "true".to_owned(),
             "NIST SP 800-63B-4, section 3.2.9",
         );
         keep(
@@ -217,10 +251,10 @@ mod tests {
 
     #[test]
     fn a_profile_sets_every_row_of_its_table() {
-        for (profile, ahead, refill, overall, idle, number) in [
-            ("auth0", 1, MINUTE * 6, HOUR * 720, HOUR * 720, false),
-            ("nist-aal2", 0, MINUTE * 6, HOUR * 24, HOUR, true),
-            ("pci-dss-4", 0, MINUTE * 30, HOUR * 12, MINUTE * 15, true),
+        for (profile, ahead, (refill, locks), overall, idle, strict) in [
+            ("auth0", 1, (MINUTE * 6, false), HOUR * 720, HOUR * 720, false),
+            ("nist-aal2", 0, (MINUTE * 6, false), HOUR * 24, HOUR, true),
+            ("pci-dss-4", 0, (MINUTE * 30, true), HOUR * 12, MINUTE * 15, true),
         ] {
             let config = parsed(profile, "").check().unwrap();
             let limits = &config.limits;
@@ -231,7 +265,10 @@ mod tests {
             assert_eq!((limits.sends.phone.capacity, limits.sends.phone.refill), (10, HOUR));
             assert_eq!((limits.sends.push.capacity, limits.sends.push_unanswered.capacity), (5, 10));
             assert_eq!((limits.sends.email.capacity, limits.sends.email.refill), (20, MINUTE));
-            assert_eq!(config.mfa.number_matching_required, number, "{profile}");
+            assert_eq!(limits.factor_failures_lock, locks, "{profile}");
+            assert_eq!(limits.otp_window.learn_drift, strict, "{profile}");
+            assert_eq!(config.mfa.number_matching_required, strict, "{profile}");
+            assert_eq!(config.mfa.tell_restricted, strict, "{profile}");
             let refresh = &config.clients[0].refresh;
             assert_eq!((refresh.lifetime, refresh.idle_lifetime), (overall, idle), "{profile}");
         }
@@ -253,6 +290,7 @@ mod tests {
                 ("[mfa]\nfactors = ['otp', 'email']\n", "mfa.factors", "3.1.3.1"),
                 ("[mfa]\nfactors = ['sms']\n", "mfa.factors", "3.2.9"),
                 ("[mfa]\nfactors = ['voice']\n", "mfa.factors", "3.2.9"),
+                ("[mfa]\ntell_restricted = false\n", "mfa.tell_restricted", "3.2.9"),
                 ("[mfa]\nnumber_matching_required = false\n", "mfa.number_matching_required", "3.1.3"),
             ] {
                 refused(profile, more, path, rule);
@@ -265,6 +303,14 @@ mod tests {
             refused(profile, &client("lifetime = '25h'"), "clients[1].refresh.lifetime", "");
             refused(profile, &client("idle_lifetime = '61m'"), "clients[1].refresh.idle_lifetime", "");
             refused(profile, &client("expire = false"), "clients[1].refresh.expire", "");
+            for factors in ["['sms']", "['voice', 'sms']"] {
+                let every = "[mfa]\nfactors = ['otp', 'sms', 'voice']\n";
+                let api = format!("[[apis]]\naudience = 'https://a.test'\nmfa_factors = {factors}\n{every}");
+                refused(profile, &api, "apis[0].mfa_factors", "3.2.9");
+                let client =
+                    format!("[[clients]]\nid = 'b'\nauthentication = 'none'\nmfa_factors = {factors}\n{every}");
+                refused(profile, &client, "clients[1].mfa_factors", "3.2.9");
+            }
             let stricter = "[limits]\noob_code_lifetime = '3m'\n[limits.factor_failures]\ncapacity = 5\nrefill = '1h'\n\
                             [limits.otp_window]\nbehind = 0\n";
             parsed(profile, stricter).check().expect("stricter");
@@ -272,6 +318,9 @@ mod tests {
         refused("nist-aal2", "[limits]\noob_code_lifetime = '11m'\n", "limits.oob_code_lifetime", "3.1.3.2");
         refused("pci-dss-4", "[limits]\noob_code_lifetime = '6m'\n", "limits.oob_code_lifetime", "8.5.1");
         refused("pci-dss-4", "[limits.factor_failures]\nrefill = '29m'\n", "limits.factor_failures.refill", "8.3.4");
+        refused("pci-dss-4", "[limits]\nfactor_failures_lock = false\n", "limits.factor_failures_lock", "8.3.4");
+        let fixed = parsed("nist-aal2", "[limits.otp_window]\nlearn_drift = false\n").check().expect("stricter");
+        assert!(!fixed.limits.otp_window.learn_drift);
     }
 
     #[test]

@@ -75,6 +75,7 @@ impl Checked {
             mfa_token_lifetime: limits.mfa_token_lifetime,
             userinfo_token_lifetime: limits.userinfo_token_lifetime,
             factor_failures: limits.factor_failures.limit(),
+            factor_failures_lock: limits.factor_failures_lock,
             password_failures: limits.password_failures.limit(),
             password_rate: limits.password_rate.limit(),
             userinfo_rate: limits.userinfo_rate.limit(),
@@ -83,8 +84,13 @@ impl Checked {
             sends: limits.sends.limits(),
             management_max_age: limits.management_max_age,
             number_matching_required: self.mfa.number_matching_required,
+            tells_of_restricted: self.mfa.tell_restricted,
             poll_rate: Policy::default().poll_rate,
-            otp_window: OtpWindow { behind: limits.otp_window.behind, ahead: limits.otp_window.ahead },
+            otp_window: OtpWindow {
+                behind: limits.otp_window.behind,
+                ahead: limits.otp_window.ahead,
+                learns: limits.otp_window.learn_drift,
+            },
         }
     }
 

@@ -225,7 +225,7 @@ mod tests {
         OtpSecret { algorithm, digits, secret: Secret::new(bytes.to_vec()) }
     }
 
-    const EXACT: OtpWindow = OtpWindow { behind: 0, ahead: 0 };
+    const EXACT: OtpWindow = OtpWindow { behind: 0, ahead: 0, learns: false };
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_millis(i64::try_from(seconds * 1000).unwrap())
@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn the_window_ends_at_the_millisecond() {
         let secret = secret(OtpAlgorithm::Sha1, 6, b"12345678901234567890");
-        let window = OtpWindow { behind: 1, ahead: 1 };
+        let window = OtpWindow { behind: 1, ahead: 1, learns: false };
         let code_of = |step: u64| OtpCode::parse(&secret.totp().generate(step * PERIOD).to_string()).unwrap();
         let first = Timestamp::from_millis(100 * 30_000);
         let last = Timestamp::from_millis(101 * 30_000 - 1);
@@ -365,7 +365,7 @@ mod tests {
             let now_step = first + offset;
             let step = now_step.saturating_sub(back);
             let code = OtpCode::parse(&secret.totp().generate(step * PERIOD).to_string()).unwrap();
-            let window = OtpWindow { behind: 3, ahead: 0 };
+            let window = OtpWindow { behind: 3, ahead: 0, learns: false };
             let found = secret.matched_step(&code, window, Some(first), at(now_step * PERIOD), &permit());
             if let Some(found) = found {
                 prop_assert!(found > first);

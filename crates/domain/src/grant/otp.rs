@@ -7,7 +7,10 @@ use crate::{
     audit::Event,
     authenticator::{Authenticator, FAILURE_CEILING, FactorKind},
     error::{Error, Reason},
-    factor::otp::{CLASS, OtpCode, OtpSecret},
+    factor::{
+        drift::{learned, window_of},
+        otp::{CLASS, OtpCode, OtpSecret, step_at},
+    },
     grant::{Confirming, audit, proof_rejected},
     id::UserId,
     opaque::{self, TokenKind},
@@ -80,7 +83,8 @@ impl App {
         };
         let ending =
             self.ending(&login, client, (Strength::of(FactorKind::Otp), |first| first.and("otp")), origin, now).await?;
-        let commit = self.telling(proof.commit(burn, Some(login.consumed()), found), account, origin)?;
+        let commit = self.learning(proof.commit(burn, Some(login.consumed()), found), found, step);
+        let commit = self.telling(commit, account, origin)?;
         self.commit_login(ending.of(commit), CLASS).await?;
         self.settle_success(Some(login.digest), &account.user.id, &permit, now).await;
         self.answer_login(login, client, ending, now).await
@@ -104,7 +108,8 @@ impl App {
             spent: Spent::Step(step),
             only_if_unenrolled: !access.has_mfa() && !account.is_enrolled(),
         };
-        let commit = self.telling(proof.commit(burn, None, found), account, origin)?;
+        let commit = self.learning(proof.commit(burn, None, found), found, step);
+        let commit = self.telling(commit, account, origin)?;
         self.commit_login(commit, CLASS).await?;
         self.settle_success(None, &account.user.id, &permit, now).await;
         self.answer_confirmation(confirming, client, |first| first.and("otp"), now).await
@@ -145,6 +150,7 @@ impl App {
             let window = self.registry.policy.otp_window;
             for candidate in &proof.candidates {
                 let secret = OtpSecret::open(candidate, self.sealer.as_ref())?;
+                let window = window_of(window, candidate);
                 if let Some(step) = secret.matched_step(&code, window, candidate.last_step, proof.now, &permit) {
                     return Ok((permit, candidate, step));
                 }
@@ -157,6 +163,12 @@ impl App {
         let failure = self.told(failure, proof.account, proof.origin)?;
         self.logins.count_failure(&user.id, failure).await?;
         Err(proof_rejected(CLASS))
+    }
+
+    /// `commit`, with what the code of `step` says of the app's clock.
+    fn learning(&self, commit: LoginCommit, app: &Authenticator, step: u64) -> LoginCommit {
+        let drift = learned(self.registry.policy.otp_window, app, step, step_at(commit.now));
+        LoginCommit { drift: (drift != app.drift).then_some(drift), ..commit }
     }
 
     /// When the attempts run out, the login they ran out in ends: guessing must go through the first factor again.

@@ -149,7 +149,7 @@ impl App {
         let limit = self.registry.policy.poll_rate;
         let subject = self.sealer.keyed_digest(DigestPurpose::Throttle, &[b"poll", bearer.as_bytes()]);
         let key = BucketKey { subject, counter: "poll".into() };
-        let bucket = Bucket { key, capacity: limit.capacity, refill: limit.refill };
+        let bucket = Bucket { key, capacity: limit.capacity, refill: limit.refill, locks: false };
         match self.sessions.reserve(&[bucket], self.attempt_id()?, now).await? {
             Reservation::Granted => Ok(()),
             Reservation::Denied { retry_after, .. } => {

@@ -32,6 +32,8 @@ pub struct LoginCommit {
     pub device: RefreshStep,
     /// Whether the person is told hereby that they must enrol: their grace period begins `now`. They MUST NOT have been told before.
     pub begins_grace: bool,
+    /// What the clock of the authenticator that `burn` names was found to be off, in time steps, if that changed.
+    pub drift: Option<i8>,
     /// The second factor that is proven hereby, if it is to be remembered. At most [`MAX_PROOFS`] of a person are kept, the latest.
     pub proof: Option<NewProof>,
     /// When; `last_used_at` of what was burnt.
@@ -55,6 +57,7 @@ impl LoginCommit {
             refresh: RefreshStep::Nothing,
             device: RefreshStep::Nothing,
             begins_grace: false,
+            drift: None,
             proof: None,
             now: audit.at,
             messages: Vec::new(),

@@ -16,6 +16,8 @@ pub struct Bucket {
     pub capacity: u32,
     /// How long until one attempt comes back; at least 1 ms.
     pub refill: Duration,
+    /// Whether whoever takes its last attempt locks it: the next comes back a whole `refill` after that one, not after the first.
+    pub locks: bool,
 }
 
 /// The name of a bucket. All buckets of one subject share `subject`, so that one step can judge several.

@@ -83,6 +83,8 @@ pub enum Details {
         oob_code: Secret<String>,
         /// The way it took.
         channel: Channel,
+        /// Whether the person must be told of the risks of that way.
+        restricted: bool,
     },
     /// With a device that scans this.
     Push {
@@ -315,7 +317,11 @@ impl App {
             authenticator,
             companion,
             messages: vec![prepared.row],
-            details: Details::Oob { oob_code: prepared.oob_code, channel },
+            details: Details::Oob {
+                oob_code: prepared.oob_code,
+                channel,
+                restricted: kind.is_restricted() && self.registry.policy.tells_of_restricted,
+            },
         })
     }
 
@@ -375,6 +381,7 @@ impl Frame<'_> {
             name: self.name.clone(),
             preferred: false,
             last_step: None,
+            drift: 0,
             failures: 0,
             created_at: self.now,
             confirmed_at: None,

@@ -59,6 +59,7 @@ async fn associate<T: Transport>(gateway: &Gateway<T>, request: Request) -> Resu
                 recovery_codes: &answer.recovery_codes,
                 oob_channel,
                 oob_code: &details.oob_code,
+                restricted: details.restricted,
             };
             Ok(json(Kind::Api, StatusCode::OK, &body))
         }

@@ -85,9 +85,10 @@ pub(crate) fn render(association: Association) -> v1::AssociateAuthenticatorResp
                 barcode_uri: otp.barcode_uri.expose().clone(),
                 barcode_svg: otp.barcode_svg.expose().clone(),
             }),
-            Details::Oob { oob_code, channel } => Enrollment::Oob(v1::OobEnrollmentDetails {
+            Details::Oob { oob_code, channel, restricted } => Enrollment::Oob(v1::OobEnrollmentDetails {
                 oob_code: oob_code.expose().clone(),
                 channel: channel_name(channel).into(),
+                restricted,
             }),
             Details::Push { oob_code, barcode_uri, barcode_svg } => Enrollment::Push(v1::PushEnrollmentDetails {
                 oob_code: oob_code.expose().clone(),

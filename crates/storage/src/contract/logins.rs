@@ -3,7 +3,7 @@
 use countersign_domain::{
     authenticator::{RecoveryStatus, Status},
     id::{AuthenticatorId, UserId},
-    port::authenticator_store::NewEnrollment,
+    port::authenticator_store::{EnrollmentBegun, NewEnrollment},
     port::login_store::{
         Burn,
         CommitOutcome::{self, AccountChanged, Committed, ProofSpent, TransactionSpent},
@@ -211,4 +211,21 @@ pub async fn a_purge_takes_what_no_longer_matters(stores: &Stores) {
     assert!(account(stores, &ann).await.usable_recovery_code().is_some());
     assert_eq!(commit(stores, login_with(&ann, 7, Burn::Nothing)).await, TransactionSpent);
     assert_eq!(stores.logins.purge(later(3600)).await.unwrap(), 1);
+}
+
+/// What a clock was found to be off is kept with the code that said so, and only then.
+pub async fn what_was_learned_of_a_clock_is_kept_with_its_code(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    let begun = stores.authenticators.begin_enrollment(enrollment(&user, 1), NOW).await.unwrap();
+    assert!(matches!(begun, EnrollmentBegun::Begun { .. }));
+    let drift = async || account(stores, &user).await.authenticators[0].drift;
+    let with = |burn, drift| LoginCommit { drift, ..login(&user, burn) };
+    assert_eq!(commit(stores, with(confirm(1, false), Some(1))).await, Committed);
+    assert_eq!(drift().await, 1);
+    assert_eq!(commit(stores, with(otp(1, 101), None)).await, Committed);
+    assert_eq!(drift().await, 1);
+    assert_eq!(commit(stores, with(otp(1, 101), Some(0))).await, ProofSpent);
+    assert_eq!(drift().await, 1, "what was refused taught nothing");
+    assert_eq!(commit(stores, with(otp(1, 102), Some(0))).await, Committed);
+    assert_eq!(drift().await, 0);
 }

@@ -109,6 +109,7 @@ pub fn authenticator(user: &UserId, n: usize) -> Authenticator {
         name: None,
         preferred: false,
         last_step: None,
+        drift: 0,
         failures: 0,
         created_at: NOW,
         confirmed_at: None,
@@ -179,6 +180,7 @@ pub fn login(user: &UserId, burn: Burn) -> LoginCommit {
         refresh,
         device: RefreshStep::Nothing,
         begins_grace: false,
+        drift: None,
         proof: None,
         now: NOW,
         messages,
@@ -332,5 +334,6 @@ pub fn bucket(subject: usize, counter: &str) -> Bucket {
         key: BucketKey { subject: digest(subject), counter: Arc::from(counter) },
         capacity: 10,
         refill: Duration::from_secs(360),
+        locks: false,
     }
 }

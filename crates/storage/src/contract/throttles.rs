@@ -197,3 +197,16 @@ pub async fn asking_for_the_wait_charges_nothing(stores: &Stores) {
     assert_eq!(stores.sessions.wait_of(&otp, later(360)).await.unwrap(), Duration::ZERO);
     assert_eq!(drain(stores, &otp, later(360)).await, 1);
 }
+
+/// A bucket that locks gives nothing back until a whole interval after the last attempt, whenever the first was.
+pub async fn the_last_attempt_locks_for_a_whole_interval(stores: &Stores) {
+    let one = [Bucket { locks: true, ..bucket(1, "otp") }];
+    for n in 0..10 {
+        assert_eq!(reserve(stores, &one, attempt(n), later(30 * n as u64)).await, Granted);
+    }
+    let denied = |secs| Denied { bucket: 0, retry_after: Duration::from_secs(secs) };
+    assert_eq!(reserve(stores, &one, attempt(90), later(360)).await, denied(270));
+    assert_eq!(reserve(stores, &one, attempt(91), later(629)).await, denied(1));
+    assert_eq!(reserve(stores, &one, attempt(92), later(630)).await, Granted);
+    assert_eq!(reserve(stores, &one, attempt(93), later(631)).await, denied(359));
+}

@@ -45,12 +45,19 @@ impl LoginStore for MemoryStore {
         if login.begins_grace && entry.user.told_at.is_some() {
             return Ok(CommitOutcome::ToldBefore);
         }
+        let burnt = match &login.burn {
+            Burn::Use { authenticator, .. } | Burn::Confirm { authenticator, .. } => Some(authenticator.clone()),
+            _ => None,
+        };
         let link = login.repudiation.map(|new| {
             let (user, authenticator, expires_at) = (login.user.clone(), new.authenticator, new.expires_at);
             (new.digest, Repudiation { user, authenticator, expires_at })
         });
         if spent || !entry.burn(login.burn, login.now) {
             return Ok(CommitOutcome::ProofSpent);
+        }
+        if let (Some(drift), Some(app)) = (login.drift, burnt.and_then(|id| entry.authenticators.get_mut(&id))) {
+            app.drift = drift;
         }
         if let Some(proof) = login.proof {
             entry.remember(proof, login.epoch, login.now);

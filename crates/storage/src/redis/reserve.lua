@@ -1,6 +1,6 @@
 -- Takes one attempt from every bucket, or from none.
 -- KEYS: the buckets. ARGV: attempt, now in ms ('' = this server's clock), margin of the TTL in ms, then for each bucket its
--- capacity and its refill interval in ms.
+-- capacity, its refill interval in ms, and 1 if its last attempt locks it.
 -- Answers {0, 0} if granted, {place of the first empty bucket from 1, ms until its next attempt} if not.
 local now = tonumber(ARGV[2])
 if not now then
@@ -10,7 +10,7 @@ end
 local attempt, margin = ARGV[1], tonumber(ARGV[3])
 local charged = {}
 for i = 1, #KEYS do
-  local capacity, refill = tonumber(ARGV[2 * i + 2]), tonumber(ARGV[2 * i + 3])
+  local capacity, refill = tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2])
   local kept = redis.call('HMGET', KEYS[i], 'n', 'at', 'last')
   -- A repeated call of the same attempt is not charged twice.
   if kept[3] ~= attempt then
@@ -24,6 +24,9 @@ for i = 1, #KEYS do
       return {i, at + refill - now}
     end
     n = n - 1
+    if n == 0 and ARGV[3 * i + 3] == '1' then
+      at = math.max(at, now)
+    end
     charged[#charged + 1] = {KEYS[i], n, at, at + (capacity - n) * refill - now + margin}
   end
 end

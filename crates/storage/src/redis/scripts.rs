@@ -49,7 +49,7 @@ impl Scripts {
         let mut call = self.reserve.prepare_invoke();
         call.arg(&attempt.0[..]).arg(clock(now, time)).arg(MARGIN_MILLIS);
         for bucket in buckets {
-            call.key(keys::bucket(&bucket.key)).arg(bucket.capacity).arg(refill(bucket));
+            call.key(keys::bucket(&bucket.key)).arg(bucket.capacity).arg(refill(bucket)).arg(u8::from(bucket.locks));
         }
         call
     }

@@ -82,13 +82,15 @@ fn use_one(
 ) -> rusqlite::Result<bool> {
     let pair: Option<Option<String>> = connection
         .prepare_cached(
-            "UPDATE authenticator SET last_step = coalesce(?3, last_step), failures = 0, last_used_at = ?4 \
+            "UPDATE authenticator SET last_step = coalesce(?3, last_step), drift = coalesce(?5, drift), \
+             failures = 0, last_used_at = ?4 \
              WHERE user_id = ?1 AND id = ?2 AND status = 'active' \
              AND (?3 IS NULL OR last_step IS NULL OR last_step < ?3) RETURNING pair",
         )?
-        .query_row(params![login.user.as_str(), authenticator.as_str(), step(spent), login.now.as_millis()], |row| {
-            row.get(0)
-        })
+        .query_row(
+            params![login.user.as_str(), authenticator.as_str(), step(spent), login.now.as_millis(), login.drift],
+            |row| row.get(0),
+        )
         .optional()?;
     let Some(pair) = pair else { return Ok(false) };
     if let Some(pair) = pair {
@@ -130,12 +132,15 @@ fn confirm(
     let pair: Option<Option<String>> = connection
         .prepare_cached(
             "UPDATE authenticator SET status = 'active', pending_until = NULL, bearer = NULL, \
-             last_step = coalesce(?3, last_step), failures = 0, confirmed_at = ?4, last_used_at = ?4 \
+             last_step = coalesce(?3, last_step), drift = coalesce(?6, drift), failures = 0, confirmed_at = ?4, \
+             last_used_at = ?4 \
              WHERE user_id = ?1 AND id = ?2 AND status = 'pending' AND pending_until > ?4 \
              AND NOT (?5 AND EXISTS \
                  (SELECT 1 FROM authenticator WHERE user_id = ?1 AND status <> 'pending')) RETURNING pair",
         )?
-        .query_row(params![user, authenticator.as_str(), step(spent), now, only_if_unenrolled], |row| row.get(0))
+        .query_row(params![user, authenticator.as_str(), step(spent), now, only_if_unenrolled, login.drift], |row| {
+            row.get(0)
+        })
         .optional()?;
     let Some(pair) = pair else { return Ok(false) };
     rows::tell(connection, &login.user, login.now)?;

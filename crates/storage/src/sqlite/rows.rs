@@ -52,7 +52,7 @@ pub(super) fn account(connection: &Connection, user: User) -> rusqlite::Result<A
     let authenticators = connection
         .prepare_cached(
             "SELECT id, kind, status, pending_until, state, name, preferred, last_step, failures, created_at, \
-             confirmed_at, last_used_at, bearer, pair, address FROM authenticator WHERE user_id = ?1",
+             confirmed_at, last_used_at, bearer, pair, address, drift FROM authenticator WHERE user_id = ?1",
         )?
         .query_map([user.id.as_str()], |row| authenticator(row, &user.id))?
         .collect::<rusqlite::Result<_>>()?;
@@ -85,6 +85,7 @@ fn authenticator(row: &Row<'_>, user: &UserId) -> rusqlite::Result<Authenticator
         name: row.get(5)?,
         preferred: row.get(6)?,
         last_step: row.get::<_, Option<i64>>(7)?.map(|_| unsigned(row, 7)).transpose()?,
+        drift: row.get(15)?,
         failures: row.get(8)?,
         created_at: time(row, 9)?,
         confirmed_at: optional_time(row, 10)?,
@@ -115,8 +116,8 @@ pub(super) fn insert_authenticator(connection: &Connection, a: &Authenticator) -
     connection
         .prepare_cached(
             "INSERT INTO authenticator (user_id, id, kind, status, pending_until, state, name, preferred, last_step, \
-             failures, created_at, confirmed_at, last_used_at, bearer, pair, address) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+             failures, created_at, confirmed_at, last_used_at, bearer, pair, address, drift) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         )?
         .execute(params![
             a.user.as_str(),
@@ -135,6 +136,7 @@ pub(super) fn insert_authenticator(connection: &Connection, a: &Authenticator) -
             bearer.as_ref().map(Digest::as_bytes),
             a.pair.as_ref().map(PairId::as_str),
             a.address.as_ref().map(Digest::as_bytes),
+            a.drift,
         ])
         .map(|_| ())
 }

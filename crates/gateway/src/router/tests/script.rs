@@ -236,7 +236,8 @@ impl AssociateService for Services {
                 };
             }
             if sent {
-                let details = OobEnrollmentDetails { oob_code: "o".into(), channel: OobChannel::Sms.into() };
+                let details =
+                    OobEnrollmentDetails { oob_code: "o".into(), channel: OobChannel::Sms.into(), restricted: true };
                 return AssociateAuthenticatorResponse {
                     authenticator: Some(oob("sms|dev_2", OobChannel::Sms)),
                     enrollment: Some(associate_authenticator_response::Enrollment::Oob(details)),

@@ -9,3 +9,6 @@ CREATE TABLE proof (
     proven_at INTEGER NOT NULL,
     PRIMARY KEY (user_id, network, strength)
 ) STRICT, WITHOUT ROWID;
+
+-- How many time steps the clock of an app is ahead, as far as that was learned.
+ALTER TABLE authenticator ADD COLUMN drift INTEGER NOT NULL DEFAULT 0 CHECK (drift BETWEEN -2 AND 2);

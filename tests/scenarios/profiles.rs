@@ -1,0 +1,273 @@
+//! The table of the profiles in docs/policy.md, row by row: the same story under each of them.
+
+use std::time::Duration;
+
+use countersign_domain::factor::otp::step_at;
+use countersign_tests::{
+    api::{Api, To, Transport, Wish},
+    otp,
+    person::{PASSWORD, Phone},
+    refusal::{
+        EXPIRED_OOB_CODE, EXPIRED_TOKEN, Refused as _, TOO_MANY_CODES, TOO_MANY_SMS, WRONG_OTP, WRONG_RECOVERY_CODE,
+    },
+    tenant::{API, BACKEND, Tenant},
+    world::{Store, World},
+};
+
+/// What a profile says.
+struct Row {
+    name: &'static str,
+    /// When the eleventh of ten wrong codes that came one each minute is looked at, in seconds after the first.
+    eleventh: u64,
+    /// The steps whose codes are accepted, oldest first.
+    window: std::ops::RangeInclusive<i64>,
+    /// Whether an app a step ahead is followed.
+    learns: bool,
+    /// Whether e-mail is a factor.
+    email: bool,
+    /// How long refresh tokens live that are not used, and at all, in seconds.
+    session: (u64, u64),
+}
+
+const ROWS: [Row; 3] = [
+    Row { name: "auth0", eleventh: 360, window: -1..=1, learns: false, email: true, session: (30 * DAY, 30 * DAY) },
+    Row { name: "nist-aal2", eleventh: 360, window: -1..=0, learns: true, email: false, session: (3600, DAY) },
+    Row {
+        name: "pci-dss-4",
+        eleventh: 540 + 1800,
+        window: -1..=0,
+        learns: true,
+        email: false,
+        session: (900, DAY / 2),
+    },
+];
+
+const DAY: u64 = 86_400;
+const NUMBER: &str = "+1 202 555 0143";
+
+/// A world under the profile of `row`, with every factor that it allows.
+async fn world(row: &Row) -> (World, Api) {
+    let factors = if row.email { "factors = ['otp', 'sms', 'email']" } else { "factors = ['otp', 'sms']" };
+    let tenant = Tenant::default().with_messages().section("mfa", &[factors]).profile(row.name);
+    let world = World::start(Store::Sqlite, tenant).await;
+    let api = world.api(Transport::Grpc);
+    (world, api)
+}
+
+fn code(phone: &Phone, world: &World, offset: i64) -> String {
+    otp::code_of(&phone.secret, step_at(world.now()).checked_add_signed(offset).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_wrong_codes_are_looked_at_and_the_eleventh_when_its_time_has_come() {
+    for row in &ROWS {
+        let (world, api) = world(row).await;
+        let (ann, phone) = world.enrolled(&api, "ann").await;
+        world.advance(60);
+        for (class, refusal) in [("otp", &WRONG_OTP), ("recovery", &WRONG_RECOVERY_CODE)] {
+            let wrong = async |token: &str| match class {
+                "otp" => api.otp(BACKEND, token, &phone.wrong(&world)).await,
+                _ => api.recovery(BACKEND, token, "AAAAAAAAAAAAAAAAAAAAAAAA").await,
+            };
+            let began = world.now();
+            for n in 0..10 {
+                // Those that come back in between are not waited for: with six minutes one does.
+                if n < 5 || row.eleventh > 360 {
+                    world.set_time(began.plus(Duration::from_secs(60 * n)));
+                }
+                wrong(&ann.mfa_token(&api).await).await.refused(refusal);
+            }
+            world.set_time(began.plus(Duration::from_secs(row.eleventh - 1)));
+            let refused = wrong(&ann.mfa_token(&api).await).await.refused(&TOO_MANY_CODES);
+            assert_eq!(refused.retry_after(), Some(1), "{} {class}", row.name);
+            world.advance(1);
+            wrong(&ann.mfa_token(&api).await).await.refused(refusal);
+            wrong(&ann.mfa_token(&api).await).await.refused(&TOO_MANY_CODES);
+            world.advance(DAY);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hundredth_failure_in_a_row_disables() {
+    for row in &ROWS {
+        let (world, api) = world(row).await;
+        let (ann, phone) = world.enrolled(&api, "ann").await;
+        for _ in 0..10 {
+            world.advance(DAY);
+            let token = ann.mfa_token(&api).await;
+            for _ in 0..10 {
+                api.otp(BACKEND, &token, &phone.wrong(&world)).await.refused(&WRONG_OTP);
+            }
+        }
+        world.advance(DAY);
+        let token = ann.mfa_token(&api).await;
+        api.otp(BACKEND, &token, &phone.code(&world)).await.refused(&WRONG_OTP);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_steps_that_are_accepted_are_those_of_the_table() {
+    for row in &ROWS {
+        let (world, api) = world(row).await;
+        let (ann, phone) = world.enrolled(&api, "ann").await;
+        for offset in -3..=3 {
+            world.advance(DAY);
+            let token = ann.mfa_token(&api).await;
+            let outcome = api.otp(BACKEND, &token, &code(&phone, &world, offset)).await;
+            assert_eq!(outcome.is_ok(), row.window.contains(&offset), "{} {offset}", row.name);
+        }
+    }
+}
+
+///
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_is_25_seconds_ahead_is_followed_and_one_that_is_70_ahead_is_not() {
+    for row in &ROWS {
+        let (world, api) = world(row).await;
+        let ann = world.person("ann").await;
+        // Ten seconds into a step the fast clock is in the next one.
+        world.advance(10);
+        let token = ann.mfa_token(&api).await;
+        let association = api.associate(&token).await.unwrap();
+        let phone = Phone::new(association.secret, None);
+        let shown = |ahead: u64| otp::code_at(&phone.secret, world.now().plus(Duration::from_secs(ahead)));
+        api.otp(BACKEND, &token, &shown(25)).await.unwrap();
+        for _ in 0..5 {
+            world.advance(60);
+            let token = ann.mfa_token(&api).await;
+            api.otp(BACKEND, &token, &shown(25)).await.unwrap_or_else(|refusal| panic!("{}: {refusal:?}", row.name));
+        }
+        for _ in 0..2 {
+            world.advance(60);
+            let token = ann.mfa_token(&api).await;
+            api.otp(BACKEND, &token, &shown(70)).await.refused(&WRONG_OTP);
+        }
+        // A clock that is put right takes the step back that was given to it: here it is a whole one behind.
+        world.advance(60);
+        let token = ann.mfa_token(&api).await;
+        api.otp(BACKEND, &token, &code(&phone, &world, -1)).await.unwrap();
+        world.advance(60);
+        let token = ann.mfa_token(&api).await;
+        let ahead = api.otp(BACKEND, &token, &shown(25)).await;
+        assert_eq!(ahead.is_err(), row.learns, "{}", row.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_that_was_sent_has_six_digits_and_lives_for_five_minutes() {
+    for row in &ROWS {
+        let (world, api) = world(row).await;
+        let ann = world.person("ann").await;
+        for (seconds, good) in [(299, true), (300, false)] {
+            let token = ann.mfa_token(&api).await;
+            let (sent, message) = if good {
+                world.sent(api.associate_oob(&token, To::Phone("sms", NUMBER))).await
+            } else {
+                world.sent(api.send_code(BACKEND, &token, None, None)).await
+            };
+            assert!(message.code.len() == 6 && message.code.bytes().all(|digit| digit.is_ascii_digit()));
+            world.advance(seconds);
+            let outcome = api.oob(BACKEND, &token, &sent.oob_code, &message.code).await;
+            if good {
+                outcome.unwrap();
+            } else {
+                outcome.refused(&EXPIRED_OOB_CODE);
+            }
+        }
+    }
+}
+
+///
+#[tokio::test(flavor = "multi_thread")]
+async fn who_enrols_a_telephone_is_to_be_told_of_its_risks() {
+    for row in &ROWS {
+        let (world, grpc) = world(row).await;
+        for (name, api) in [("ann", grpc), ("ben", world.api(Transport::Http))] {
+            let token = world.person(name).await.mfa_token(&api).await;
+            let phone = api.associate_oob(&token, To::Phone("sms", NUMBER)).await.unwrap();
+            assert_eq!(phone.restricted, !row.email, "{}", row.name);
+            if row.email {
+                assert!(!api.associate_oob(&token, To::Email(None)).await.unwrap().restricted);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn email_is_a_factor_only_where_the_table_says_so() {
+    for row in &ROWS {
+        let (world, api) = world(row).await;
+        let ann = world.person("ann").await;
+        let token = ann.mfa_token(&api).await;
+        let outcome = api.associate_oob(&token, To::Email(Some("ann@elsewhere.test"))).await;
+        assert_eq!(outcome.is_ok(), row.email, "{}", row.name);
+        assert_eq!(api.send_code(BACKEND, &token, None, Some("email")).await.is_ok(), row.email, "{}", row.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_mfa_token_lives_for_ten_minutes() {
+    for row in &ROWS {
+        let (world, api) = world(row).await;
+        let (ann, phone) = world.enrolled(&api, "ann").await;
+        for (seconds, good) in [(599, true), (600, false)] {
+            world.advance(60);
+            let token = ann.mfa_token(&api).await;
+            world.advance(seconds);
+            let outcome = api.otp(BACKEND, &token, &phone.code(&world)).await;
+            if good {
+                outcome.unwrap();
+            } else {
+                outcome.refused(&EXPIRED_TOKEN);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_text_messages_are_sent_and_then_one_an_hour() {
+    for row in &ROWS {
+        let (world, api) = world(row).await;
+        let ann = world.person("ann").await;
+        let token = ann.mfa_token(&api).await;
+        let (sent, message) = world.sent(api.associate_oob(&token, To::Phone("sms", NUMBER))).await;
+        api.oob(BACKEND, &token, &sent.oob_code, &message.code).await.unwrap();
+        let token = ann.mfa_token(&api).await;
+        for _ in 0..9 {
+            api.send_code(BACKEND, &token, None, Some("sms")).await.unwrap();
+        }
+        api.send_code(BACKEND, &token, None, Some("sms")).await.refused(&TOO_MANY_SMS);
+        world.advance(3600);
+        let token = ann.mfa_token(&api).await;
+        api.send_code(BACKEND, &token, None, Some("sms")).await.unwrap();
+        api.send_code(BACKEND, &token, None, Some("sms")).await.refused(&TOO_MANY_SMS);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_ends_as_the_table_says() {
+    for row in &ROWS {
+        let (world, api) = world(row).await;
+        let (ann, phone) = world.enrolled(&api, "ann").await;
+        let (idle, overall) = row.session;
+        let wish = Wish { audience: Some(API), scope: Some("openid offline_access"), ..Wish::default() };
+        let login = async || {
+            let token = api.login_for(BACKEND, &ann.username, PASSWORD, wish).await.unwrap().mfa_token();
+            api.otp(BACKEND, &token, &phone.code(&world)).await.unwrap()
+        };
+        let unused = login().await;
+        world.advance(idle);
+        assert!(api.refresh(BACKEND, unused.refresh(), None).await.is_err(), "{}", row.name);
+        let mut tokens = login().await;
+        let began = world.now();
+        let mut passed = 0;
+        while passed + idle - 1 < overall {
+            passed += idle - 1;
+            world.set_time(began.plus(Duration::from_secs(passed)));
+            tokens = api.refresh(BACKEND, tokens.refresh(), None).await.unwrap().tokens();
+        }
+        world.set_time(began.plus(Duration::from_secs(overall)));
+        assert!(api.refresh(BACKEND, tokens.refresh(), None).await.is_err(), "{}", row.name);
+    }
+}
