@@ -54,8 +54,8 @@ async fn enrol_by_management(world: &World, api: &Api, person: &Person) -> Phone
     phone
 }
 
-fn after(told: Timestamp, days: u64) -> Option<String> {
-    Some(told.plus(std::time::Duration::from_secs(days * DAY)).to_rfc3339())
+fn after(told: Timestamp, days: u64) -> String {
+    told.plus(std::time::Duration::from_secs(days * DAY)).to_rfc3339()
 }
 
 everywhere! {
@@ -65,21 +65,21 @@ everywhere! {
         let ann = world.person("ann").await;
         let told = world.now();
         let first = ann.password_at(&api, PATIENT).await.unwrap().tokens();
-        assert_eq!(first.enroll_by, after(told, 14));
+        assert_eq!(first.enroll_by, Some(after(told, 14)));
         let claims = jwt::claims(&first.access_token);
         assert_eq!((&claims["acr"], &claims["amr"]), (&json!(PASSWORD_ALONE), &json!(["pwd"])));
         world.advance(DAY);
-        assert_eq!(ann.password_at(&api, SLOW).await.unwrap().tokens().enroll_by, after(told, 28), "told once for all");
+        assert_eq!(ann.password_at(&api, SLOW).await.unwrap().tokens().enroll_by, Some(after(told, 28)), "told once for all");
         world.advance(13 * DAY - 1);
         world.advance_millis(999);
-        assert_eq!(ann.password_at(&api, PATIENT).await.unwrap().tokens().enroll_by, after(told, 14));
+        assert_eq!(ann.password_at(&api, PATIENT).await.unwrap().tokens().enroll_by, Some(after(told, 14)));
         world.advance_millis(1);
         ann.password_at(&api, PATIENT).await.unwrap().mfa_token();
         ann.password_at(&api, SLOW).await.unwrap().tokens();
         world.advance(14 * DAY);
         ann.password_at(&api, SLOW).await.unwrap().mfa_token();
         let why = |event| dump::details(&world.database(), event, ann.id.as_str());
-        let until = |days| after(told, days).unwrap();
+        let until = |days| after(told, days);
         assert_eq!(why("login.password"), [
             format!("policy:policy_always,not_enrolled,grace_begun; grace until {}", until(14)),
             format!("policy:policy_always,not_enrolled,within_grace; grace until {}", until(28)),
@@ -164,7 +164,7 @@ everywhere! {
             })
             .collect();
         for login in logins {
-            assert_eq!(login.await.unwrap().enroll_by, after(told, 14));
+            assert_eq!(login.await.unwrap().enroll_by, Some(after(told, 14)));
         }
         let why = dump::details(&world.database(), "login.password", ann.id.as_str());
         assert_eq!(why.len(), 8);
@@ -191,7 +191,7 @@ async fn the_program_says_until_when() {
     assert_eq!(said["person"]["told_at"], json!(world.now().to_rfc3339()));
     assert_eq!(said["grace_until"], json!(after(world.now(), 14)));
     let people = world.command(&["policy", "explain", "--client", "patient", "--user", "ann"]).await;
-    let until = format!("grace until     {}", after(world.now(), 14).unwrap());
+    let until = format!("grace until     {}", after(world.now(), 14));
     for line in ["rule: grace     14days", until.as_str()] {
         assert!(people.out.lines().any(|said| said == line), "{line} in:\n{}", people.out);
     }

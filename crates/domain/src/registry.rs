@@ -244,6 +244,7 @@ impl TokenDialect {
 
 /// Lifetimes and limits.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting by itself, and any of them may be on")]
 pub struct Policy {
     /// Lifetime of an `mfa_token`, and of a pending enrolment.
     pub mfa_token_lifetime: Duration,

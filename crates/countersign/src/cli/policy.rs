@@ -174,7 +174,7 @@ fn looks_at(rule: &Rule) -> Vec<String> {
     let context = rule.context;
     let named = [("new-network", context.networks), ("new-device", context.devices)];
     let age = context.max_age.map(|age| format!("max-age {}", format_duration(age)));
-    named.into_iter().filter_map(|(name, looks)| looks.then(|| name.to_owned())).chain(age).collect()
+    named.into_iter().filter(|(_, looks)| *looks).map(|(name, _)| name.to_owned()).chain(age).collect()
 }
 
 /// The grace period of a rule that asks for a second factor of who has none.

@@ -15,12 +15,13 @@ const MOST: i8 = 2;
 /// The steps that are accepted of `app` around the present one.
 pub(crate) fn window_of(window: OtpWindow, app: &Authenticator) -> OtpWindow {
     let learned = u64::from(app.drift.clamp(-MOST, MOST).unsigned_abs());
-    match (window.learns, app.status, app.drift) {
-        (false, ..) => window,
-        (true, Status::Pending { .. }, _) => OtpWindow { behind: window.behind + 1, ahead: window.ahead + 1, ..window },
-        (true, _, 0) => window,
-        (true, _, 1..) => OtpWindow { ahead: window.ahead + learned, ..window },
-        (true, _, _) => OtpWindow { behind: window.behind + learned, ..window },
+    if !window.learns {
+        return window;
+    }
+    match (app.status, app.drift) {
+        (Status::Pending { .. }, _) => OtpWindow { behind: window.behind + 1, ahead: window.ahead + 1, ..window },
+        (_, 1..) => OtpWindow { ahead: window.ahead + learned, ..window },
+        (_, _) => OtpWindow { behind: window.behind + learned, ..window },
     }
 }
 

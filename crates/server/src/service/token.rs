@@ -21,7 +21,8 @@ impl TokenService for Services {
             _ => Share::Ordinary,
         };
         let app = self.app.clone();
-        let work = parsed.map(|command| async move { app.issue_token(command).await });
+        // On the heap: the largest of the grants would be moved around with each call otherwise.
+        let work = parsed.map(|command| async move { Box::pin(app.issue_token(command)).await });
         self.call(share, &metadata, work, token::render).await
     }
 
