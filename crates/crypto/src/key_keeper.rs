@@ -8,7 +8,7 @@ use countersign_domain::{
         PortError,
         clock::Clock,
         key_store::{KeyStore, StoredKey},
-        sealer::{Place, Sealer},
+        sealer::{Place, Sealer, record},
         signer::Algorithm,
     },
     signing_key::{KeyState, RotationPolicy, Turn, turns},
@@ -220,7 +220,7 @@ impl std::fmt::Debug for KeyKeeper {
 
 /// Where the private key of `id` is sealed for.
 pub fn place(id: &KeyId) -> Place<'_> {
-    Place { record: "signing_key", id: id.as_str(), owner: "" }
+    Place { record: record::SIGNING_KEY, id: id.as_str(), owner: "" }
 }
 
 fn in_state(keys: &[StoredKey], algorithm: Algorithm, state: KeyState) -> Option<&StoredKey> {

@@ -4,6 +4,8 @@
 //! key serves two ends. Slow work (argon2id, RSA) runs on a [`pool::WorkPool`], never on the threads of the async runtime.
 
 pub mod client_keys;
+pub mod data_key_keeper;
+mod data_keys;
 pub mod device;
 pub mod entropy;
 mod jws;

@@ -15,8 +15,8 @@ const SALT: &[u8] = b"countersign key derivation v1";
 /// The key-encryption key the operator gives us, 256 bits. It encrypts nothing itself; keys are derived from it by
 /// HKDF-SHA-256 (RFC 5869), each under a label of its own.
 ///
-/// Online rotation needs stored, wrapped data keys and comes with key management; until then a new master key means that what
-/// the old one sealed is lost.
+/// Data keys are stored, sealed with one of them, and change while the service runs; a new master key means that what the old one
+/// sealed is lost.
 #[derive(Clone)]
 pub struct MasterKey(Zeroizing<[u8; KEY_BYTES]>);
 

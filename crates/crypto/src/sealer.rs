@@ -1,35 +1,39 @@
 //! Encryption at rest by AES-256-GCM, and digests by HMAC-SHA-256 and SHA-256.
 
-use std::{fmt, sync::Arc};
-
-use aws_lc_rs::{
-    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
-    digest, hmac,
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
 };
+
+use aws_lc_rs::{digest, hmac};
 use countersign_domain::{
+    data_key::{DataKeyId, DataKeyState, StoredDataKey, state_of},
     port::{
         PortError,
         entropy::Entropy,
-        sealer::{DigestPurpose, Place, Sealer},
+        sealer::{DigestPurpose, Place, Sealer, record},
     },
     secret::{Digest, Sealed, Secret},
+    time::Timestamp,
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    data_keys::{self, DATA_KEY_BYTES, DataKey, DataKeys, length_of},
+    master_key::MasterKey,
 };
 
-use crate::master_key::MasterKey;
-
-/// Of the form of a blob. It changes whenever the bytes below mean something else.
-const VERSION: u8 = 1;
-/// AES-256-GCM with a random nonce of 96 bits.
-const ALGORITHM: u8 = 1;
-const HEADER_BYTES: usize = 10;
-const TAG_BYTES: usize = 16;
-
-/// Seals with a data key derived from the master key.
+/// Seals with a data key.
 ///
 /// A blob is `version (1) | algorithm (1) | key id (8) | nonce (12) | ciphertext | tag (16)`. Bound in are the first ten bytes
 /// and the [`Place`]. Nonces are random, so one data key is good for 2^32 seals (NIST SP 800-38D, section 8.3).
+///
+/// At first there is one data key, which follows from the master key. [`install`](Self::install) makes it know those that are stored.
 pub struct AeadSealer {
-    data_key: DataKey,
+    keys: RwLock<Arc<DataKeys>>,
+    derived: Arc<DataKey>,
+    /// Seals data keys.
+    wrapping: DataKey,
     recovery_code: hmac::Key,
     throttle: hmac::Key,
     binding_code: hmac::Key,
@@ -41,25 +45,6 @@ pub struct AeadSealer {
     entropy: Arc<dyn Entropy>,
 }
 
-/// The key that encrypts. Its id stands in each blob, so that a second one can take over.
-struct DataKey {
-    header: [u8; HEADER_BYTES],
-    key: LessSafeKey,
-}
-
-impl DataKey {
-    fn derive(master: &MasterKey) -> Result<Self, PortError> {
-        let key = UnboundKey::new(&AES_256_GCM, &*master.derive("countersign data key v1")?)
-            .map_err(|error| PortError::Unavailable("data key", Box::new(error)))?;
-        let mut header = [0; HEADER_BYTES];
-        let id = master.derive_id("countersign data key id v1")?;
-        for (byte, value) in header.iter_mut().zip([VERSION, ALGORITHM].into_iter().chain(id)) {
-            *byte = value;
-        }
-        Ok(Self { header, key: LessSafeKey::new(key) })
-    }
-}
-
 impl AeadSealer {
     /// Derives the keys. Nonces come from `entropy`.
     ///
@@ -67,8 +52,15 @@ impl AeadSealer {
     ///
     /// [`PortError::Unavailable`] if the cryptographic library refuses.
     pub fn new(master: &MasterKey, entropy: Arc<dyn Entropy>) -> Result<Self, PortError> {
+        let derived = Arc::new(DataKey::derive(master, "countersign data key v1", "countersign data key id v1")?);
         Ok(Self {
-            data_key: DataKey::derive(master)?,
+            keys: RwLock::new(Arc::new(DataKeys::only(Arc::clone(&derived)))),
+            derived,
+            wrapping: DataKey::derive(
+                master,
+                "countersign data key wrapping v1",
+                "countersign data key wrapping id v1",
+            )?,
             recovery_code: master.derive_hmac("countersign recovery code digest v1")?,
             throttle: master.derive_hmac("countersign throttle digest v1")?,
             binding_code: master.derive_hmac("countersign binding code digest v1")?,
@@ -79,6 +71,81 @@ impl AeadSealer {
             integrity: master.derive_hmac("countersign integrity digest v1")?,
             entropy,
         })
+    }
+
+    /// The data key that follows from the master key.
+    pub fn derived_id(&self) -> DataKeyId {
+        self.derived.id()
+    }
+
+    /// A new data key, which nobody knows yet: its id, and the key as it is to be stored.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError::Unavailable`] if there is no randomness.
+    pub fn new_data_key(&self) -> Result<(DataKeyId, Sealed), PortError> {
+        let mut id = [0; 8];
+        self.entropy.fill(&mut id)?;
+        let mut key = Zeroizing::new([0; DATA_KEY_BYTES]);
+        self.entropy.fill(&mut *key)?;
+        let id = DataKeyId::new(id);
+        let name = id.to_string();
+        Ok((id, self.wrapping.seal(wrapped(&name), &*key, self.entropy.as_ref())?))
+    }
+
+    /// Knows the data keys that are stored, and seals with the one that does so at `now`. If one of them does not open, all that was
+    /// known stays.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError::Corrupt`] if a key was changed or moved, or another master key sealed it.
+    pub fn install(&self, stored: &[StoredDataKey], now: Timestamp) -> Result<(), PortError> {
+        let before = self.known();
+        let key_of = |stored: &StoredDataKey| {
+            if stored.id == self.derived.id() {
+                return Ok(Arc::clone(&self.derived));
+            }
+            if let Some(known) = before.get(stored.id) {
+                return Ok(Arc::clone(known));
+            }
+            let bytes = self.wrapping.open(wrapped(&stored.id.to_string()), &stored.wrapped)?;
+            let bytes = bytes.expose().as_slice().try_into().map_err(|_| data_keys::corrupt("no data key"))?;
+            Ok::<_, PortError>(Arc::new(DataKey::new(stored.id, bytes)?))
+        };
+        let mut keys = Vec::with_capacity(stored.len() + 1);
+        let mut current = None;
+        if stored.iter().all(|key| key.id != self.derived.id()) {
+            keys.push(Arc::clone(&self.derived));
+        }
+        for stored_key in stored {
+            let key = match state_of(stored_key, stored, now) {
+                DataKeyState::Dropped => continue,
+                DataKeyState::Current => Arc::clone(current.insert(key_of(stored_key)?)),
+                DataKeyState::Next | DataKeyState::Previous { .. } => key_of(stored_key)?,
+            };
+            keys.push(key);
+        }
+        // Before the first stored one seals, and never once the derived one was dropped: that had a successor.
+        let fallback = || keys.iter().find(|key| key.id() == self.derived.id()).cloned();
+        let current =
+            current.or_else(fallback).ok_or_else(|| data_keys::corrupt("of a store whose data keys are gone"))?;
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(DataKeys::new(current, keys));
+        Ok(())
+    }
+
+    /// `sealed` under the data key `id`, for the same place.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError::Corrupt`] if it does not open; [`PortError::Unavailable`] if `id` is not known.
+    pub fn seal_anew(&self, place: Place<'_>, sealed: &Sealed, id: DataKeyId) -> Result<Sealed, PortError> {
+        let known = self.known();
+        let key = known.get(id).ok_or_else(|| PortError::Unavailable("data key", "it is not known".into()))?;
+        key.seal(place, known.find(sealed)?.open(place, sealed)?.expose(), self.entropy.as_ref())
+    }
+
+    fn known(&self) -> Arc<DataKeys> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     const fn key_of(&self, purpose: DigestPurpose) -> &hmac::Key {
@@ -95,41 +162,18 @@ impl AeadSealer {
     }
 }
 
+/// Where the data key `id` is sealed for.
+fn wrapped(id: &str) -> Place<'_> {
+    Place { record: record::DATA_KEY, id, owner: "" }
+}
+
 impl Sealer for AeadSealer {
     fn seal(&self, place: Place<'_>, plaintext: &[u8]) -> Result<Sealed, PortError> {
-        let mut nonce = [0; NONCE_LEN];
-        self.entropy.fill(&mut nonce)?;
-        // Room for the tag from the start: growing would leave a copy of the plaintext behind.
-        let mut body = Vec::with_capacity(plaintext.len() + TAG_BYTES);
-        body.extend_from_slice(plaintext);
-        self.data_key
-            .key
-            .seal_in_place_append_tag(
-                Nonce::assume_unique_for_key(nonce),
-                bound(self.data_key.header, place),
-                &mut body,
-            )
-            .map_err(|error| PortError::Unavailable("data key", Box::new(error)))?;
-        Ok(Sealed::new([&self.data_key.header[..], &nonce, &body].concat()))
+        self.known().current().seal(place, plaintext, self.entropy.as_ref())
     }
 
     fn open(&self, place: Place<'_>, sealed: &Sealed) -> Result<Secret<Vec<u8>>, PortError> {
-        let (header, rest) =
-            sealed.as_bytes().split_first_chunk::<HEADER_BYTES>().ok_or_else(|| corrupt("too short"))?;
-        let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>().ok_or_else(|| corrupt("too short"))?;
-        if header != &self.data_key.header {
-            return Err(corrupt("of an unknown version, algorithm or key"));
-        }
-        let mut body = body.to_vec();
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        let length = self
-            .data_key
-            .key
-            .open_in_place(nonce, bound(*header, place), &mut body)
-            .map_err(|_| corrupt("changed or moved"))?
-            .len();
-        body.truncate(length);
-        Ok(Secret::new(body))
+        self.known().find(sealed)?.open(place, sealed)
     }
 
     fn keyed_digest(&self, purpose: DigestPurpose, parts: &[&[u8]]) -> Digest {
@@ -156,25 +200,6 @@ impl fmt::Debug for AeadSealer {
     }
 }
 
-fn corrupt(why: &str) -> PortError {
-    PortError::Corrupt(format!("the sealed value is {why}").into())
-}
-
-/// Eight bytes, so that no length needs a shorter form.
-fn length_of(part: &[u8]) -> [u8; 8] {
-    (part.len() as u64).to_be_bytes()
-}
-
-/// What a blob is bound to, each part preceded by its length.
-fn bound(header: [u8; HEADER_BYTES], place: Place<'_>) -> Aad<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(48 + place.record.len() + place.id.len() + place.owner.len());
-    for part in [place.record.as_bytes(), place.id.as_bytes(), place.owner.as_bytes(), &header] {
-        bytes.extend_from_slice(&length_of(part));
-        bytes.extend_from_slice(part);
-    }
-    Aad::from(bytes)
-}
-
 fn to_digest(bytes: &[u8]) -> Digest {
     let mut digest = [0; 32];
     for (byte, computed) in digest.iter_mut().zip(bytes) {
@@ -182,6 +207,9 @@ fn to_digest(bytes: &[u8]) -> Digest {
     }
     Digest::new(digest)
 }
+
+#[cfg(test)]
+mod data_key_tests;
 
 #[cfg(test)]
 mod tests {

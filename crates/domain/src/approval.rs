@@ -19,7 +19,7 @@ use crate::{
     opaque::{self, TokenKind},
     port::{
         PortError,
-        sealer::{DigestPurpose, Place},
+        sealer::{DigestPurpose, Place, record},
         session_store::{Bucket, BucketKey, Reservation},
     },
     registry::{Client, Limit},
@@ -308,5 +308,5 @@ impl App {
 }
 
 fn place(id: &str) -> Place<'_> {
-    Place { record: "approval", id, owner: "" }
+    Place { record: record::APPROVAL, id, owner: "" }
 }

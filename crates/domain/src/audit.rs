@@ -187,6 +187,10 @@ events! {
     FactorsReset = "user.factors_reset", "gd_unenroll";
     /// An operator changed where notices go.
     AddressesChanged = "user.notification_addresses_changed", "";
+    /// An operator had a data key made.
+    DataKeyAdded = "data_key.added", "";
+    /// An operator dropped a data key.
+    DataKeyDropped = "data_key.dropped", "";
     /// The chain of the rows begins.
     TrailStarted = "trail.started", "";
 }

@@ -16,7 +16,7 @@ use crate::{
     phone::Phone,
     port::{
         PortError,
-        sealer::{DigestPurpose, Place},
+        sealer::{DigestPurpose, Place, record},
         sender::ChannelState,
         session_store::{Bucket, BucketKey, Reservation},
     },
@@ -251,7 +251,7 @@ fn channel_of(kind: FactorKind) -> Result<Channel, Error> {
 }
 
 fn place(id: &str) -> Place<'_> {
-    Place { record: "challenge", id, owner: "" }
+    Place { record: record::CHALLENGE, id, owner: "" }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub mod certificate;
 pub mod challenge;
 pub mod claims;
 pub mod client;
+pub mod data_key;
 mod dispatch;
 pub mod error;
 pub mod factor;

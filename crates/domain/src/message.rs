@@ -10,7 +10,7 @@ use crate::{
     port::{
         PortError,
         entropy::Entropy,
-        sealer::{Place, Sealer},
+        sealer::{Place, Sealer, record},
     },
     secret::{Sealed, Secret},
     time::Timestamp,
@@ -364,7 +364,7 @@ impl Message {
 
 /// The channel is bound in: a code that was meant for a mailbox is not sent to a phone.
 fn place(id: &MessageId, channel: Channel) -> Place<'_> {
-    Place { record: "message", id: id.as_str(), owner: channel.as_str() }
+    Place { record: record::MESSAGE, id: id.as_str(), owner: channel.as_str() }
 }
 
 fn damaged(error: impl std::error::Error + Send + Sync + 'static) -> Error {

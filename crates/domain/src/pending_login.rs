@@ -10,7 +10,7 @@ use crate::{
     port::{
         PortError,
         login_store::{ConsumedTransaction, sweep_at},
-        sealer::Place,
+        sealer::{Place, record},
     },
     registry::Client,
     secret::{Digest, Secret},
@@ -115,5 +115,5 @@ impl App {
 }
 
 fn place(id: &str) -> Place<'_> {
-    Place { record: "mfa_transaction", id, owner: "" }
+    Place { record: record::MFA_TRANSACTION, id, owner: "" }
 }

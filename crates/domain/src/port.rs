@@ -6,6 +6,7 @@ pub mod assertion_keys;
 pub mod audit_store;
 pub mod authenticator_store;
 pub mod clock;
+pub mod data_key_store;
 pub mod device_verifier;
 pub mod entropy;
 pub mod key_store;

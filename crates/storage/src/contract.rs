@@ -12,6 +12,7 @@
 pub mod addresses;
 pub mod authenticators;
 pub mod challenges;
+pub mod data_keys;
 pub mod devices;
 pub mod grace;
 pub mod keys;
@@ -188,6 +189,12 @@ macro_rules! durable_contract {
             keys::keys_are_listed_newest_first,
             keys::a_key_takes_over_once,
             keys::a_retired_key_is_forgotten,
+            data_keys::a_data_key_reads_back_and_the_first_comes_with_it,
+            data_keys::one_data_key_waits_at_a_time,
+            data_keys::values_are_counted_by_their_data_key,
+            data_keys::values_are_replaced_as_they_were_read,
+            data_keys::a_data_key_in_use_is_not_dropped,
+            data_keys::nothing_gets_in_under_a_dropped_data_key,
         }
     };
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod authenticators;
 mod burn;
+mod data_keys;
 mod keys;
 mod logins;
 mod outbox;
@@ -21,6 +22,7 @@ use countersign_domain::{
     audit::AuditEvent,
     authenticator::{Authenticator, RecoveryCode, Status},
     challenge::ChallengeRecord,
+    data_key::StoredDataKey,
     id::{AuthenticatorId, FamilyId, MessageId, RealmName, UserId},
     message::OutboxRow,
     port::{
@@ -44,6 +46,7 @@ struct State {
     names: HashMap<(RealmName, String), UserId>,
     consumed: HashMap<Mark, Timestamp>,
     keys: Vec<StoredKey>,
+    data_keys: Vec<StoredDataKey>,
     audit: Vec<AuditEvent>,
     transactions: HashMap<Digest, TransactionRecord>,
     challenges: HashMap<Digest, ChallengeRecord>,

@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc};
 use countersign_domain::{
     audit::chain::AuditChain,
     port::{
-        PortError, audit_store::AuditStore, authenticator_store::AuthenticatorStore, key_store::KeyStore,
-        login_store::LoginStore, outbox_store::OutboxStore, refresh_store::RefreshStore,
+        PortError, audit_store::AuditStore, authenticator_store::AuthenticatorStore, data_key_store::DataKeyStore,
+        key_store::KeyStore, login_store::LoginStore, outbox_store::OutboxStore, refresh_store::RefreshStore,
         repudiation_store::RepudiationStore, session_store::SessionStore, user_store::UserStore,
     },
 };
@@ -34,6 +34,8 @@ pub struct Stores {
     pub audit: Arc<dyn AuditStore>,
     /// Signing keys.
     pub keys: Arc<dyn KeyStore>,
+    /// Data keys, and what is sealed with them.
+    pub data_keys: Arc<dyn DataKeyStore>,
     /// Messages that wait to be sent.
     pub outbox: Arc<dyn OutboxStore>,
     /// Transactions, challenges and throttles.
@@ -51,6 +53,7 @@ impl Stores {
             + RefreshStore
             + LoginStore
             + KeyStore
+            + DataKeyStore
             + OutboxStore
             + SessionStore
             + 'static,
@@ -63,6 +66,7 @@ impl Stores {
             logins: Arc::clone(&store) as _,
             audit: Arc::clone(&store) as _,
             keys: Arc::clone(&store) as _,
+            data_keys: Arc::clone(&store) as _,
             outbox: Arc::clone(&store) as _,
             sessions: store,
         }

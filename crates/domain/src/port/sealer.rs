@@ -3,10 +3,28 @@
 use super::PortError;
 use crate::secret::{Digest, Sealed, Secret};
 
+/// The kinds of records that sealed values belong to, so that each has a name of its own.
+pub mod record {
+    /// Seeds, numbers, addresses and keys of devices.
+    pub const AUTHENTICATOR: &str = "authenticator";
+    /// Signing keys.
+    pub const SIGNING_KEY: &str = "signing_key";
+    /// Messages that wait to be sent.
+    pub const MESSAGE: &str = "message";
+    /// Logins under way.
+    pub const MFA_TRANSACTION: &str = "mfa_transaction";
+    /// Codes that were sent.
+    pub const CHALLENGE: &str = "challenge";
+    /// Devices that are asked.
+    pub const APPROVAL: &str = "approval";
+    /// Data keys.
+    pub const DATA_KEY: &str = "data_key";
+}
+
 /// Where a sealed value belongs. It is bound in, so that a value moved to another row does not open.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
-    /// The kind of record: `authenticator`, `mfa_transaction`, `signing_key`.
+    /// The kind of record: one of [`record`].
     pub record: &'static str,
     /// The record's key.
     pub id: &'a str,

@@ -20,6 +20,9 @@ impl AuthenticatorStore for MemoryStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.authenticator.begin_enrollment")]
     async fn begin_enrollment(&self, enrollment: NewEnrollment, now: Timestamp) -> Result<EnrollmentBegun, PortError> {
         let mut state = self.lock();
+        let authenticators = std::iter::once(&enrollment.authenticator).chain(&enrollment.companion);
+        let messages = enrollment.messages.iter().map(|message| &message.sealed);
+        state.check_seals(authenticators.map(|authenticator| &authenticator.state).chain(messages))?;
         let user = &enrollment.authenticator.user;
         if let Some(entry) = state.users.get_mut(user) {
             entry.sweep(now);
@@ -81,6 +84,7 @@ impl AuthenticatorStore for MemoryStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.authenticator.keep_device")]
     async fn keep_device(&self, device: DeviceRecord, now: Timestamp) -> Result<bool, PortError> {
         let mut state = self.lock();
+        state.check_seals([&device.state])?;
         let Some(entry) = state.users.get_mut(&device.user) else { return Ok(false) };
         let Some(a) = entry.authenticators.get_mut(&device.authenticator) else { return Ok(false) };
         let fits = if device.registers {
@@ -108,6 +112,7 @@ impl AuthenticatorStore for MemoryStore {
         audit: AuditEvent,
     ) -> Result<bool, PortError> {
         let mut state = self.lock();
+        state.check_seals(messages.iter().map(|row| &row.sealed))?;
         let Some(entry) = state.users.get_mut(user) else { return Ok(false) };
         let Some(confirmed) = entry.remove(authenticator) else { return Ok(false) };
         if confirmed {

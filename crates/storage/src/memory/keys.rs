@@ -26,6 +26,7 @@ impl KeyStore for MemoryStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.key.insert")]
     async fn insert_key(&self, key: StoredKey) -> Result<bool, PortError> {
         let mut state = self.lock();
+        state.check_seals([&key.sealed])?;
         if state.keys.iter().any(|other| (other.algorithm, other.state) == (key.algorithm, key.state)) {
             return Ok(false);
         }

@@ -24,6 +24,7 @@ impl LoginStore for MemoryStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.login.commit")]
     async fn commit(&self, login: LoginCommit) -> Result<CommitOutcome, PortError> {
         let mut state = self.lock();
+        state.check_seals(login.messages.iter().map(|row| &row.sealed))?;
         let transaction = login.transaction.map(|used| (Mark::Transaction(used.digest), used.sweep_at));
         if transaction.is_some_and(|(mark, _)| state.consumed.contains_key(&mark)) {
             return Ok(CommitOutcome::TransactionSpent);
@@ -90,6 +91,7 @@ impl LoginStore for MemoryStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.login.count_failure")]
     async fn count_failure(&self, user: &UserId, failure: Failure) -> Result<(), PortError> {
         let mut state = self.lock();
+        state.check_seals(failure.messages.iter().map(|row| &row.sealed))?;
         if state.users.get_mut(user).is_some_and(|entry| entry.count(&failure)) {
             state.insert_messages(failure.messages);
         }
@@ -100,6 +102,7 @@ impl LoginStore for MemoryStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.login.record")]
     async fn record(&self, audit: AuditEvent, messages: Vec<OutboxRow>) -> Result<(), PortError> {
         let mut state = self.lock();
+        state.check_seals(messages.iter().map(|row| &row.sealed))?;
         state.insert_messages(messages);
         state.audit.push(audit);
         Ok(())

@@ -17,7 +17,9 @@ use super::{MemoryStore, State};
 impl OutboxStore for MemoryStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.insert")]
     async fn insert(&self, rows: Vec<OutboxRow>) -> Result<(), PortError> {
-        self.lock().insert_messages(rows);
+        let mut state = self.lock();
+        state.check_seals(rows.iter().map(|row| &row.sealed))?;
+        state.insert_messages(rows);
         Ok(())
     }
 

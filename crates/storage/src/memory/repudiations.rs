@@ -21,6 +21,7 @@ impl RepudiationStore for MemoryStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.repudiation.redeem")]
     async fn redeem(&self, redemption: Redemption) -> Result<bool, PortError> {
         let mut state = self.lock();
+        state.check_seals(redemption.messages.iter().map(|row| &row.sealed))?;
         let good = state.link(&redemption.digest).filter(|link| link.expires_at > redemption.now).cloned();
         let Some(link) = good else { return Ok(false) };
         state.repudiations.remove(&redemption.digest);

@@ -81,6 +81,7 @@ impl UserStore for MemoryStore {
         audit: AuditEvent,
     ) -> Result<Option<u64>, PortError> {
         let mut state = self.lock();
+        state.check_seals(messages.iter().map(|row| &row.sealed))?;
         let gone = state.change(user, now, audit, |entry| {
             let confirmed = entry.is_enrolled();
             entry.user.address_failures = 0;

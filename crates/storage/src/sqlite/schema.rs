@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 use super::audit;
 
 /// Each file is applied once, in order, and never changed afterwards.
-const MIGRATIONS: [&str; 13] = [
+const MIGRATIONS: [&str; 14] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_messages.sql"),
     include_str!("migrations/0003_notices.sql"),
@@ -20,8 +20,9 @@ const MIGRATIONS: [&str; 13] = [
     include_str!("migrations/0009_key_states.sql"),
     include_str!("migrations/0010_remembered_devices.sql"),
     include_str!("migrations/0011_assertions.sql"),
-    include_str!("migrations/0014_grace.sql"),
-    include_str!("migrations/0015_proofs.sql"),
+    include_str!("migrations/0012_data_keys.sql"),
+    include_str!("migrations/0013_grace.sql"),
+    include_str!("migrations/0014_proofs.sql"),
 ];
 
 /// The version that links the rows of the audit trail.

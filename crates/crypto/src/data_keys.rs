@@ -1,0 +1,135 @@
+//! The keys that encrypt, and those of them that one process knows.
+
+use std::sync::Arc;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use countersign_domain::{
+    data_key::DataKeyId,
+    port::{PortError, entropy::Entropy, sealer::Place},
+    secret::{Sealed, Secret},
+};
+
+use crate::master_key::MasterKey;
+
+/// Of the form of a blob. It changes whenever the bytes below mean something else.
+const VERSION: u8 = 1;
+/// AES-256-GCM with a random nonce of 96 bits.
+const ALGORITHM: u8 = 1;
+const HEADER_BYTES: usize = 10;
+const TAG_BYTES: usize = 16;
+
+/// 256 bits.
+pub(crate) const DATA_KEY_BYTES: usize = 32;
+
+/// A key that encrypts. Its id stands in each blob, so that a second one can take over.
+pub(crate) struct DataKey {
+    id: DataKeyId,
+    header: [u8; HEADER_BYTES],
+    key: LessSafeKey,
+}
+
+impl DataKey {
+    /// The key of `bytes`.
+    pub(crate) fn new(id: DataKeyId, bytes: &[u8; DATA_KEY_BYTES]) -> Result<Self, PortError> {
+        let key = UnboundKey::new(&AES_256_GCM, bytes)
+            .map_err(|error| PortError::Unavailable("data key", Box::new(error)))?;
+        let mut header = [0; HEADER_BYTES];
+        for (byte, value) in header.iter_mut().zip([VERSION, ALGORITHM].into_iter().chain(*id.as_bytes())) {
+            *byte = value;
+        }
+        Ok(Self { id, header, key: LessSafeKey::new(key) })
+    }
+
+    /// The key that follows from `master` under `label`, with the id that follows under `id_label`.
+    pub(crate) fn derive(master: &MasterKey, label: &'static str, id_label: &'static str) -> Result<Self, PortError> {
+        Self::new(DataKeyId::new(master.derive_id(id_label)?), &*master.derive(label)?)
+    }
+
+    pub(crate) const fn id(&self) -> DataKeyId {
+        self.id
+    }
+
+    pub(crate) fn seal(&self, place: Place<'_>, plaintext: &[u8], entropy: &dyn Entropy) -> Result<Sealed, PortError> {
+        let mut nonce = [0; NONCE_LEN];
+        entropy.fill(&mut nonce)?;
+        // Room for the tag from the start: growing would leave a copy of the plaintext behind.
+        let mut body = Vec::with_capacity(plaintext.len() + TAG_BYTES);
+        body.extend_from_slice(plaintext);
+        self.key
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), bound(self.header, place), &mut body)
+            .map_err(|error| PortError::Unavailable("data key", Box::new(error)))?;
+        Ok(Sealed::new([&self.header[..], &nonce, &body].concat()))
+    }
+
+    pub(crate) fn open(&self, place: Place<'_>, sealed: &Sealed) -> Result<Secret<Vec<u8>>, PortError> {
+        let (header, rest) =
+            sealed.as_bytes().split_first_chunk::<HEADER_BYTES>().ok_or_else(|| corrupt("too short"))?;
+        let (nonce, body) = rest.split_first_chunk::<NONCE_LEN>().ok_or_else(|| corrupt("too short"))?;
+        if header != &self.header {
+            return Err(corrupt("of an unknown version, algorithm or key"));
+        }
+        // Wiped also if it does not open: what is left in it then is nobody's.
+        let mut body = zeroize::Zeroizing::new(body.to_vec());
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let length = self
+            .key
+            .open_in_place(nonce, bound(*header, place), &mut body)
+            .map_err(|_| corrupt("changed or moved"))?
+            .len();
+        body.truncate(length);
+        Ok(Secret::new(std::mem::take(&mut *body)))
+    }
+}
+
+/// The data keys of one moment.
+pub(crate) struct DataKeys {
+    current: Arc<DataKey>,
+    all: Vec<Arc<DataKey>>,
+}
+
+impl DataKeys {
+    /// `all`, of which `current` seals.
+    pub(crate) const fn new(current: Arc<DataKey>, all: Vec<Arc<DataKey>>) -> Self {
+        Self { current, all }
+    }
+
+    /// No other than `key`.
+    pub(crate) fn only(key: Arc<DataKey>) -> Self {
+        Self { all: vec![Arc::clone(&key)], current: key }
+    }
+
+    /// The key that seals.
+    pub(crate) fn current(&self) -> &DataKey {
+        &self.current
+    }
+
+    /// The key `id`.
+    pub(crate) fn get(&self, id: DataKeyId) -> Option<&Arc<DataKey>> {
+        self.all.iter().find(|key| key.id == id)
+    }
+
+    /// The key that `sealed` names.
+    pub(crate) fn find(&self, sealed: &Sealed) -> Result<&DataKey, PortError> {
+        let id = DataKeyId::of(sealed).ok_or_else(|| corrupt("too short"))?;
+        self.get(id).map(AsRef::as_ref).ok_or_else(|| corrupt("of an unknown version, algorithm or key"))
+    }
+}
+
+pub(crate) fn corrupt(why: &str) -> PortError {
+    PortError::Corrupt(format!("the sealed value is {why}").into())
+}
+
+/// Eight bytes, so that no length needs a shorter form.
+pub(crate) fn length_of(part: &[u8]) -> [u8; 8] {
+    (part.len() as u64).to_be_bytes()
+}
+
+/// What a blob is bound to, each part preceded by its length.
+fn bound(header: [u8; HEADER_BYTES], place: Place<'_>) -> Aad<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(48 + place.record.len() + place.id.len() + place.owner.len());
+    for part in [place.record.as_bytes(), place.id.as_bytes(), place.owner.as_bytes(), &header] {
+        bytes.extend_from_slice(&length_of(part));
+        bytes.extend_from_slice(part);
+    }
+    Aad::from(bytes)
+}
