@@ -3,6 +3,7 @@
 mod audit;
 mod crash;
 mod crash_sending;
+mod data_keys;
 mod disk_full;
 mod garbage;
 mod provider_down;

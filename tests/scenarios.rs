@@ -11,6 +11,7 @@ mod client_assertions;
 mod client_credentials;
 mod context;
 mod cors;
+mod data_keys;
 mod devices;
 mod discovery;
 mod grace;

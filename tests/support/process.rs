@@ -190,6 +190,14 @@ pub struct Ended {
     pub err: String,
 }
 
+/// Starts the program in `folder` and leaves it alone. Killed when dropped.
+pub fn start(folder: &Path, arguments: &[&str]) -> Child {
+    let mut command = Command::new(binary());
+    command.args(arguments).current_dir(folder).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("the program starts")
+}
+
 /// Runs the program in `folder` with `input` to read.
 pub async fn run(folder: &Path, arguments: &[&str], input: &str) -> Ended {
     use tokio::io::AsyncWriteExt as _;

@@ -130,7 +130,7 @@ pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Re
     let sides = Sides::of(&config)?;
     let metrics = metrics.unwrap_or_default();
     let around = Around { clock, entropy, metrics: metrics.clone() };
-    let Wired { app, worker, keys } = wire::wire(&config, wire::Sessions::AsConfigured, around).await?;
+    let Wired { app, worker, keys, data_keys } = wire::wire(&config, wire::Sessions::AsConfigured, around).await?;
     wire::declare_users(&app, &config).await?;
 
     let (draining, drain_seen) = watch::channel(false);
@@ -178,7 +178,7 @@ pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Re
         // Not by the first person who enrols a telephone.
         tokio::task::spawn_blocking(Phone::prepare);
     }
-    running.tasks.spawn(keys::reread(Arc::clone(&keys), stop_seen.clone()));
+    running.tasks.spawn(keys::reread(data_keys, Arc::clone(&keys), stop_seen.clone()));
     running.tasks.spawn(keys::rotate(keys, stop_seen.clone()));
     running.tasks.spawn(purge::run(Arc::clone(&app), stop_seen));
     running.ops_task.spawn(

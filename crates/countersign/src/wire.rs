@@ -8,6 +8,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 
 use anyhow::Context as _;
 use countersign_crypto::{
+    data_key_keeper::DataKeyKeeper,
     device::AwsLcDeviceVerifier,
     entropy::SystemEntropy,
     key_keeper::{KeyKeeper, KeyOptions},
@@ -91,6 +92,8 @@ pub struct Wired {
     pub worker: Worker,
     /// The signing keys, which somebody has to look after.
     pub keys: Arc<KeyRing>,
+    /// The data keys, likewise.
+    pub data_keys: DataKeyKeeper,
 }
 
 /// Puts the application together.
@@ -105,7 +108,8 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
     let clock = clock.unwrap_or_else(|| Arc::new(SystemClock));
     let entropy = entropy.unwrap_or_else(|| Arc::new(SystemEntropy::new()));
     let master = MasterKey::parse(config.kek.expose())?;
-    let sealer: Arc<dyn Sealer> = Arc::new(AeadSealer::new(&master, Arc::clone(&entropy))?);
+    let aead = Arc::new(AeadSealer::new(&master, Arc::clone(&entropy))?);
+    let sealer: Arc<dyn Sealer> = Arc::clone(&aead) as _;
     let registry = config.registry(&sealer);
 
     let chain = AuditChain::new(Arc::clone(&sealer));
@@ -114,6 +118,7 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
         let options = OpenOptions { redis: redis_options(config, time)?, ..OpenOptions::new(chain) };
         stores.sessions = open_session_store(url.expose(), options).await.context("cannot open the session store")?;
     }
+    let data_keys = data_keys(&stores, aead, Arc::clone(&clock)).await?;
     let options = key_options(config, &registry);
     let keeper = KeyKeeper::new(Arc::clone(&stores.keys), Arc::clone(&sealer), Arc::clone(&clock), options);
     let keys = KeyRing::load(keeper).await.context(
@@ -161,20 +166,40 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
         operator: Some(system::operator().into()),
         registry,
     });
-    Ok(Wired { app, worker, keys })
+    Ok(Wired { app, worker, keys, data_keys })
 }
 
-/// The keeper of the signing keys, for commands that need nothing else.
+/// The keepers of the keys, for commands that need nothing else.
+pub struct Keepers {
+    /// Of the signing keys.
+    pub signing: KeyKeeper,
+    /// Of the data keys.
+    pub data: DataKeyKeeper,
+}
+
+/// The keepers of the keys.
 ///
 /// # Errors
 ///
-/// The store cannot be opened.
-pub async fn keeper(config: &Checked) -> anyhow::Result<KeyKeeper> {
+/// The store cannot be opened; a data key does not open with this key-encryption key.
+pub async fn keepers(config: &Checked) -> anyhow::Result<Keepers> {
     let master = MasterKey::parse(config.kek.expose())?;
-    let sealer: Arc<dyn Sealer> = Arc::new(AeadSealer::new(&master, Arc::new(SystemEntropy::new()))?);
+    let aead = Arc::new(AeadSealer::new(&master, Arc::new(SystemEntropy::new()))?);
+    let sealer: Arc<dyn Sealer> = Arc::clone(&aead) as _;
     let registry = config.registry(&sealer);
     let stores = open_durable(config, &AuditChain::new(Arc::clone(&sealer))).await?;
-    Ok(KeyKeeper::new(stores.keys, sealer, Arc::new(SystemClock), key_options(config, &registry)))
+    let data = data_keys(&stores, aead, Arc::new(SystemClock)).await?.by(system::operator());
+    let signing = KeyKeeper::new(stores.keys, sealer, Arc::new(SystemClock), key_options(config, &registry));
+    Ok(Keepers { signing, data })
+}
+
+/// The keeper of the data keys, whose sealer knows them.
+async fn data_keys(stores: &Stores, sealer: Arc<AeadSealer>, clock: Arc<dyn Clock>) -> anyhow::Result<DataKeyKeeper> {
+    let keeper = DataKeyKeeper::new(Arc::clone(&stores.data_keys), sealer, clock);
+    keeper.reload().await.context(
+        "cannot load the data keys; if the key-encryption key was changed, what the old one sealed cannot be opened",
+    )?;
+    Ok(keeper)
 }
 
 fn key_options(config: &Checked, registry: &Registry) -> KeyOptions {

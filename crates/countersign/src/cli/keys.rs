@@ -1,10 +1,14 @@
-//! `keys`: the operator's verbs on signing keys.
+//! `keys`: the operator's verbs on signing keys and data keys.
+
+mod data;
+mod progress;
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use countersign_crypto::key_keeper::{Haste, KeyChange, KeyKeeper};
 use countersign_domain::{
+    data_key::DataKeyId,
     id::KeyId,
     port::{PortError, key_store::StoredKey, signer::Algorithm},
     signing_key::KeyState,
@@ -12,7 +16,10 @@ use countersign_domain::{
 };
 
 use super::{ConfigFile, exit::Failure, run, user::demo_config};
-use crate::{config::check::Checked, wire};
+use crate::{
+    config::check::Checked,
+    wire::{self, Keepers},
+};
 
 /// `keys` and what it works on.
 #[derive(Args, Debug)]
@@ -36,8 +43,8 @@ pub struct Target {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// List signing keys, the newest first, one a line: id, algorithm, state, since when, and what may come of it when, separated by
-    /// tabs.
+    /// List signing keys, the newest first, then data keys, one a line: id, algorithm, state, since when, and what may come of it when,
+    /// separated by tabs.
     List(Target),
     /// Make the next signing key of an algorithm. It is published at once, and signs once it is promoted.
     Add {
@@ -71,6 +78,27 @@ pub enum Verb {
         #[command(flatten)]
         target: Target,
     },
+    /// Make a data key, and seal everything with it that is stored sealed, while servers run. What was interrupted goes on where it was.
+    RotateData {
+        /// Make a data key even if values are left that are sealed with the one before the newest.
+        #[arg(long)]
+        anew: bool,
+        /// Where.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Drop a data key that nothing is sealed with any more. What is sealed with it in copies of the store opens no more.
+    DropData {
+        /// Its id.
+        #[arg(value_parser = data::id)]
+        key: DataKeyId,
+        /// An emergency: even if logins under way may be sealed with it in Redis. They begin again.
+        #[arg(long)]
+        now: bool,
+        /// Where.
+        #[command(flatten)]
+        target: Target,
+    },
 }
 
 fn algorithm(name: &str) -> Result<Algorithm, String> {
@@ -85,14 +113,14 @@ fn algorithm(name: &str) -> Result<Algorithm, String> {
 pub async fn run(command: KeysCommand) -> Result<(), Failure> {
     match command.verb {
         Verb::List(target) => {
-            let keeper = open(&target).await?;
-            for key in keeper.list().await.map_err(failed)? {
-                run::print(&line(&key, &keeper));
+            let Keepers { signing, data } = open(&target).await?;
+            for key in signing.list().await.map_err(failed)? {
+                run::print(&line(&key, &signing));
             }
-            Ok(())
+            data::list(&data).await
         }
         Verb::Add { algorithm, target } => {
-            let keeper = open(&target).await?;
+            let keeper = open(&target).await?.signing;
             let wanted = keeper.options().algorithms.contains(&algorithm);
             let change = keeper.add(algorithm).await.map_err(failed)?;
             say(&change, "is made and published")?;
@@ -102,13 +130,15 @@ pub async fn run(command: KeysCommand) -> Result<(), Failure> {
             Ok(())
         }
         Verb::Promote { algorithm, now, target } => {
-            let change = open(&target).await?.promote(algorithm, haste(now)).await.map_err(failed)?;
+            let change = open(&target).await?.signing.promote(algorithm, haste(now)).await.map_err(failed)?;
             say(&change, "signs from now on")
         }
         Verb::Retire { key, now, target } => {
-            let change = open(&target).await?.retire(&KeyId::new(key), haste(now)).await.map_err(failed)?;
+            let change = open(&target).await?.signing.retire(&KeyId::new(key), haste(now)).await.map_err(failed)?;
             say(&change, "is retired; what it signed is void within five seconds")
         }
+        Verb::RotateData { anew, target } => data::rotate(&open(&target).await?.data, anew).await,
+        Verb::DropData { key, now, target } => data::drop_key(&open(&target).await?.data, key, haste(now)).await,
     }
 }
 
@@ -120,8 +150,8 @@ fn failed(error: PortError) -> Failure {
     countersign_domain::error::Error::from(error).into()
 }
 
-async fn open(target: &Target) -> Result<KeyKeeper, Failure> {
-    Ok(wire::keeper(&config(target)?).await?)
+async fn open(target: &Target) -> Result<Keepers, Failure> {
+    Ok(wire::keepers(&config(target)?).await?)
 }
 
 fn config(target: &Target) -> Result<Checked, Failure> {

@@ -1,8 +1,8 @@
-//! Looks after the signing keys: what an operator or another process changed is known a second later, and rotation happens.
+//! Looks after the keys: what an operator or another process changed is known a second later, and rotation happens.
 
 use std::{sync::Arc, time::Duration};
 
-use countersign_crypto::keyring::KeyRing;
+use countersign_crypto::{data_key_keeper::DataKeyKeeper, keyring::KeyRing};
 use countersign_domain::port::PortError;
 use tokio::{
     sync::watch,
@@ -11,23 +11,25 @@ use tokio::{
 
 use super::purge::told;
 
-/// How long a change stays unnoticed, at most. `docs/keys.md` promises five seconds.
+/// How long a change stays unnoticed, at most. `docs/keys.md` promises five seconds, and `data_key.rs` counts on it.
 const REREAD_EVERY: Duration = Duration::from_secs(1);
 /// How late a step of a rotation may be, at most.
 const ROTATE_EVERY: Duration = Duration::from_secs(60);
 
 /// Reads the keys again and again, until `stopping`.
-pub async fn reread(keys: Arc<KeyRing>, mut stopping: watch::Receiver<bool>) {
+pub async fn reread(data_keys: DataKeyKeeper, keys: Arc<KeyRing>, mut stopping: watch::Receiver<bool>) {
     let mut ticks = every(REREAD_EVERY);
     let mut failing = false;
     loop {
         tokio::select! {
             () = told(&mut stopping) => return,
             _ = ticks.tick() => {
-                let outcome = keys.reload().await;
+                // In this order: what signs is sealed with what seals. A data key that does not open keeps no signing key in force.
+                let data = data_keys.reload().await;
+                let outcome = data.and(keys.reload().await);
                 // One line when it begins, not one a second.
                 if !std::mem::replace(&mut failing, outcome.is_err()) {
-                    complain("the signing keys cannot be read again; those that are known stay", outcome);
+                    complain("the keys cannot be read again; those that are known stay", outcome);
                 }
             }
         }
