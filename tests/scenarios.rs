@@ -17,6 +17,7 @@ mod discovery;
 mod grace;
 mod http_rules;
 mod jose;
+mod key_emergency;
 mod keys;
 mod languages;
 mod locks;

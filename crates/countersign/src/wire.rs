@@ -189,7 +189,8 @@ pub async fn keepers(config: &Checked) -> anyhow::Result<Keepers> {
     let registry = config.registry(&sealer);
     let stores = open_durable(config, &AuditChain::new(Arc::clone(&sealer))).await?;
     let data = data_keys(&stores, aead, Arc::new(SystemClock)).await?.by(system::operator());
-    let signing = KeyKeeper::new(stores.keys, sealer, Arc::new(SystemClock), key_options(config, &registry));
+    let signing = KeyKeeper::new(stores.keys, sealer, Arc::new(SystemClock), key_options(config, &registry))
+        .by(system::operator());
     Ok(Keepers { signing, data })
 }
 

@@ -1,8 +1,9 @@
 //! What keys there shall be: making them, having them take over, retiring them.
 
-use std::{collections::BTreeSet, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use countersign_domain::{
+    audit::{AuditEvent, Event},
     id::KeyId,
     port::{
         PortError,
@@ -69,12 +70,19 @@ pub struct KeyKeeper {
     sealer: Arc<dyn Sealer>,
     clock: Arc<dyn Clock>,
     options: KeyOptions,
+    operator: Option<Cow<'static, str>>,
 }
 
 impl KeyKeeper {
     /// A keeper of the keys in `store`.
     pub fn new(store: Arc<dyn KeyStore>, sealer: Arc<dyn Sealer>, clock: Arc<dyn Clock>, options: KeyOptions) -> Self {
-        Self { store, sealer, clock, options }
+        Self { store, sealer, clock, options, operator: None }
+    }
+
+    /// For an operator's command.
+    #[must_use]
+    pub fn by(self, operator: String) -> Self {
+        Self { operator: Some(operator.into()), ..self }
     }
 
     /// Which keys there shall be.
@@ -115,12 +123,14 @@ impl KeyKeeper {
                     self.make(*algorithm, KeyState::Next).await?;
                 }
                 Turn::Promote { next, current } => {
-                    if self.store.promote_key(next, current, now).await? {
+                    let row = self.row(Event::SigningKeyPromoted, next, now);
+                    if self.store.promote_key(next, current, now, row).await? {
                         tracing::info!(kid = %next, previous = %current, "signing key took over");
                     }
                 }
                 Turn::Retire(id) => {
-                    if self.store.retire_key(id, KeyState::Previous, now).await? {
+                    let row = self.row(Event::SigningKeyRetired, id, now);
+                    if self.store.retire_key(id, KeyState::Previous, now, row).await? {
                         tracing::info!(kid = %id, "signing key retired");
                     }
                 }
@@ -157,7 +167,8 @@ impl KeyKeeper {
         if let Some(at) = self.too_early(next, haste, now) {
             return Ok(KeyChange::NotBefore(at));
         }
-        let promoted = self.store.promote_key(&next.id, &current.id, now).await?;
+        let row = self.row(Event::SigningKeyPromoted, &next.id, now);
+        let promoted = self.store.promote_key(&next.id, &current.id, now, row).await?;
         Ok(if promoted { KeyChange::Done(next.id.clone()) } else { KeyChange::Conflict })
     }
 
@@ -180,8 +191,44 @@ impl KeyKeeper {
                 }
             }
         }
-        let retired = self.store.retire_key(id, key.state, now).await?;
+        let row = self.row(Event::SigningKeyRetired, id, now);
+        let retired = self.store.retire_key(id, key.state, now, row).await?;
         Ok(if retired { KeyChange::Done(id.clone()) } else { KeyChange::Conflict })
+    }
+
+    /// An emergency: the next key of `algorithm` signs at once, the current one is retired, and everything that anybody has in flight
+    /// ends. If no next key waits, one is made. The number is that of accounts.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or no key can be made.
+    pub async fn replace(&self, algorithm: Algorithm) -> Result<(KeyChange, u64), PortError> {
+        let mut keys = self.list().await?;
+        if in_state(&keys, algorithm, KeyState::Current).is_none() {
+            return Ok((KeyChange::Unknown, 0));
+        }
+        if in_state(&keys, algorithm, KeyState::Next).is_none() {
+            // If somebody else was faster, theirs will do.
+            self.make(algorithm, KeyState::Next).await?;
+            keys = self.list().await?;
+        }
+        let found = (in_state(&keys, algorithm, KeyState::Next), in_state(&keys, algorithm, KeyState::Current));
+        let (Some(next), Some(current)) = found else { return Ok((KeyChange::NoNext, 0)) };
+        let now = self.clock.now();
+        let ended = AuditEvent { detail: None, ..self.row(Event::EverythingEnded, &next.id, now) };
+        let rows = vec![
+            self.row(Event::SigningKeyPromoted, &next.id, now),
+            self.row(Event::SigningKeyRetired, &current.id, now),
+            ended,
+        ];
+        let replaced = self.store.replace_key(&next.id, &current.id, now, rows).await?;
+        Ok(replaced.map_or((KeyChange::Conflict, 0), |accounts| (KeyChange::Done(next.id.clone()), accounts)))
+    }
+
+    /// The row of the trail about a change of the key `id`.
+    fn row(&self, event: Event, id: &KeyId, now: Timestamp) -> AuditEvent {
+        let row = AuditEvent::of_deployment(event, now).because(format!("key={id}"));
+        AuditEvent { operator: self.operator.clone(), ..row }
     }
 
     fn too_early(&self, key: &StoredKey, haste: Haste, now: Timestamp) -> Option<Timestamp> {
@@ -194,7 +241,12 @@ impl KeyKeeper {
         let id = SigningKey::parse(algorithm, &pkcs8)?.public().id.clone();
         let (sealed, now) = (self.sealer.seal(place(&id), &pkcs8)?, self.clock.now());
         let key = StoredKey { id: id.clone(), algorithm, state, sealed, created_at: now, changed_at: now };
-        let kept = self.store.insert_key(key).await?;
+        let row = self.row(Event::SigningKeyAdded, &id, now).because(format!(
+            "key={id} algorithm={} state={}",
+            algorithm.as_str(),
+            state.as_str()
+        ));
+        let kept = self.store.insert_key(key, row).await?;
         if kept {
             tracing::info!(kid = %id, alg = algorithm.as_str(), state = state.as_str(), "signing key made");
         }

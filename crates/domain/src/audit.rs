@@ -187,6 +187,14 @@ events! {
     FactorsReset = "user.factors_reset", "gd_unenroll";
     /// An operator changed where notices go.
     AddressesChanged = "user.notification_addresses_changed", "";
+    /// A signing key was made; `detail` says which. Where no operator is named, here and below, the server did it by itself.
+    SigningKeyAdded = "signing_key.added", "";
+    /// A signing key took over.
+    SigningKeyPromoted = "signing_key.promoted", "";
+    /// A signing key was retired: what it signed is void.
+    SigningKeyRetired = "signing_key.retired", "";
+    /// An operator ended everything that anybody had in flight.
+    EverythingEnded = "deployment.everything_ended", "";
     /// An operator had a data key made.
     DataKeyAdded = "data_key.added", "";
     /// An operator dropped a data key.

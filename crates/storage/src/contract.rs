@@ -189,6 +189,7 @@ macro_rules! durable_contract {
             keys::keys_are_listed_newest_first,
             keys::a_key_takes_over_once,
             keys::a_retired_key_is_forgotten,
+            keys::a_key_is_replaced_with_all_that_stood_on_it,
             data_keys::a_data_key_reads_back_and_the_first_comes_with_it,
             data_keys::one_data_key_waits_at_a_time,
             data_keys::values_are_counted_by_their_data_key,

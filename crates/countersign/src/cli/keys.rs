@@ -78,6 +78,16 @@ pub enum Verb {
         #[command(flatten)]
         target: Target,
     },
+    /// An emergency, in one step: the next signing key of an algorithm signs at once, the current one is retired, and everybody has to
+    /// log in anew.
+    Emergency {
+        /// RS256, ES256, Ed25519 or `EdDSA`.
+        #[arg(long, value_name = "ALG", default_value = "RS256", value_parser = algorithm)]
+        algorithm: Algorithm,
+        /// Where.
+        #[command(flatten)]
+        target: Target,
+    },
     /// Make a data key, and seal everything with it that is stored sealed, while servers run. What was interrupted goes on where it was.
     RotateData {
         /// Make a data key even if values are left that are sealed with the one before the newest.
@@ -136,6 +146,12 @@ pub async fn run(command: KeysCommand) -> Result<(), Failure> {
         Verb::Retire { key, now, target } => {
             let change = open(&target).await?.signing.retire(&KeyId::new(key), haste(now)).await.map_err(failed)?;
             say(&change, "is retired; what it signed is void within five seconds")
+        }
+        Verb::Emergency { algorithm, target } => {
+            let (change, accounts) = open(&target).await?.signing.replace(algorithm).await.map_err(failed)?;
+            say(&change, "signs from now on; what the one before it signed is void within five seconds")?;
+            run::print(&format!("everything that {accounts} accounts had in flight is ended"));
+            Ok(())
         }
         Verb::RotateData { anew, target } => data::rotate(&open(&target).await?.data, anew).await,
         Verb::DropData { key, now, target } => data::drop_key(&open(&target).await?.data, key, haste(now)).await,

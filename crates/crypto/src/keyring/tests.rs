@@ -5,6 +5,7 @@ mod forgery;
 use std::sync::{Mutex, MutexGuard};
 
 use countersign_domain::{
+    audit::AuditEvent,
     id::KeyId,
     port::{clock::Clock, key_store::KeyStore},
     secret::Sealed,
@@ -44,7 +45,7 @@ impl KeyStore for Keys {
         Ok(keys)
     }
 
-    async fn insert_key(&self, key: StoredKey) -> Result<bool, PortError> {
+    async fn insert_key(&self, key: StoredKey, _: AuditEvent) -> Result<bool, PortError> {
         let mut keys = self.all();
         let vacant = keys.iter().all(|other| (other.algorithm, other.state) != (key.algorithm, key.state));
         if vacant {
@@ -53,7 +54,13 @@ impl KeyStore for Keys {
         Ok(vacant)
     }
 
-    async fn promote_key(&self, next: &KeyId, current: &KeyId, now: Timestamp) -> Result<bool, PortError> {
+    async fn promote_key(
+        &self,
+        next: &KeyId,
+        current: &KeyId,
+        now: Timestamp,
+        _: AuditEvent,
+    ) -> Result<bool, PortError> {
         let mut keys = self.all();
         let known = |id: &KeyId, state| keys.iter().any(|key| key.id == *id && key.state == state);
         if !known(next, KeyState::Next) || !known(current, KeyState::Current) {
@@ -66,11 +73,26 @@ impl KeyStore for Keys {
         Ok(true)
     }
 
-    async fn retire_key(&self, id: &KeyId, from: KeyState, now: Timestamp) -> Result<bool, PortError> {
+    async fn retire_key(&self, id: &KeyId, from: KeyState, now: Timestamp, _: AuditEvent) -> Result<bool, PortError> {
         let mut keys = self.all();
         let Some(key) = keys.iter_mut().find(|key| key.id == *id && key.state == from) else { return Ok(false) };
         *key = StoredKey { state: KeyState::Retired, sealed: Sealed::new(Vec::new()), changed_at: now, ..key.clone() };
         Ok(true)
+    }
+
+    /// Nobody has an account here.
+    async fn replace_key(
+        &self,
+        next: &KeyId,
+        current: &KeyId,
+        now: Timestamp,
+        audit: Vec<AuditEvent>,
+    ) -> Result<Option<u64>, PortError> {
+        let Some(row) = audit.first() else { return Ok(None) };
+        if !self.promote_key(next, current, now, row.clone()).await? {
+            return Ok(None);
+        }
+        self.retire_key(current, KeyState::Previous, now, row.clone()).await.map(|retired| retired.then_some(0))
     }
 }
 
@@ -84,16 +106,38 @@ impl KeyStore for Late {
         if looked_before { self.0.list_keys().await } else { Ok(Vec::new()) }
     }
 
-    async fn insert_key(&self, key: StoredKey) -> Result<bool, PortError> {
-        self.0.insert_key(key).await
+    async fn insert_key(&self, key: StoredKey, audit: AuditEvent) -> Result<bool, PortError> {
+        self.0.insert_key(key, audit).await
     }
 
-    async fn promote_key(&self, next: &KeyId, current: &KeyId, now: Timestamp) -> Result<bool, PortError> {
-        self.0.promote_key(next, current, now).await
+    async fn promote_key(
+        &self,
+        next: &KeyId,
+        current: &KeyId,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<bool, PortError> {
+        self.0.promote_key(next, current, now, audit).await
     }
 
-    async fn retire_key(&self, id: &KeyId, from: KeyState, now: Timestamp) -> Result<bool, PortError> {
-        self.0.retire_key(id, from, now).await
+    async fn retire_key(
+        &self,
+        id: &KeyId,
+        from: KeyState,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<bool, PortError> {
+        self.0.retire_key(id, from, now, audit).await
+    }
+
+    async fn replace_key(
+        &self,
+        next: &KeyId,
+        current: &KeyId,
+        now: Timestamp,
+        audit: Vec<AuditEvent>,
+    ) -> Result<Option<u64>, PortError> {
+        self.0.replace_key(next, current, now, audit).await
     }
 }
 

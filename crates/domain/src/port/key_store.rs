@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{PortError, signer::Algorithm};
-use crate::{id::KeyId, secret::Sealed, signing_key::KeyState, time::Timestamp};
+use crate::{audit::AuditEvent, id::KeyId, secret::Sealed, signing_key::KeyState, time::Timestamp};
 
 /// A signing key as it is stored.
 #[derive(Clone, Debug)]
@@ -22,7 +22,8 @@ pub struct StoredKey {
     pub changed_at: Timestamp,
 }
 
-/// Keeps signing keys. Several processes share them: every change is one step that names what it expects to find.
+/// Keeps signing keys. Several processes share them: every change is one step that names what it expects to find, and leaves its row of
+/// the audit trail.
 #[async_trait]
 pub trait KeyStore: Send + Sync {
     /// All keys, the newest first.
@@ -30,12 +31,35 @@ pub trait KeyStore: Send + Sync {
 
     /// Adds `key` unless its algorithm has one in the same state already, in one step; false if it had. MUST keep at most one
     /// current and one next key of each algorithm, however many ask at once.
-    async fn insert_key(&self, key: StoredKey) -> Result<bool, PortError>;
+    async fn insert_key(&self, key: StoredKey, audit: AuditEvent) -> Result<bool, PortError>;
 
     /// Makes the next key `next` the current one and the current key `current` a previous one, in one step; false, and nothing is
     /// changed, if either is not in that state any more.
-    async fn promote_key(&self, next: &KeyId, current: &KeyId, now: Timestamp) -> Result<bool, PortError>;
+    async fn promote_key(
+        &self,
+        next: &KeyId,
+        current: &KeyId,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<bool, PortError>;
 
     /// Retires the key if it is in the state `from`, and forgets its private key, in one step; false if it is in another state.
-    async fn retire_key(&self, id: &KeyId, from: KeyState, now: Timestamp) -> Result<bool, PortError>;
+    async fn retire_key(
+        &self,
+        id: &KeyId,
+        from: KeyState,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<bool, PortError>;
+
+    /// Makes the next key `next` the current one, retires the current key `current` and forgets its private key, raises the epoch of
+    /// every account and voids their management tokens issued before `now`, all in one step. The answer is how many accounts there
+    /// are; `None`, and nothing is changed, if either key is not in that state any more.
+    async fn replace_key(
+        &self,
+        next: &KeyId,
+        current: &KeyId,
+        now: Timestamp,
+        audit: Vec<AuditEvent>,
+    ) -> Result<Option<u64>, PortError>;
 }

@@ -120,7 +120,7 @@ pub async fn values_are_counted_by_their_data_key(stores: &Stores) {
     enrol(stores, "bob", 2, sealed(id(2), 1)).await;
     enrol(stores, "cid", 3, sealed(id(2), 2)).await;
     enrol(stores, "dan", 4, Sealed::new(vec![1, 1, 2])).await;
-    stores.keys.insert_key(signing_key(1, sealed(id(1), 1))).await.unwrap();
+    stores.keys.insert_key(signing_key(1, sealed(id(1), 1)), row(Event::SigningKeyAdded)).await.unwrap();
     stores.outbox.insert(vec![message(1, sealed(id(2), 1))]).await.unwrap();
     for (n, expires_at) in [(1, later(5)), (2, later(6))] {
         stores.sessions.insert_transaction(transaction(n, sealed(id(1), 1), expires_at)).await.unwrap();
@@ -159,7 +159,7 @@ pub async fn values_are_replaced_as_they_were_read(stores: &Stores) {
     }
     assert_eq!(pages, expected);
 
-    stores.keys.insert_key(signing_key(1, sealed(id(1), 5))).await.unwrap();
+    stores.keys.insert_key(signing_key(1, sealed(id(1), 5)), row(Event::SigningKeyAdded)).await.unwrap();
     stores.outbox.insert(vec![message(1, sealed(id(1), 6))]).await.unwrap();
     for column in [SealedIn::SigningKeys, SealedIn::Messages] {
         pages.extend(data_keys.list_sealed(column, id(2), None, 10).await.unwrap());
@@ -227,7 +227,7 @@ pub async fn nothing_gets_in_under_a_dropped_data_key(stores: &Stores) {
     let mut new = enrollment(&user, 2);
     new.authenticator.state = late.clone();
     assert!(stores.authenticators.begin_enrollment(new, NOW).await.is_err());
-    assert!(stores.keys.insert_key(signing_key(1, late.clone())).await.is_err());
+    assert!(stores.keys.insert_key(signing_key(1, late.clone()), row(Event::SigningKeyAdded)).await.is_err());
     assert!(stores.outbox.insert(vec![message(1, late.clone())]).await.is_err());
     let record = stores.logins.record(row(Event::DataKeyAdded), vec![message(2, late.clone())]).await;
     assert!(record.is_err());

@@ -3,19 +3,34 @@
 use std::sync::Arc;
 
 use countersign_domain::{
+    audit::{AuditEvent, Event},
     id::KeyId,
     port::{key_store::StoredKey, signer::Algorithm},
     secret::Sealed,
     signing_key::KeyState,
 };
 
-use super::{race, records::later};
+use super::{
+    race,
+    records::{account, add_user, later},
+};
 use crate::open::Stores;
 
 fn key(n: usize, algorithm: Algorithm, state: KeyState) -> StoredKey {
     let at = later(n as u64);
     let (id, sealed) = (KeyId::new(format!("key{n}")), Sealed::new(vec![1, 2, 3]));
     StoredKey { id, algorithm, state, sealed, created_at: at, changed_at: at }
+}
+
+fn row(event: Event) -> AuditEvent {
+    AuditEvent::of_deployment(event, later(0)).because("key=x")
+}
+
+/// How many rows the trail has of each kind.
+async fn rows(stores: &Stores) -> [usize; 4] {
+    let rows = stores.audit.list_rows(0, 1000).await.unwrap();
+    let count = |event: Event| rows.iter().filter(|row| row.event == event.as_str()).count();
+    [Event::SigningKeyAdded, Event::SigningKeyPromoted, Event::SigningKeyRetired, Event::EverythingEnded].map(count)
 }
 
 async fn states(stores: &Stores) -> Vec<(String, KeyState)> {
@@ -29,17 +44,20 @@ pub async fn an_algorithm_has_one_current_and_one_next_key(stores: &Stores) {
         let keys = Arc::clone(&stores.keys);
         let algorithm = if n % 2 == 0 { Algorithm::Rs256 } else { Algorithm::Es256 };
         let state = if n % 4 < 2 { KeyState::Current } else { KeyState::Next };
-        async move { keys.insert_key(key(n, algorithm, state)).await.unwrap() }
+        async move { keys.insert_key(key(n, algorithm, state), row(Event::SigningKeyAdded)).await.unwrap() }
     })
     .await;
     assert_eq!(inserted.iter().filter(|inserted| **inserted).count(), 4);
     assert_eq!(stores.keys.list_keys().await.unwrap().len(), 4);
+    assert_eq!(rows(stores).await, [4, 0, 0, 0], "who adds nothing leaves no row");
 }
 
 /// The newest comes first, and every field survives, whatever the algorithm.
 pub async fn keys_are_listed_newest_first(stores: &Stores) {
     for (n, algorithm) in Algorithm::ALL.into_iter().enumerate() {
-        assert!(stores.keys.insert_key(key(n, algorithm, KeyState::Current)).await.unwrap());
+        assert!(
+            stores.keys.insert_key(key(n, algorithm, KeyState::Current), row(Event::SigningKeyAdded)).await.unwrap()
+        );
     }
     let listed = stores.keys.list_keys().await.unwrap();
     let read: Vec<_> = listed.iter().map(|key| (key.id.as_str(), key.algorithm, key.created_at)).collect();
@@ -56,17 +74,17 @@ pub async fn keys_are_listed_newest_first(stores: &Stores) {
 /// The next key takes over once, whoever asks; there is never a second current key, and never none.
 pub async fn a_key_takes_over_once(stores: &Stores) {
     let keys = &stores.keys;
-    keys.insert_key(key(1, Algorithm::Rs256, KeyState::Current)).await.unwrap();
-    keys.insert_key(key(2, Algorithm::Rs256, KeyState::Next)).await.unwrap();
+    keys.insert_key(key(1, Algorithm::Rs256, KeyState::Current), row(Event::SigningKeyAdded)).await.unwrap();
+    keys.insert_key(key(2, Algorithm::Rs256, KeyState::Next), row(Event::SigningKeyAdded)).await.unwrap();
     let (one, two, none) = (KeyId::new("key1"), KeyId::new("key2"), KeyId::new("key9"));
     for (next, current) in [(&one, &two), (&two, &none), (&none, &one), (&two, &two)] {
-        assert!(!keys.promote_key(next, current, later(5)).await.unwrap());
+        assert!(!keys.promote_key(next, current, later(5), row(Event::SigningKeyPromoted)).await.unwrap());
     }
     let before = [("key2".to_owned(), KeyState::Next), ("key1".to_owned(), KeyState::Current)];
     assert_eq!(states(stores).await, before, "nothing of a refused promotion stays");
     let promoted = race(32, |_| {
         let (keys, one, two) = (Arc::clone(keys), one.clone(), two.clone());
-        async move { keys.promote_key(&two, &one, later(6)).await.unwrap() }
+        async move { keys.promote_key(&two, &one, later(6), row(Event::SigningKeyPromoted)).await.unwrap() }
     })
     .await;
     assert_eq!(promoted.iter().filter(|promoted| **promoted).count(), 1);
@@ -74,18 +92,22 @@ pub async fn a_key_takes_over_once(stores: &Stores) {
     assert_eq!(states(stores).await, after);
     let listed = keys.list_keys().await.unwrap();
     assert!(listed.iter().all(|key| key.changed_at == later(6)));
-    assert!(keys.insert_key(key(3, Algorithm::Rs256, KeyState::Next)).await.unwrap(), "its place is free");
+    assert_eq!(rows(stores).await, [2, 1, 0, 0]);
+    assert!(
+        keys.insert_key(key(3, Algorithm::Rs256, KeyState::Next), row(Event::SigningKeyAdded)).await.unwrap(),
+        "its place is free"
+    );
 }
 
 /// A key is retired from the state it was seen in, once, and its private key is gone.
 pub async fn a_retired_key_is_forgotten(stores: &Stores) {
     let keys = &stores.keys;
-    keys.insert_key(key(1, Algorithm::Es256, KeyState::Current)).await.unwrap();
-    keys.insert_key(key(2, Algorithm::Es256, KeyState::Next)).await.unwrap();
-    keys.promote_key(&KeyId::new("key2"), &KeyId::new("key1"), later(3)).await.unwrap();
+    keys.insert_key(key(1, Algorithm::Es256, KeyState::Current), row(Event::SigningKeyAdded)).await.unwrap();
+    keys.insert_key(key(2, Algorithm::Es256, KeyState::Next), row(Event::SigningKeyAdded)).await.unwrap();
+    keys.promote_key(&KeyId::new("key2"), &KeyId::new("key1"), later(3), row(Event::SigningKeyPromoted)).await.unwrap();
     let retire = |from| {
         let keys = Arc::clone(keys);
-        async move { keys.retire_key(&KeyId::new("key1"), from, later(4)).await.unwrap() }
+        async move { keys.retire_key(&KeyId::new("key1"), from, later(4), row(Event::SigningKeyRetired)).await.unwrap() }
     };
     assert!(!retire(KeyState::Current).await);
     assert!(!retire(KeyState::Next).await);
@@ -94,4 +116,37 @@ pub async fn a_retired_key_is_forgotten(stores: &Stores) {
     let listed = keys.list_keys().await.unwrap();
     let old = listed.iter().find(|key| key.id.as_str() == "key1").unwrap();
     assert_eq!((old.state, old.changed_at, old.sealed.as_bytes()), (KeyState::Retired, later(4), &[][..]));
+    assert_eq!(rows(stores).await, [2, 1, 1, 0]);
+}
+
+/// In one step another key signs, the one before it is forgotten, and what everybody has in flight ends.
+pub async fn a_key_is_replaced_with_all_that_stood_on_it(stores: &Stores) {
+    let (ann, bob) = (add_user(stores, "ann").await, add_user(stores, "bob").await);
+    let keys = &stores.keys;
+    keys.insert_key(key(1, Algorithm::Es256, KeyState::Current), row(Event::SigningKeyAdded)).await.unwrap();
+    keys.insert_key(key(2, Algorithm::Es256, KeyState::Next), row(Event::SigningKeyAdded)).await.unwrap();
+    let (one, two) = (KeyId::new("key1"), KeyId::new("key2"));
+    let events = [Event::SigningKeyPromoted, Event::SigningKeyRetired, Event::EverythingEnded];
+    let replace = |next: &KeyId, current: &KeyId| {
+        let (keys, next, current) = (Arc::clone(keys), next.clone(), current.clone());
+        async move { keys.replace_key(&next, &current, later(7), events.map(row).to_vec()).await.unwrap() }
+    };
+    for (next, current) in [(&one, &two), (&two, &KeyId::new("key9")), (&one, &one)] {
+        assert_eq!(replace(next, current).await, None);
+    }
+    assert_eq!(account(stores, &ann).await.user.epoch, 0, "nothing of a refused replacement stays");
+    let before = [("key2".to_owned(), KeyState::Next), ("key1".to_owned(), KeyState::Current)];
+    assert_eq!(states(stores).await, before);
+    let replaced = race(16, |_| replace(&two, &one)).await;
+    assert_eq!(replaced.iter().filter(|replaced| **replaced == Some(2)).count(), 1);
+    assert_eq!(replaced.iter().filter(|replaced| replaced.is_none()).count(), 15);
+    let after = [("key2".to_owned(), KeyState::Current), ("key1".to_owned(), KeyState::Retired)];
+    assert_eq!(states(stores).await, after);
+    let listed = keys.list_keys().await.unwrap();
+    assert_eq!((listed[0].sealed.as_bytes(), listed[1].sealed.as_bytes()), (&[1, 2, 3][..], &[][..]));
+    for user in [ann, bob] {
+        let user = account(stores, &user).await.user;
+        assert_eq!((user.epoch, user.tokens_valid_from), (1, later(7)));
+    }
+    assert_eq!(rows(stores).await, [2, 1, 1, 1]);
 }

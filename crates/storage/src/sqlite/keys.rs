@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use countersign_domain::{
+    audit::AuditEvent,
     id::KeyId,
     port::{
         PortError,
@@ -12,7 +13,7 @@ use countersign_domain::{
     signing_key::KeyState,
     time::Timestamp,
 };
-use rusqlite::{Row, params};
+use rusqlite::{Connection, Row, params};
 
 use super::{
     SqliteStore, rows,
@@ -35,7 +36,7 @@ impl KeyStore for SqliteStore {
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.key.insert")]
-    async fn insert_key(&self, key: StoredKey) -> Result<bool, PortError> {
+    async fn insert_key(&self, key: StoredKey, audit: AuditEvent) -> Result<bool, PortError> {
         self.writer
             .submit(Durability::Full, move |connection| {
                 let inserted = connection
@@ -52,44 +53,98 @@ impl KeyStore for SqliteStore {
                         key.created_at.as_millis(),
                         key.changed_at.as_millis(),
                     ])?;
-                Ok(Step::Keep(inserted == 1))
+                if inserted == 0 {
+                    return Ok(Step::Undo(false));
+                }
+                rows::insert_audit(connection, &audit)?;
+                Ok(Step::Keep(true))
             })
             .await
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.key.promote")]
-    async fn promote_key(&self, next: &KeyId, current: &KeyId, now: Timestamp) -> Result<bool, PortError> {
+    async fn promote_key(
+        &self,
+        next: &KeyId,
+        current: &KeyId,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<bool, PortError> {
         let (next, current) = (next.clone(), current.clone());
         self.writer
             .submit(Durability::Full, move |connection| {
-                let mut step = connection.prepare_cached(
-                    "UPDATE signing_key SET state = ?3, changed_at = ?4 WHERE id = ?1 AND state = ?2",
-                )?;
                 // In this order, for there is never a second current key.
-                if step.execute(params![current.as_str(), "current", "previous", now.as_millis()])? != 1 {
+                if !step(connection, &current, (KeyState::Current, KeyState::Previous), now)?
+                    || !step(connection, &next, (KeyState::Next, KeyState::Current), now)?
+                {
                     return Ok(Step::Undo(false));
                 }
-                let took_over = step.execute(params![next.as_str(), "next", "current", now.as_millis()])? == 1;
-                Ok(if took_over { Step::Keep(true) } else { Step::Undo(false) })
+                rows::insert_audit(connection, &audit)?;
+                Ok(Step::Keep(true))
             })
             .await
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.key.retire")]
-    async fn retire_key(&self, id: &KeyId, from: KeyState, now: Timestamp) -> Result<bool, PortError> {
+    async fn retire_key(
+        &self,
+        id: &KeyId,
+        from: KeyState,
+        now: Timestamp,
+        audit: AuditEvent,
+    ) -> Result<bool, PortError> {
         let id = id.clone();
         self.writer
             .submit(Durability::Full, move |connection| {
-                let retired = connection
-                    .prepare_cached(
-                        "UPDATE signing_key SET state = 'retired', sealed = zeroblob(0), changed_at = ?3 \
-                         WHERE id = ?1 AND state = ?2",
-                    )?
-                    .execute(params![id.as_str(), from.as_str(), now.as_millis()])?;
-                Ok(Step::Keep(retired == 1))
+                if !step(connection, &id, (from, KeyState::Retired), now)? {
+                    return Ok(Step::Undo(false));
+                }
+                rows::insert_audit(connection, &audit)?;
+                Ok(Step::Keep(true))
             })
             .await
     }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.key.replace")]
+    async fn replace_key(
+        &self,
+        next: &KeyId,
+        current: &KeyId,
+        now: Timestamp,
+        audit: Vec<AuditEvent>,
+    ) -> Result<Option<u64>, PortError> {
+        let (next, current) = (next.clone(), current.clone());
+        self.writer
+            .submit(Durability::Full, move |connection| {
+                if !step(connection, &current, (KeyState::Current, KeyState::Retired), now)?
+                    || !step(connection, &next, (KeyState::Next, KeyState::Current), now)?
+                {
+                    return Ok(Step::Undo(None));
+                }
+                let accounts = rows::raise_every_epoch(connection, now)?;
+                for row in &audit {
+                    rows::insert_audit(connection, row)?;
+                }
+                Ok(Step::Keep(Some(accounts)))
+            })
+            .await
+    }
+}
+
+/// Has a key go from one state to another; false if it is not in the first. A retired one is forgotten.
+fn step(
+    connection: &Connection,
+    id: &KeyId,
+    (from, to): (KeyState, KeyState),
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "UPDATE signing_key SET state = ?3, changed_at = ?4, \
+             sealed = CASE WHEN ?3 = 'retired' THEN zeroblob(0) ELSE sealed END WHERE id = ?1 AND state = ?2",
+        )?
+        .execute(params![id.as_str(), from.as_str(), to.as_str(), now.as_millis()])
+        .map(|changed| changed == 1)
 }
 
 fn key(row: &Row<'_>) -> rusqlite::Result<StoredKey> {

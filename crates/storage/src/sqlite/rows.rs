@@ -194,6 +194,14 @@ pub(super) fn raise_epoch(connection: &Connection, user: &UserId) -> rusqlite::R
     connection.prepare_cached("UPDATE user SET epoch = epoch + 1 WHERE id = ?1")?.execute([user.as_str()]).map(|_| ())
 }
 
+/// Ends everything that anybody has in flight; how many accounts there are.
+pub(super) fn raise_every_epoch(connection: &Connection, now: Timestamp) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached("UPDATE user SET epoch = epoch + 1, tokens_valid_from = max(tokens_valid_from, ?1)")?
+        .execute([now.as_millis()])
+        .map(|accounts| u64::try_from(accounts).unwrap_or(u64::MAX))
+}
+
 /// SQLite's integers have a sign; numbers that large do not occur.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)

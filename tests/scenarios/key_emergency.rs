@@ -1,0 +1,134 @@
+//! A private key is known to somebody: what it signed and whatever stands on it ends. And every change of keys has its row.
+
+use std::time::{Duration, Instant};
+
+use countersign_domain::audit::chain::AuditRow;
+use countersign_tests::{
+    api::{Api, Transport, Wish},
+    http::plain_client,
+    person::PASSWORD,
+    refusal::{BAD_REFRESH_TOKEN, MALFORMED_TOKEN, Refused as _},
+    tenant::{API, BACKEND, ED25519_API, LENIENT, Tenant},
+    trail,
+    world::{Store, World},
+};
+use serde_json::Value;
+use tokio::time::interval;
+
+fn key_rows(world: &World) -> Vec<AuditRow> {
+    let about_keys = |row: &AuditRow| row.event.starts_with("signing_key.") || row.event.starts_with("deployment.");
+    trail::rows(&world.database()).into_iter().filter(about_keys).collect()
+}
+
+async fn signer(world: &World) -> String {
+    let request = plain_client().get(world.http().url("/.well-known/jwks.json"));
+    let keys: Value = request.send().await.unwrap().json().await.unwrap();
+    keys["keys"][0]["kid"].as_str().unwrap().to_owned()
+}
+
+async fn token_for(api: &Api, username: &str, audience: &str) -> String {
+    let wish = Wish { audience: Some(audience), scope: Some("read:things"), ..Wish::default() };
+    api.login_for(LENIENT, username, PASSWORD, wish).await.unwrap().tokens().access_token
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_emergency_everything_older_fails_within_five_seconds() {
+    let world = World::start(Store::Sqlite, Tenant::default()).await;
+    let (api, grpc) = (world.api(Transport::Http), world.api(Transport::Grpc));
+    let (ann, phone) = world.enrolled(&api, "ann").await;
+    let manager = ann.manager(&world, &api, &phone).await;
+    let lasting = ann.lasting(&world, &api, &phone).await;
+    world.person("bob").await;
+    let access = token_for(&api, "bob", API).await;
+    let pending = ann.mfa_token(&api).await;
+    assert!(api.introspect(BACKEND, &lasting.access_token).await.unwrap().is_some());
+    let old = signer(&world).await;
+
+    let done = world.command(&["keys", "emergency"]).await;
+    let began = Instant::now();
+    assert_eq!(done.code, 0, "{done:?}");
+    let next = done.out.split(' ').next().unwrap().to_owned();
+    assert!(done.out.contains("everything that 2 accounts had in flight is ended"), "{done:?}");
+    // What stands on the account is judged by its epoch, which is read anew each time.
+    api.otp(BACKEND, &pending, &phone.code(&world)).await.refused(&MALFORMED_TOKEN);
+    grpc.refresh(BACKEND, lasting.refresh(), None).await.refused(&BAD_REFRESH_TOKEN);
+    let mut ticks = interval(Duration::from_millis(50));
+    loop {
+        ticks.tick().await;
+        let mut alive = Vec::new();
+        for api in [&api, &grpc] {
+            alive.push(api.list(&manager).await.is_ok());
+            alive.push(api.introspect(BACKEND, &access).await.unwrap().is_some());
+            alive.push(api.introspect(BACKEND, &lasting.access_token).await.unwrap().is_some());
+            alive.push(api.introspect(BACKEND, lasting.refresh()).await.unwrap().is_some());
+        }
+        alive.push(signer(&world).await == old);
+        if !alive.contains(&true) {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(5), "{alive:?}");
+    }
+    assert_eq!(signer(&world).await, next);
+    let listed = world.command(&["keys", "list"]).await.out;
+    assert!(listed.contains(&format!("{old}\tRS256\tretired\t")), "{listed}");
+    let again = ann.log_in(&world, &api, &phone).await;
+    assert!(api.subject(&again.access_token).await.is_ok(), "people log in anew");
+
+    assert_eq!(world.command(&["keys", "emergency", "--algorithm", "ES256"]).await.code, 65, "nothing signs with it");
+    let rows = key_rows(&world);
+    let of_command: Vec<_> = rows.iter().filter(|row| row.operator.is_some()).collect();
+    let told: Vec<_> = of_command.iter().map(|row| (row.event.as_str(), row.detail.as_deref().unwrap_or(""))).collect();
+    let (added, promoted, retired) =
+        (format!("key={next} algorithm=RS256 state=next"), format!("key={next}"), format!("key={old}"));
+    let expected = [
+        ("signing_key.added", added.as_str()),
+        ("signing_key.promoted", &promoted),
+        ("signing_key.retired", &retired),
+        ("deployment.everything_ended", ""),
+    ];
+    assert_eq!(told, expected);
+    assert!(of_command.iter().all(|row| row.operator.as_deref().is_some_and(|who| who.starts_with("process "))));
+    assert_eq!(world.command(&["audit", "verify"]).await.code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emergency_of_one_algorithm_leaves_the_keys_of_the_others() {
+    let world = World::start(Store::Sqlite, Tenant::default().with_every_kind_of_token()).await;
+    let api = world.api(Transport::Grpc);
+    world.person("bob").await;
+    let (rs, ed) = (token_for(&api, "bob", API).await, token_for(&api, "bob", ED25519_API).await);
+    let done = world.command(&["keys", "emergency", "--algorithm", "Ed25519"]).await;
+    assert_eq!(done.code, 0, "{done:?}");
+    let mut ticks = interval(Duration::from_millis(50));
+    while api.introspect(BACKEND, &ed).await.unwrap().is_some() {
+        ticks.tick().await;
+    }
+    assert!(api.introspect(BACKEND, &rs).await.unwrap().is_some(), "it stands on no family and on another key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_step_of_a_rotation_has_its_row_whoever_takes_it() {
+    let world = World::start(Store::Sqlite, Tenant::default().with_rotation()).await;
+    let names = |rows: &[AuditRow]| rows.iter().map(|row| row.event.clone()).collect::<Vec<_>>();
+    let turn = async || world.keys().turn().await.unwrap();
+    turn().await;
+    // By itself: the next key is promoted after a day, and the one before it is retired when its tokens are gone.
+    world.advance(86_400);
+    turn().await;
+    turn().await;
+    world.advance(3 * 86_400);
+    turn().await;
+    turn().await;
+    let rows = key_rows(&world);
+    assert!(rows.iter().all(|row| row.operator.is_none() && row.detail.is_some()), "{rows:?}");
+    for event in ["signing_key.added", "signing_key.promoted", "signing_key.retired"] {
+        assert!(names(&rows).iter().any(|name| name == event), "{event}: {rows:?}");
+    }
+    let before = rows.len();
+    assert_eq!(world.command(&["keys", "promote"]).await.code, 65, "its lead is not over by the clock of the command");
+    assert_eq!(key_rows(&world).len(), before, "what is refused has no row");
+    assert_eq!(world.command(&["keys", "promote", "--now"]).await.code, 0);
+    let rows = key_rows(&world);
+    assert_eq!(names(&rows[before..]), ["signing_key.promoted"]);
+    assert!(rows[before].operator.is_some(), "{rows:?}");
+}
