@@ -1,9 +1,12 @@
 //! Clients that prove themselves by signed assertions (RFC 7523; G-54).
 
 use countersign_tests::{
+    api::Wish,
+    everywhere,
     http::Answer,
+    refusal::{MALFORMED_TOKEN, Refused as _, WRONG_CLIENT},
     signer::{ASSERTION_TYPE, assertion, claims, key_set, signed, signed_by},
-    tenant::{API, BACKEND, ISSUER, SIGNER, Tenant},
+    tenant::{API, BACKEND, Client, ISSUER, NATIVE, SIGNER, Tenant},
     world::{Store, World},
 };
 use serde_json::{Value, json};
@@ -124,19 +127,37 @@ async fn two_ways_at_once_are_a_malformed_request() {
     assert_eq!(world.http().post("/oauth/token", &named).await.status, 401, "its name is no proof");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn introspection_and_revocation_take_assertions_too() {
-    let world = world().await;
-    let token = present(&world, &assertion(&world, "one"), json!({})).await.json()["access_token"].clone();
-    let body = |jti: &str| {
-        let jwt = assertion(&world, jti);
-        json!({"token": token, "client_assertion": jwt, "client_assertion_type": ASSERTION_TYPE})
-    };
-    let answer = world.http().post("/oauth/introspect", &body("two")).await;
-    assert_eq!((answer.status, &answer.json()["active"]), (200, &json!(true)));
-    assert_eq!(world.http().post("/oauth/introspect", &body("two")).await.status, 401);
-    assert_eq!(world.http().post("/oauth/revoke", &body("three")).await.status, 200);
-    assert_eq!(world.http().post("/oauth/revoke", &body("three")).await.status, 401);
+everywhere! {
+    async fn an_assertion_is_good_once_and_for_its_own_client(world: World, api: Api) {
+        let wish = Wish { audience: Some(API), ..Wish::default() };
+        let first = api.signed(&assertion(&world, "one"));
+        first.service(SIGNER, wish).await.unwrap();
+        first.service(SIGNER, wish).await.refused(&WRONG_CLIENT);
+        let mut later = claims(&world, "one");
+        later["exp"] = json!(world.now().as_secs() + 61);
+        let same_jti = api.signed(&signed(&json!({"alg": "EdDSA"}), &later));
+        same_jti.service(SIGNER, wish).await.refused(&WRONG_CLIENT);
+        let second = assertion(&world, "two");
+        for other in [BACKEND, NATIVE, Client { id: "nobody", secret: None }] {
+            api.signed(&second).introspect(other, "x").await.refused(&WRONG_CLIENT);
+        }
+        api.signed(&second).service(SIGNER, wish).await.expect("others have not spent it");
+    }
+
+    async fn introspection_revocation_and_challenges_take_assertions_too(world: World, api: Api) {
+        let wish = Wish { audience: Some(API), ..Wish::default() };
+        let signed = |jti: &str| api.signed(&assertion(&world, jti));
+        let token = signed("one").service(SIGNER, wish).await.unwrap().access_token;
+        let asking = signed("two");
+        assert!(asking.introspect(SIGNER, &token).await.unwrap().is_some());
+        asking.introspect(SIGNER, &token).await.refused(&WRONG_CLIENT);
+        let ending = signed("three");
+        ending.revoke(SIGNER, &token).await.unwrap();
+        ending.revoke(SIGNER, &token).await.refused(&WRONG_CLIENT);
+        let challenging = signed("four");
+        challenging.challenge(SIGNER, "csmfa_x", "otp", None).await.refused(&MALFORMED_TOKEN);
+        challenging.challenge(SIGNER, "csmfa_x", "otp", None).await.refused(&WRONG_CLIENT);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

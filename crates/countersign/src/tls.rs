@@ -87,7 +87,7 @@ impl Authorities {
         }
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
         let builder = if self.optional { builder.allow_unauthenticated() } else { builder };
-        Ok(builder.build().with_context(|| format!("{path} cannot verify clients"))?)
+        builder.build().with_context(|| format!("{path} cannot verify clients"))
     }
 }
 
