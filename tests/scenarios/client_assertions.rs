@@ -138,7 +138,7 @@ everywhere! {
         let same_jti = api.signed(&signed(&json!({"alg": "EdDSA"}), &later));
         same_jti.service(SIGNER, wish).await.refused(&WRONG_CLIENT);
         let second = assertion(&world, "two");
-        for other in [BACKEND, NATIVE, Client { id: "nobody", secret: None }] {
+        for other in [Client { secret: None, ..BACKEND }, NATIVE, Client { id: "nobody", secret: None }] {
             api.signed(&second).introspect(other, "x").await.refused(&WRONG_CLIENT);
         }
         api.signed(&second).service(SIGNER, wish).await.expect("others have not spent it");
