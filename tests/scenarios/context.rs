@@ -244,6 +244,19 @@ async fn a_refresh_from_a_new_network_asks_where_the_client_has_it_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_the_memory_cannot_be_read_nobody_is_let_in_by_it() {
+    let world = World::start(Store::Sqlite, tenant()).await;
+    let api = world.api(Transport::Http);
+    let (ann, _phone) = world.enrolled(&api, "ann").await;
+    ann.password_at(&api, WARY).await.unwrap().tokens();
+    dump::hide(&world.database(), "proof");
+    assert!(ann.password_at(&api, WARY).await.is_err());
+    // Who does not go by it is asked as ever.
+    ann.password_at(&api, BACKEND).await.unwrap().mfa_token();
+    ann.password_at(&api, DEVICES).await.unwrap().mfa_token();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_nobody_goes_by_context_nothing_is_remembered() {
     let world = World::start(Store::Sqlite, Tenant::default()).await;
     let api = world.api(Transport::Http);

@@ -63,6 +63,13 @@ pub fn forget(path: &Path, user: &str) {
     connection.execute("DELETE FROM user WHERE id = ?1", [user]).expect("the account can be removed");
 }
 
+/// Hides `table` from the server that runs: whoever reads it fails from now on.
+pub fn hide(path: &Path, table: &str) {
+    let connection = Connection::open(path).expect("the file opens");
+    connection.busy_timeout(std::time::Duration::from_secs(5)).expect("it can wait");
+    connection.execute_batch(&format!("ALTER TABLE {table} RENAME TO hidden")).expect("the table is there");
+}
+
 /// How many rows of the audit trail tell of `event` and `user`.
 pub fn audited(path: &Path, event: &str, user: &str) -> i64 {
     let sql = "SELECT count(*) FROM audit WHERE event = ?1 AND user_id = ?2";
