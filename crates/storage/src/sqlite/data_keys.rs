@@ -91,7 +91,8 @@ impl DataKeyStore for SqliteStore {
         now: Timestamp,
         audit: AuditEvent,
     ) -> Result<DataKeyDropped, PortError> {
-        self.writer
+        let dropped = self
+            .writer
             .submit(Durability::Full, move |connection| {
                 let known = connection
                     .prepare_cached("SELECT 1 FROM data_key WHERE id = ?1 AND dropped_at IS NULL")?
@@ -118,7 +119,11 @@ impl DataKeyStore for SqliteStore {
                 rows::insert_audit(connection, &audit)?;
                 Ok(Step::Keep(DataKeyDropped::Dropped))
             })
-            .await
+            .await?;
+        if dropped == DataKeyDropped::Dropped {
+            self.readers.empty_log();
+        }
+        Ok(dropped)
     }
 }
 

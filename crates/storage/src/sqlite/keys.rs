@@ -94,7 +94,8 @@ impl KeyStore for SqliteStore {
         audit: AuditEvent,
     ) -> Result<bool, PortError> {
         let id = id.clone();
-        self.writer
+        let retired = self
+            .writer
             .submit(Durability::Full, move |connection| {
                 if !step(connection, &id, (from, KeyState::Retired), now)? {
                     return Ok(Step::Undo(false));
@@ -102,7 +103,11 @@ impl KeyStore for SqliteStore {
                 rows::insert_audit(connection, &audit)?;
                 Ok(Step::Keep(true))
             })
-            .await
+            .await?;
+        if retired {
+            self.readers.empty_log();
+        }
+        Ok(retired)
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.key.replace")]
@@ -114,7 +119,8 @@ impl KeyStore for SqliteStore {
         audit: Vec<AuditEvent>,
     ) -> Result<Option<u64>, PortError> {
         let (next, current) = (next.clone(), current.clone());
-        self.writer
+        let accounts = self
+            .writer
             .submit(Durability::Full, move |connection| {
                 if !step(connection, &current, (KeyState::Current, KeyState::Retired), now)?
                     || !step(connection, &next, (KeyState::Next, KeyState::Current), now)?
@@ -127,7 +133,11 @@ impl KeyStore for SqliteStore {
                 }
                 Ok(Step::Keep(Some(accounts)))
             })
-            .await
+            .await?;
+        if accounts.is_some() {
+            self.readers.empty_log();
+        }
+        Ok(accounts)
     }
 }
 

@@ -21,8 +21,9 @@ use super::{DURABLE_STORE, port_error};
 
 /// As many as may read at the same moment.
 pub(super) struct Readers {
-    first: Arc<Mutex<Connection>>,
+    // Dropped before the first: the last to close the file empties its log, which one that only reads cannot.
     others: Vec<Mutex<Connection>>,
+    first: Arc<Mutex<Connection>>,
     turn: AtomicUsize,
 }
 
@@ -60,6 +61,17 @@ impl Readers {
             Ok(outcome) => outcome.map_err(port_error),
             // A panic costs its caller the answer, not everybody the connection.
             Err(_panic) => Err(PortError::Unavailable(DURABLE_STORE, Box::from("reading panicked"))),
+        }
+    }
+
+    /// Brings everything from the log into the file, and empties the log: what was overwritten is in neither then. It waits for those who
+    /// read; if one of them takes too long, some of it stays until the log is copied the next time.
+    pub(super) fn empty_log(&self) {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        match first.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0)) {
+            Ok(false) => {}
+            Ok(true) => tracing::warn!("the log is in use, and holds what was overwritten until it is copied"),
+            Err(error) => tracing::warn!(%error, "the log was not emptied"),
         }
     }
 

@@ -3,14 +3,20 @@
 use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
 
 use countersign_domain::{
+    audit::{AuditEvent, Event},
+    id::KeyId,
     message::Channel,
     port::{
         PortError,
+        key_store::{KeyStore as _, StoredKey},
         login_store::{Burn, CommitOutcome, LoginStore as _},
         outbox_store::OutboxStore,
         session_store::{Reservation, SessionStore, Settlement},
+        signer::Algorithm,
         user_store::UserStore,
     },
+    secret::Sealed,
+    signing_key::KeyState,
     testing::toy_chain,
 };
 use countersign_storage::{
@@ -128,6 +134,29 @@ async fn dropping_the_store_writes_what_was_accepted() {
     first.settle(Settlement { reset: Some(otp.key.clone()), ..Settlement::default() }, NOW).await;
     drop(first);
     assert_eq!(SessionStore::purge(&*store(folder.path()), later(100_000)).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn what_a_key_was_is_in_neither_file_nor_log_once_it_is_retired() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = |needle: &[u8]| {
+        ["data.db", "data.db-wal"].map(|name| {
+            let bytes = std::fs::read(folder.path().join(name)).unwrap_or_default();
+            bytes.windows(needle.len()).any(|window| window == needle)
+        })
+    };
+    let first = store(folder.path());
+    let secret = b"what only a signer may know";
+    let row = |event| AuditEvent::of_deployment(event, NOW);
+    let (id, sealed) = (KeyId::new("key"), Sealed::new(secret.to_vec()));
+    let (algorithm, state) = (Algorithm::Es256, KeyState::Next);
+    let key = StoredKey { id: id.clone(), algorithm, state, sealed, created_at: NOW, changed_at: NOW };
+    assert!(first.insert_key(key, row(Event::SigningKeyAdded)).await.unwrap());
+    assert!(held(secret).contains(&true));
+    assert!(first.retire_key(&id, KeyState::Next, NOW, row(Event::SigningKeyRetired)).await.unwrap());
+    assert_eq!(held(secret), [false, false]);
+    drop(first);
+    assert!(!folder.path().join("data.db-wal").exists(), "the last to close the file leaves no log");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
