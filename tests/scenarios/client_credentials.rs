@@ -3,7 +3,7 @@
 use countersign_tests::{
     api::Wish,
     everywhere, jwt,
-    refusal::{CLIENT_CREDENTIALS_OFF, Refused as _, WRONG_CLIENT},
+    refusal::{CLIENT_CREDENTIALS_OFF, Refused as _, STORE_DOWN, WRONG_CLIENT},
     signer::assertion,
     tenant::{API, BACKEND, ES256_API, MFA_API, SIGNER, Tenant},
 };
@@ -42,5 +42,14 @@ everywhere! {
         }
         api.service(BACKEND, wish(API, None)).await.refused(&CLIENT_CREDENTIALS_OFF);
         api.service(SIGNER, wish(API, None)).await.refused(&WRONG_CLIENT);
+    }
+
+    async fn while_the_store_is_away_no_service_is_said_to_be_good(world: World, api: Api) {
+        let token = api.signed(&assertion(&world, "1")).service(SIGNER, wish(API, None)).await.unwrap().access_token;
+        let file = rusqlite::Connection::open(world.database()).unwrap();
+        file.execute_batch("ALTER TABLE user RENAME TO lost").unwrap();
+        api.introspect(BACKEND, &token).await.map(|_| ()).refused(&STORE_DOWN);
+        file.execute_batch("ALTER TABLE lost RENAME TO user").unwrap();
+        assert!(api.introspect(BACKEND, &token).await.unwrap().is_some());
     }
 }

@@ -105,6 +105,8 @@ impl App {
         }
         let issued_at = seconds(claims.iat);
         if claims.sub.ends_with(client_credentials::SUBJECT_SUFFIX) {
+            // Nothing of a service is in the store. But while it is away, nothing is said.
+            self.users.ping().await?;
             let stands = self.service_stands(&claims.client_id, &claims.sub, claims.audiences());
             return Ok(stands.then(|| ActiveToken::access(claims)));
         }
