@@ -11,9 +11,10 @@ use countersign_tests::{
     grpc::Grpc,
     jwt,
     person::Phone,
-    refusal::{BAD_ASSERTED_LOGIN, BAD_REFRESH_TOKEN, Refusal, Refused as _, WRONG_PASSWORD},
+    refusal::{BAD_ASSERTED_LOGIN, BAD_REFRESH_TOKEN, Refusal, Refused as _, UNMET_FACTORS, WRONG_PASSWORD},
     signer::{assertion, login, login_claims, signed},
     tenant::{API, MFA_API, NATIVE, OTHER_REALM, SIGNER, Tenant},
+    trail,
     world::{Store, World},
 };
 use serde_json::{Value, json};
@@ -54,6 +55,25 @@ everywhere! {
         assert_eq!(dump::audited(&world.database(), "user.asserted", access["sub"].as_str().unwrap()), 1);
         let wish = Wish { realm: Some(OTHER_REALM), ..Wish::default() };
         api.login_for(NATIVE, "ext-1", "!", wish).await.refused(&WRONG_PASSWORD);
+    }
+
+    async fn what_is_not_believed_or_cannot_be_met_leaves_a_row(world: World, api: Api) {
+        let last = || trail::rows(&world.database()).pop().map(|row| (row.event, row.detail.unwrap_or_default())).unwrap();
+        let mut claims = login_claims(&world, "ext-1", "a");
+        claims["amr"] = json!(["hwk"]);
+        // An app would be a thing beside a thing, whatever is asked for.
+        let wish = Wish { acr_values: Some("http://schemas.openid.net/pape/policies/2007/06/multi-factor"), ..WISH };
+        log_in(&world, &api, "a", &claims, wish).await.refused(&UNMET_FACTORS);
+        assert_eq!(last(), ("login.unmet".into(), "policy:acr_requested,no_allowed_factor".into()));
+        log_in(&world, &api, "b", &claims, WISH).await.refused(&BAD_ASSERTED_LOGIN);
+        assert_eq!(last(), ("proof_rejected.asserted_login".into(), "not believed".into()));
+        claims["jti"] = json!("c");
+        let tokens = log_in(&world, &api, "c", &claims, WISH).await.unwrap().tokens();
+        let user = UserId::new(jwt::claims(&tokens.access_token)["sub"].as_str().unwrap());
+        world.app().set_blocked(&user, true).await.unwrap();
+        claims["jti"] = json!("d");
+        log_in(&world, &api, "d", &claims, WISH).await.map(drop).unwrap_err();
+        assert_eq!(last(), ("proof_rejected.asserted_login".into(), "blocked".into()));
     }
 
     async fn who_has_a_second_factor_is_asked_for_it(world: World, api: Api) {

@@ -15,7 +15,7 @@ use countersign_tests::{
     api::{Outcome, Wish},
     everywhere,
     person::PASSWORD,
-    tenant::{API, BACKEND, LENIENT, NATIVE, Tenant},
+    tenant::{API, BACKEND, Client, LENIENT, NATIVE, Tenant},
     trail,
     world::World,
 };
@@ -98,6 +98,13 @@ everywhere! {
         trail.says("a refresh token", &["login.mfa_required", "login.otp", "token.refreshed"]);
         api.refresh(BACKEND, second.refresh(), None).await.unwrap_err();
         trail.says("of another client", &["proof_rejected.refresh_token"]);
+        api.refresh(NATIVE, second.refresh(), Some("openid everything")).await.unwrap_err();
+        let rows = trail.says("for more than was granted", &["proof_rejected.refresh_token"]);
+        assert_eq!(rows[0].detail.as_deref(), Some("scope exceeded"));
+        api.login(Client { secret: Some("a guess"), ..BACKEND }, "ann", PASSWORD).await.unwrap_err();
+        api.login(Client { id: "a typed name", ..BACKEND }, "ann", PASSWORD).await.unwrap_err();
+        let rows = trail.says("no such clients", &["proof_rejected.client"; 2]);
+        assert_eq!((rows[0].client.as_deref(), rows[1].client.as_deref()), (Some(BACKEND.id), None));
         api.refresh(NATIVE, first.refresh(), None).await.unwrap_err();
         trail.says("a reuse", &["token.reused"]);
         api.refresh(NATIVE, second.refresh(), None).await.unwrap_err();

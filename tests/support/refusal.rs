@@ -158,6 +158,8 @@ refusals! {
     UNMET_ACR = AuthenticationUnmet, 400 "unmet_authentication_requirements" "The authentication that is required cannot be met: acr_values";
     /// The login is longer ago than the request wants.
     UNMET_MAX_AGE = AuthenticationUnmet, 400 "unmet_authentication_requirements" "The authentication that is required cannot be met: max_age";
+    /// No factor the person has makes two of what they have shown.
+    UNMET_FACTORS = AuthenticationUnmet, 400 "unmet_authentication_requirements" "The authentication that is required cannot be met: factors";
     /// A store does not answer.
     STORE_DOWN = StoreUnavailable, 503 "temporarily_unavailable" "";
 }

@@ -107,6 +107,12 @@ events! {
     AssertedLogin = "login.asserted", "";
     /// A service got an access token of its own.
     ServiceAuthorized = "service.authorized", "seccft";
+    /// A first factor was proven, or a refresh token was good, but nothing can give what the request asks of the login.
+    LoginUnmet = "login.unmet", "";
+    /// A client said that somebody had logged in with it, and was not believed.
+    AssertionFailed = "proof_rejected.asserted_login", "";
+    /// A client did not prove itself.
+    ClientFailed = "proof_rejected.client", "";
     /// A login was completed with a code of an authenticator app.
     OtpLogin = "login.otp", "seotpft";
     /// A login was completed with a code that was sent.

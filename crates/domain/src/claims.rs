@@ -65,6 +65,11 @@ impl Authentication {
         self.has("mfa")
     }
 
+    /// Whether a second factor can make two of it: all of them are things the person has, so it takes something else beside them.
+    pub fn may_become_multi_factor(&self) -> bool {
+        self.methods.iter().filter_map(|known| FactorClass::of(known)).any(|class| class != FactorClass::Possession)
+    }
+
     fn has(&self, method: &str) -> bool {
         self.methods.iter().any(|known| known == method)
     }

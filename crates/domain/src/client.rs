@@ -8,6 +8,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::{
     app::{App, ClientCredentials, ClientProof, Origin},
+    audit::{AuditEvent, Event},
     certificate::CertificateNames,
     error::{Error, Reason},
     id::ClientId,
@@ -33,6 +34,19 @@ impl App {
     ///
     /// [`Reason::ClientUnauthenticated`]; the store failed.
     pub(crate) async fn authenticate_client(&self, credentials: &ClientCredentials) -> Result<&Client, Error> {
+        let outcome = self.proven_client(credentials).await;
+        if let Err(error) = &outcome
+            && error.reason() == Reason::ClientUnauthenticated
+        {
+            let row = AuditEvent::of_deployment(Event::ClientFailed, self.clock.now());
+            // A name that no client has is whatever somebody typed.
+            let named = credentials.client_id.as_ref().filter(|id| self.registry.clients.contains_key(*id));
+            self.note_cheap(named.map_or(row.clone(), |id| row.by(id))).await?;
+        }
+        outcome
+    }
+
+    async fn proven_client(&self, credentials: &ClientCredentials) -> Result<&Client, Error> {
         let client = self.named_client(credentials)?;
         match (&client.authentication, &credentials.proof) {
             (ClientAuthMethod::None, None | Some(ClientProof::Secret(_))) => Ok(client),

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::{
     account::Account,
-    app::App,
+    app::{App, Origin},
+    audit::{AuditEvent, Event},
     authenticator::{FactorKind, Status},
     claims::{ACR_MULTI_FACTOR, ACR_PASSWORD, AccessToken, Authentication},
     error::{Error, Reason},
@@ -64,10 +65,24 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`Reason::AuthenticationUnmet`]: nothing can.
-    pub(crate) fn decide_by(&self, rule: &Rule, first: &FirstFactor<'_>, now: Timestamp) -> Result<Decision, Error> {
+    /// [`Reason::AuthenticationUnmet`]: nothing can, which leaves a row. The store failed.
+    pub(crate) async fn decide_by(
+        &self,
+        rule: &Rule,
+        first: &FirstFactor<'_>,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<Decision, Error> {
         let decision = decide(rule, &self.facts(first, now));
-        if decision.verdict == Verdict::Unmet { Err(refused(decision.reasons)) } else { Ok(decision) }
+        if decision.verdict != Verdict::Unmet {
+            return Ok(decision);
+        }
+        let row = AuditEvent::about(Event::LoginUnmet, &first.account.user.id, now)
+            .by(&first.client.id)
+            .at_address(first.client.address_of(origin))
+            .because(format!("policy:{}", decision.reasons));
+        self.note_cheap(row).await?;
+        Err(refused(decision.reasons))
     }
 
     /// What is known.
@@ -83,6 +98,7 @@ impl App {
             recovery_code: account.usable_recovery_code().is_some(),
             offered: self.offered(),
             two_factors_proven: first.authentication.is_multi_factor(),
+            second_makes_two: first.authentication.may_become_multi_factor(),
             authenticated_at: first.authentication.at,
             wish: first.wish,
             context: first.context,

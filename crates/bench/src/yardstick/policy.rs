@@ -36,6 +36,7 @@ pub fn decision(span: Duration) -> anyhow::Result<Row> {
         recovery_code: true,
         offered: FactorSet::ALL,
         two_factors_proven: false,
+        second_makes_two: true,
         authenticated_at: now,
         wish: Wish { two_factors: true, max_age: Some(day) },
         context: Context { network: None, last: Some(now.minus(day)), device: false },

@@ -59,6 +59,26 @@ impl App {
         &self,
         client: &Client,
         login: AssertedLogin,
+        asked: (Option<&str>, &RequestedScopes),
+        wish: Wish,
+        origin: &Origin,
+    ) -> Result<Outcome, Error> {
+        let outcome = self.judge_asserted(client, login, asked, wish, origin).await;
+        let why = match &outcome {
+            Err(error) if error.reason() == Reason::AssertionRejected => "not believed",
+            Err(error) if error.reason() == Reason::SubjectUnknown => "unknown",
+            Err(error) if error.reason() == Reason::UserBlocked => "blocked",
+            _ => return outcome,
+        };
+        let row = AuditEvent::of_deployment(Event::AssertionFailed, self.clock.now()).by(&client.id);
+        self.note_cheap(row.at_address(client.address_of(origin)).because(why)).await?;
+        outcome
+    }
+
+    async fn judge_asserted(
+        &self,
+        client: &Client,
+        login: AssertedLogin,
         (audience, requested): (Option<&str>, &RequestedScopes),
         wish: Wish,
         origin: &Origin,

@@ -163,7 +163,7 @@ impl App {
         let mut first = FirstFactor { client, account, audience, authentication, wish: proven.wish, context };
         let device = self.device_in(&rule, &first, origin, now).await?;
         first.context = self.context_of(&rule, &first, client.address_of(origin), device.is_some()).await?;
-        let decision = self.decide_by(&rule, &first, now)?;
+        let decision = self.decide_by(&rule, &first, origin, now).await?;
         // A remembered device proves no factor: it never answers where a certain strength or a fresh proof is asked for.
         let skips = decision.verdict == Verdict::Challenge && !decision.reasons.by_context();
         if skips && self.may_skip(&first) {

@@ -110,7 +110,13 @@ impl App {
                     return Err(error);
                 }
             };
-            let scopes = self.narrowed(client, &family, scopes)?;
+            let scopes = match self.narrowed(client, &family, scopes) {
+                Ok(scopes) => scopes,
+                Err(error) => {
+                    self.note_cheap(failed("scope exceeded")).await?;
+                    return Err(error);
+                }
+            };
             let authentication = family.authentication();
             let audience = &family.audience;
             let rule = self.registry.rule(client, audience);
@@ -126,7 +132,7 @@ impl App {
             };
             // The device is the one that holds the token.
             first.context = self.context_of(&rule, &first, client.address_of(origin), true).await?;
-            let decision = self.decide_by(&rule, &first, now)?;
+            let decision = self.decide_by(&rule, &first, origin, now).await?;
             let reasons = (client.refresh.asks_mfa || wish != Wish::default()).then_some(decision.reasons);
             if decision.verdict != Verdict::Pass {
                 let transaction = self.interrupted(client, family, presented.generation, (scopes, &decision), now);

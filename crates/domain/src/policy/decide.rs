@@ -51,6 +51,9 @@ pub struct Facts {
     pub offered: FactorSet,
     /// Whether two factors are proven already: a refresh token of such a login.
     pub two_factors_proven: bool,
+    /// Whether a second factor would make two of what is proven. Where a client says that somebody showed a thing they have, another
+    /// thing they have would not.
+    pub second_makes_two: bool,
     /// When the person logged in.
     pub authenticated_at: Timestamp,
     /// What the request asks for.
@@ -121,6 +124,9 @@ pub fn decide(rule: &Rule, facts: &Facts) -> Decision {
         return Decision::of(Verdict::Unmet, none.and(Why::MaxAgeExceeded), FactorSet::NONE);
     }
     let wished = facts.wish.two_factors && !facts.two_factors_proven;
+    if wished && !facts.second_makes_two {
+        return Decision::of(Verdict::Unmet, none.and(Why::AcrRequested).and(Why::NoAllowedFactor), FactorSet::NONE);
+    }
     let strength = if facts.wish.two_factors { Strength::TwoFactors } else { Strength::Any };
     if facts.purpose == Purpose::FactorManagement {
         let allowed = challengeable(facts).in_both(strength.factors());

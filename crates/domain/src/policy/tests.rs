@@ -26,6 +26,7 @@ fn nobody() -> Facts {
         recovery_code: false,
         offered: FactorSet::ALL,
         two_factors_proven: false,
+        second_makes_two: true,
         authenticated_at: NOW,
         wish: Wish::default(),
         context: Context::default(),
@@ -52,6 +53,17 @@ fn each_demand_says_who_is_asked() {
         assert_eq!(verdict(Rule::of(demand), nobody()), none, "{demand:?}");
         assert_eq!(verdict(Rule::of(demand), with(FactorKind::Otp)), app, "{demand:?}");
     }
+}
+
+#[test]
+fn a_thing_beside_a_thing_is_not_asked_for_where_two_factors_are_wished() {
+    let wish = Wish { two_factors: true, ..Wish::default() };
+    let facts = Facts { wish, second_makes_two: false, ..with(FactorKind::Otp) };
+    let decision = decide(&Rule::of(Demand::Never), &facts);
+    assert_eq!(decision.verdict, Verdict::Unmet);
+    assert!(decision.reasons.has(Why::AcrRequested) && decision.reasons.has(Why::NoAllowedFactor));
+    assert_eq!(verdict(Rule::of(Demand::Never), Facts { two_factors_proven: true, ..facts }), Verdict::Pass);
+    assert_eq!(verdict(Rule::of(Demand::Always), Facts { wish: Wish::default(), ..facts }), Verdict::Challenge);
 }
 
 /// G-06.
@@ -222,6 +234,7 @@ fn facts() -> impl Strategy<Value = Facts> {
             recovery_code,
             offered,
             two_factors_proven,
+            second_makes_two: true,
             authenticated_at: authenticated_at.unwrap_or(NOW),
             wish: Wish::default(),
             context: Context { network, last, device },
