@@ -66,25 +66,28 @@ async fn an_operator_reads_follows_exports_and_checks_the_trail() {
     let demo = DemoProcess::start(folder.path(), 2).await;
     let api = demo.api(Transport::Http).await;
     api.login(DEMO_CLIENT, "user00001", "wrong").await.unwrap_err();
-    let tail = audit(&folder, &["tail", "-n", "1"]).await;
+    // The server may add the next signing keys meanwhile, whose rows come among these.
+    assert_eq!(audit(&folder, &["tail", "-n", "1"]).await.out.lines().count(), 1);
+    let tail = audit(&folder, &["tail", "-n", "5"]).await;
     assert_eq!(tail.code, 0, "{tail:?}");
     assert!(
         tail.out.contains(" proof_rejected.password log_code=fepft")
             || tail.out.contains(" proof_rejected.password user="),
         "{tail:?}"
     );
-    assert_eq!(tail.out.lines().count(), 1);
+    assert_eq!(tail.out.lines().count(), 5);
 
     let exported = audit(&folder, &["export"]).await;
     let rows: Vec<Value> = exported.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rows[0]["event"], "trail.started");
-    let last = rows.last().unwrap();
+    let last = rows.iter().rfind(|row| row["event"] == "proof_rejected.password").unwrap();
     assert_eq!((&last["log_code"], &last["client"]), (&Value::from("fepft"), &Value::from(DEMO_CLIENT.id)));
     let user = last["user"].as_str().unwrap();
     let of_user = audit(&folder, &["export", "--user", user, "--format", "csv"]).await;
     assert_eq!(of_user.out.lines().count(), 3, "names, user.added and the wrong password: {of_user:?}");
     assert_eq!(audit(&folder, &["export", "--until", "2000-01-01T00:00:00Z"]).await.out, "");
-    assert_eq!(audit(&folder, &["export", "--since", "2000-01-01T00:00:00Z"]).await.out, exported.out);
+    let since = audit(&folder, &["export", "--since", "2000-01-01T00:00:00Z"]).await.out;
+    assert!(since.starts_with(&exported.out), "{since}");
     assert_ne!(audit(&folder, &["export", "--since", "yesterday"]).await.code, 0);
 
     let head = whole(&folder).await;

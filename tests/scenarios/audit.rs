@@ -98,7 +98,7 @@ everywhere! {
         trail.says("a refresh token", &["login.mfa_required", "login.otp", "token.refreshed"]);
         api.refresh(BACKEND, second.refresh(), None).await.unwrap_err();
         trail.says("of another client", &["proof_rejected.refresh_token"]);
-        api.refresh(NATIVE, second.refresh(), Some("openid everything")).await.unwrap_err();
+        api.refresh(NATIVE, second.refresh(), Some("openid write:things")).await.unwrap_err();
         let rows = trail.says("for more than was granted", &["proof_rejected.refresh_token"]);
         assert_eq!(rows[0].detail.as_deref(), Some("scope exceeded"));
         api.login(Client { secret: Some("a guess"), ..BACKEND }, "ann", PASSWORD).await.unwrap_err();
