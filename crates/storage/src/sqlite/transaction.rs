@@ -74,7 +74,9 @@ mod tests {
         }
         let mut verifier = Verifier::new(toy_chain());
         let rows = audit::list(&connection, 0, 100).unwrap();
-        rows.iter().for_each(|row| verifier.take(row).unwrap());
+        for row in &rows {
+            verifier.take(row).unwrap();
+        }
         assert_eq!(verifier.end().unwrap().id, 5);
         let why: Vec<_> = rows[1..].iter().map(|row| row.detail.as_deref().unwrap()).collect();
         assert_eq!(why, ["first", "first", "second", "second"]);
