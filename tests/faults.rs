@@ -6,5 +6,6 @@ mod crash_sending;
 mod data_keys;
 mod disk_full;
 mod garbage;
+mod lost_answer;
 mod provider_down;
 mod redis_gone;
