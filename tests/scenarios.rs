@@ -14,6 +14,7 @@ mod cors;
 mod data_keys;
 mod devices;
 mod discovery;
+mod forwarded;
 mod grace;
 mod http_rules;
 mod jose;
