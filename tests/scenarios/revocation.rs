@@ -46,7 +46,8 @@ everywhere! {
         let (ann, phone) = world.enrolled(&api, "ann").await;
         let tokens = log_in(&world, &api, &ann, &phone, BACKEND).await;
         let token = tokens.refresh();
-        let forged = format!("{}a{}", &token[..70], &token[71..]);
+        let other = if &token[70..71] == "a" { "b" } else { "a" };
+        let forged = format!("{}{other}{}", &token[..70], &token[71..]);
         let access = tokens.access_token.as_str();
         for unknown in ["x", "csref_", "v1.MRHbz1VqR_y42v", &forged, &token.to_uppercase(), access] {
             api.revoke(BACKEND, unknown).await.expect("whether there was such a token is not told");
