@@ -223,16 +223,30 @@ impl Stores {
         Ok(drive(people, AT_ONCE, enroll).await?.0)
     }
 
-    /// Lets each of `people` prove the first factor.
+    /// Lets each of `people` prove the first factor, for a token of [`AUDIENCE`].
     ///
     /// # Errors
     ///
     /// A store failed, or somebody was not asked for a second factor.
     pub async fn prove_password(&self, people: Vec<Person>) -> anyhow::Result<Vec<Pending>> {
+        self.prove_password_for(people, AUDIENCE, &[SCOPE]).await
+    }
+
+    /// The same, for a token of `audience` with `scopes`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stores::prove_password`].
+    pub async fn prove_password_for(
+        &self,
+        people: Vec<Person>,
+        audience: &'static str,
+        scopes: &'static [&'static str],
+    ) -> anyhow::Result<Vec<Pending>> {
         let app = Arc::clone(&self.credulous);
         let prove = move |person| {
             let app = Arc::clone(&app);
-            async move { prove_password(&app, person).await }
+            async move { prove_password(&app, person, audience, scopes).await }
         };
         Ok(drive(people, AT_ONCE, prove).await?.0)
     }
@@ -338,14 +352,14 @@ fn device(person: &Person, key: &EcdsaKeyPair) -> anyhow::Result<Device> {
     })
 }
 
-async fn prove_password(app: &App, person: Person) -> anyhow::Result<Pending> {
+async fn prove_password(app: &App, person: Person, audience: &str, scopes: &[&str]) -> anyhow::Result<Pending> {
     let grant = PasswordGrant {
         login: Some(LoginName::parse(&person.username)?),
         password: Secret::new(PASSWORD.to_owned()),
         realm: None,
         realm_grant: false,
-        audience: Some(AUDIENCE.to_owned()),
-        scopes: Some(vec![Scope::new(SCOPE)]),
+        audience: Some(audience.to_owned()),
+        scopes: Some(scopes.iter().map(|scope| Scope::new(*scope)).collect()),
     };
     let secret = Secret::new(CLIENT_SECRET.to_owned());
     let client = ClientCredentials {

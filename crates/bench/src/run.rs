@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    deployment::{Deployment, Extra, Redis, Server, free_port},
+    deployment::{AUDIENCE, Deployment, Extra, RS256_AUDIENCE, Redis, SCOPE, Server, free_port},
     load::{over_grpc::GrpcClient, over_http::HttpClient},
     measure::{Measured, Row, megabytes},
     messages::{self, Mailbox},
@@ -78,7 +78,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let receiving = tokio::spawn(messages::serve(receiver, mailbox.clone()));
 
     eprintln!("preparing people");
-    let cast = prepare(plan, &embedded, shared.as_ref()).await?;
+    let cast = prepare(plan, &embedded, &texting, shared.as_ref()).await?;
 
     eprintln!("yardsticks");
     let mut yardsticks = yardsticks(plan, options, redis.as_deref()).await?;
@@ -169,26 +169,34 @@ pub async fn second_factors_only(options: &Options) -> anyhow::Result<Vec<Row>> 
     Ok(rows)
 }
 
-async fn prepare(plan: Plan, embedded: &Deployment, shared: Option<&Deployment>) -> anyhow::Result<Cast> {
+async fn prepare(
+    plan: Plan,
+    embedded: &Deployment,
+    texting: &Deployment,
+    shared: Option<&Deployment>,
+) -> anyhow::Result<Cast> {
     let stores = Stores::open(embedded).await?;
     let people = stores.enroll(stores.add("second", plan.second_factors * 2).await?).await?;
     let mut grpc = stores.prove_password(people).await?;
     let http = grpc.split_off(plan.second_factors);
     let unenrolled = stores.prove_password(stores.add("unenrolled", plan.associations).await?).await?;
     let two_tokens = stores.enroll(stores.add("tokens", plan.two_tokens).await?).await?;
-    let two_tokens = stores.prove_password(two_tokens).await?;
+    let two_tokens = stores.prove_password_for(two_tokens, RS256_AUDIENCE, &[SCOPE, "openid"]).await?;
     let families = stores.enroll(stores.add("family", plan.families).await?).await?;
-    let families = stores.prove_password(families).await?;
-    let codes = stores.enroll_phones(stores.add("phone", plan.codes).await?).await?;
-    let codes = stores.prove_password(codes).await?;
-    let waiting = stores.enroll_devices(stores.add("device", plan.waiting).await?).await?;
-    let waiting = stores.prove_password(waiting).await?;
+    let families = stores.prove_password_for(families, AUDIENCE, &[SCOPE, "offline_access"]).await?;
     let logins = stores.enroll(stores.add("login", plan.logins).await?).await?;
     let listed = stores.prove_password(logins.clone()).await?;
     let elsewhere = match shared {
         Some(_) => stores.enroll(stores.add("redis", plan.second_factors * 2).await?).await?,
         None => Vec::new(),
     };
+    stores.close().await;
+    // Which factors may complete a login is decided when it begins.
+    let stores = Stores::open(texting).await?;
+    let codes = stores.enroll_phones(stores.add("phone", plan.codes).await?).await?;
+    let codes = stores.prove_password(codes).await?;
+    let waiting = stores.enroll_devices(stores.add("device", plan.waiting).await?).await?;
+    let waiting = stores.prove_password(waiting).await?;
     stores.close().await;
     let redis = match shared {
         Some(shared) => {

@@ -9,10 +9,7 @@ use countersign_proto::v1::{
 };
 
 use super::over_grpc::{GrpcClient, client};
-use crate::{
-    deployment::{AUDIENCE, RS256_AUDIENCE, SCOPE},
-    people::{Pending, now},
-};
+use crate::people::{Pending, now};
 
 /// What a login with `offline_access` left somebody with. Nobody else exchanges its refresh token.
 #[derive(Clone)]
@@ -28,7 +25,7 @@ impl GrpcClient {
     ///
     /// It was refused, or the tokens are not those that are meant to be measured.
     pub async fn for_two_tokens(self, pending: Pending) -> anyhow::Result<()> {
-        let tokens = self.log_in(pending, RS256_AUDIENCE, "openid").await?;
+        let tokens = self.log_in(pending).await?;
         anyhow::ensure!(!tokens.id_token.is_empty(), "no ID token");
         Ok(())
     }
@@ -39,7 +36,7 @@ impl GrpcClient {
     ///
     /// It was refused, or there is none.
     pub async fn for_a_refresh_token(self, pending: Pending) -> anyhow::Result<Session> {
-        let tokens = self.log_in(pending, AUDIENCE, "offline_access").await?;
+        let tokens = self.log_in(pending).await?;
         anyhow::ensure!(!tokens.refresh_token.is_empty(), "no refresh token");
         Ok(Session {
             refresh_token: Arc::new(Mutex::new(tokens.refresh_token)),
@@ -55,7 +52,7 @@ impl GrpcClient {
     pub async fn refresh(self, session: Session) -> anyhow::Result<()> {
         let refresh_token = session.refresh_token.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let grant = RefreshTokenGrant { refresh_token: refresh_token.clone() };
-        let tokens = self.tokens_for(Grant::RefreshToken(grant), "", Vec::new()).await?;
+        let tokens = self.tokens_for(Grant::RefreshToken(grant)).await?;
         anyhow::ensure!(!tokens.access_token.is_empty(), "no access token");
         anyhow::ensure!(tokens.id_token.is_empty(), "an ID token, which is not meant to be measured");
         anyhow::ensure!(!["", &refresh_token].contains(&tokens.refresh_token.as_str()), "no successor");
@@ -75,20 +72,14 @@ impl GrpcClient {
         Ok(())
     }
 
-    async fn log_in(self, pending: Pending, audience: &str, scope: &str) -> anyhow::Result<TokenSet> {
+    /// What the password was offered for says which tokens these are.
+    async fn log_in(self, pending: Pending) -> anyhow::Result<TokenSet> {
         let otp = pending.person.code(now())?;
-        let grant = Grant::Otp(OtpGrant { mfa_token: pending.mfa_token, otp });
-        self.tokens_for(grant, audience, vec![SCOPE.to_owned(), scope.to_owned()]).await
+        self.tokens_for(Grant::Otp(OtpGrant { mfa_token: pending.mfa_token, otp })).await
     }
 
-    async fn tokens_for(mut self, grant: Grant, audience: &str, scopes: Vec<String>) -> anyhow::Result<TokenSet> {
-        let request = IssueTokenRequest {
-            client: Some(client()),
-            grant: Some(grant),
-            audience: audience.to_owned(),
-            scopes,
-            ..IssueTokenRequest::default()
-        };
+    async fn tokens_for(mut self, grant: Grant) -> anyhow::Result<TokenSet> {
+        let request = IssueTokenRequest { client: Some(client()), grant: Some(grant), ..IssueTokenRequest::default() };
         match self.tokens.issue_token(request).await?.into_inner().outcome.context("an answer without an outcome")? {
             Outcome::Tokens(tokens) => Ok(tokens),
             Outcome::MfaRequired(_) => bail!("a second factor was asked for again"),
