@@ -91,8 +91,7 @@ impl DataKeyStore for SqliteStore {
         now: Timestamp,
         audit: AuditEvent,
     ) -> Result<DataKeyDropped, PortError> {
-        let dropped = self
-            .writer
+        self.writer
             .submit(Durability::Full, move |connection| {
                 let known = connection
                     .prepare_cached("SELECT 1 FROM data_key WHERE id = ?1 AND dropped_at IS NULL")?
@@ -116,14 +115,11 @@ impl DataKeyStore for SqliteStore {
                 if dropped == 0 {
                     return Ok(Step::Undo(DataKeyDropped::Seals));
                 }
+                connection.forgets();
                 rows::insert_audit(connection, &audit)?;
                 Ok(Step::Keep(DataKeyDropped::Dropped))
             })
-            .await?;
-        if dropped == DataKeyDropped::Dropped {
-            self.readers.empty_log();
-        }
-        Ok(dropped)
+            .await
     }
 }
 

@@ -13,10 +13,11 @@ use countersign_domain::{
     signing_key::KeyState,
     time::Timestamp,
 };
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Row, params};
 
 use super::{
     SqliteStore, rows,
+    transaction::Transaction,
     writer::{Durability, Step},
 };
 
@@ -94,8 +95,7 @@ impl KeyStore for SqliteStore {
         audit: AuditEvent,
     ) -> Result<bool, PortError> {
         let id = id.clone();
-        let retired = self
-            .writer
+        self.writer
             .submit(Durability::Full, move |connection| {
                 if !step(connection, &id, (from, KeyState::Retired), now)? {
                     return Ok(Step::Undo(false));
@@ -103,11 +103,7 @@ impl KeyStore for SqliteStore {
                 rows::insert_audit(connection, &audit)?;
                 Ok(Step::Keep(true))
             })
-            .await?;
-        if retired {
-            self.readers.empty_log();
-        }
-        Ok(retired)
+            .await
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.key.replace")]
@@ -119,8 +115,7 @@ impl KeyStore for SqliteStore {
         audit: Vec<AuditEvent>,
     ) -> Result<Option<u64>, PortError> {
         let (next, current) = (next.clone(), current.clone());
-        let accounts = self
-            .writer
+        self.writer
             .submit(Durability::Full, move |connection| {
                 if !step(connection, &current, (KeyState::Current, KeyState::Retired), now)?
                     || !step(connection, &next, (KeyState::Next, KeyState::Current), now)?
@@ -133,21 +128,20 @@ impl KeyStore for SqliteStore {
                 }
                 Ok(Step::Keep(Some(accounts)))
             })
-            .await?;
-        if accounts.is_some() {
-            self.readers.empty_log();
-        }
-        Ok(accounts)
+            .await
     }
 }
 
 /// Has a key go from one state to another; false if it is not in the first. A retired one is forgotten.
 fn step(
-    connection: &Connection,
+    connection: &Transaction<'_>,
     id: &KeyId,
     (from, to): (KeyState, KeyState),
     now: Timestamp,
 ) -> rusqlite::Result<bool> {
+    if to == KeyState::Retired {
+        connection.forgets();
+    }
     connection
         .prepare_cached(
             "UPDATE signing_key SET state = ?3, changed_at = ?4, \

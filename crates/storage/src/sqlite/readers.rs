@@ -64,17 +64,6 @@ impl Readers {
         }
     }
 
-    /// Brings everything from the log into the file, and empties the log: what was overwritten is in neither then. It waits for those who
-    /// read; if one of them takes too long, some of it stays until the log is copied the next time.
-    pub(super) fn empty_log(&self) {
-        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        match first.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0)) {
-            Ok(false) => {}
-            Ok(true) => tracing::warn!("the log is in use, and holds what was overwritten until it is copied"),
-            Err(error) => tracing::warn!(%error, "the log was not emptied"),
-        }
-    }
-
     /// A connection nobody uses, or the one whose turn it is to be waited for.
     fn free(&self) -> MutexGuard<'_, Connection> {
         let all = || std::iter::once(&*self.first).chain(&self.others);

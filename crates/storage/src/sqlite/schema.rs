@@ -32,7 +32,7 @@ const AUDIT_CHAIN: usize = 8;
 const OLDEST_ENGINE: i32 = 3_051_003;
 
 /// How long one process waits for another that writes.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// Why a file cannot be opened.
 #[derive(Debug, thiserror::Error)]

@@ -1,22 +1,30 @@
 //! The transaction that is being written.
 
-use std::{cell::Cell, ops::Deref};
+use std::{cell::Cell, ops::Deref, time::Duration};
 
 use rusqlite::Connection;
 
-use super::audit::{self, TrailEnd};
+use super::{
+    audit::{self, TrailEnd},
+    schema::BUSY,
+};
+
+/// How long emptying the log waits for those who read: everybody's writes wait along.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The connection within a transaction, and where the audit trail ends in it. Reading needs no more than the connection; rows of the
 /// trail are written through this alone.
 pub(super) struct Transaction<'a> {
     connection: &'a Connection,
     trail: Cell<TrailEnd>,
+    forgets: Cell<bool>,
 }
 
 impl<'a> Transaction<'a> {
-    /// The one that `connection` has just begun.
-    pub(super) fn begun(connection: &'a Connection) -> Self {
-        Self { connection, trail: Cell::default() }
+    /// Begins one, with SQLite's write lock.
+    pub(super) fn begin(connection: &'a Connection) -> rusqlite::Result<Self> {
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(Self { connection, trail: Cell::default(), forgets: Cell::default() })
     }
 
     /// Where the trail ends now.
@@ -24,9 +32,33 @@ impl<'a> Transaction<'a> {
         &self.trail
     }
 
-    /// What is due before the commit.
-    pub(super) fn finish(&self) -> rusqlite::Result<()> {
-        audit::seal(self.connection, self.trail.get())
+    /// A key is overwritten hereby, and is not to be in the log either once this is committed.
+    pub(super) fn forgets(&self) {
+        self.forgets.set(true);
+    }
+
+    /// Commits.
+    pub(super) fn commit(self) -> rusqlite::Result<()> {
+        audit::seal(self.connection, self.trail.get())?;
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        if self.forgets.get()
+            && let Err(error) = empty_log(self.connection)
+        {
+            tracing::warn!(%error, "the log holds what was overwritten until it is copied the next time");
+        }
+        Ok(())
+    }
+}
+
+/// Brings everything from the log into the file, and empties the log.
+fn empty_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(PATIENCE)?;
+    let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+    connection.busy_timeout(BUSY)?;
+    if busy? {
+        Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None))
+    } else {
+        Ok(())
     }
 }
 
@@ -58,8 +90,7 @@ mod tests {
             audit::insert(transaction, &event).unwrap();
         };
         for round in ["first", "second"] {
-            connection.execute_batch("BEGIN IMMEDIATE").unwrap();
-            let transaction = Transaction::begun(&connection);
+            let transaction = Transaction::begin(&connection).unwrap();
             for _ in 0..2 {
                 // Taken back before and after a row that stays.
                 let before = transaction.trail().get();
@@ -69,8 +100,7 @@ mod tests {
                 transaction.trail().set(before);
                 write(&transaction, round);
             }
-            transaction.finish().unwrap();
-            connection.execute_batch("COMMIT").unwrap();
+            transaction.commit().unwrap();
         }
         let mut verifier = Verifier::new(toy_chain());
         let rows = audit::list(&connection, 0, 100).unwrap();

@@ -278,8 +278,7 @@ impl Loop {
             connection.execute_batch(if full { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" })?;
             self.full = full;
         }
-        execute(connection, "BEGIN IMMEDIATE")?;
-        let transaction = Transaction::begun(connection);
+        let transaction = Transaction::begin(connection)?;
         if let Some(unwritten) = unwritten {
             unwritten.write(connection)?;
         }
@@ -309,8 +308,7 @@ impl Loop {
             }
             execute(connection, "RELEASE job")?;
         }
-        transaction.finish()?;
-        execute(connection, "COMMIT")?;
+        transaction.commit()?;
         self.commits.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
