@@ -67,28 +67,7 @@ impl LoginStore for Mute {
 /// Offers `grant` to the server's own application, but for the answer of the commit.
 async fn lose_the_answer(world: &World, client: Client, grant: Grant) {
     let app = world.app();
-    let mute = App {
-        clock: Arc::clone(&app.clock),
-        entropy: Arc::clone(&app.entropy),
-        users: Arc::clone(&app.users),
-        authenticators: Arc::clone(&app.authenticators),
-        repudiations: Arc::clone(&app.repudiations),
-        refresh: Arc::clone(&app.refresh),
-        logins: Arc::new(Mute(Arc::clone(&app.logins))),
-        sessions: Arc::clone(&app.sessions),
-        hasher: Arc::clone(&app.hasher),
-        sealer: Arc::clone(&app.sealer),
-        signer: Arc::clone(&app.signer),
-        devices: Arc::clone(&app.devices),
-        outbox: Arc::clone(&app.outbox),
-        sender: Arc::clone(&app.sender),
-        bell: Arc::clone(&app.bell),
-        wakes: Arc::clone(&app.wakes),
-        in_flight: Arc::default(),
-        audit_budget: Arc::default(),
-        operator: None,
-        registry: app.registry.clone(),
-    };
+    let mute = App { logins: Arc::new(Mute(Arc::clone(&app.logins))), ..App::clone(app) };
     let proof = client.secret.map(|secret| ClientProof::Secret(Secret::new(secret.to_owned())));
     let client = ClientCredentials { client_id: Some(ClientId::new(client.id)), proof, certificate: None };
     let command = Command { client, grant, origin: Origin::default(), step_up: StepUp::default() };

@@ -120,28 +120,8 @@ impl Stores {
         let config = layers::load(Some(&deployment.config), &Variables::new())?;
         let running = serve::start_checked(config, StartOptions::default()).await?;
         let app = &running.app;
-        let credulous = App {
-            clock: Arc::clone(&app.clock),
-            entropy: Arc::clone(&app.entropy),
-            users: Arc::clone(&app.users),
-            authenticators: Arc::clone(&app.authenticators),
-            repudiations: Arc::clone(&app.repudiations),
-            refresh: Arc::clone(&app.refresh),
-            logins: Arc::clone(&app.logins),
-            sessions: Arc::clone(&app.sessions),
-            hasher: Arc::new(Credulous(Arc::clone(&app.hasher))),
-            sealer: Arc::clone(&app.sealer),
-            signer: Arc::clone(&app.signer),
-            devices: Arc::clone(&app.devices),
-            wakes: Arc::clone(&app.wakes),
-            outbox: Arc::clone(&app.outbox),
-            sender: Arc::clone(&app.sender),
-            bell: Arc::clone(&app.bell),
-            in_flight: Arc::default(),
-            audit_budget: Arc::default(),
-            operator: None,
-            registry: app.registry.clone(),
-        };
+        let hasher = Arc::new(Credulous(Arc::clone(&app.hasher)));
+        let credulous = App { hasher, ..App::clone(app) };
         Ok(Self { credulous: Arc::new(credulous), running })
     }
 

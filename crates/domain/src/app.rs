@@ -29,7 +29,8 @@ use crate::{
     wakes::Wakes,
 };
 
-/// Everything a use case needs. Cheap to clone behind an `Arc`.
+/// Everything a use case needs. Cheap to clone behind an `Arc`; a clone with another port is for tests and benchmarks.
+#[derive(Clone)]
 pub struct App {
     /// The time.
     pub clock: Arc<dyn Clock>,
