@@ -90,7 +90,8 @@ impl SqliteStore {
         unwritten.learn(Some(sessions::subjects(&connection)?));
         let connection = Arc::new(Mutex::new(connection));
         let readers = Readers::new(Arc::clone(&connection), others);
-        let writer = Writer::start(connection, Arc::clone(&unwritten), options.waiting).map_err(OpenError::Thread)?;
+        let writer = Writer::start(connection, chain.clone(), Arc::clone(&unwritten), options.waiting);
+        let writer = writer.map_err(OpenError::Thread)?;
         Ok(Self { writer, readers, unwritten })
     }
 

@@ -1,6 +1,6 @@
 //! The audit trail: a chain, whose rows are linked in the transaction that writes them.
 //!
-//! The key is with the connection that writes, as functions of its SQL: whoever has only the file cannot link a row.
+//! The key is with the transaction that writes: whoever has only the file cannot link a row.
 
 use async_trait::async_trait;
 use countersign_domain::{
@@ -12,14 +12,12 @@ use countersign_domain::{
     port::{PortError, audit_store::AuditStore},
     secret::Digest,
 };
-use rusqlite::{
-    Connection, OptionalExtension as _, Row,
-    functions::{Context, FunctionFlags},
-    params,
-    types::ValueRef,
-};
+use rusqlite::{Connection, OptionalExtension as _, Row, params, types::ValueRef};
 
 use super::{SqliteStore, rows, transaction::Transaction};
+
+/// As many rows of older versions as are read at a time when the chain begins.
+const OLD_ROWS: usize = 1000;
 
 #[async_trait]
 impl AuditStore for SqliteStore {
@@ -46,43 +44,6 @@ pub(super) fn list(connection: &Connection, after: i64, limit: usize) -> rusqlit
         .collect()
 }
 
-/// Gives `connection` the functions that [`insert`] and [`begin`] use.
-pub(super) fn teach(connection: &Connection, chain: &AuditChain) -> rusqlite::Result<()> {
-    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_DIRECTONLY;
-    let links = chain.clone();
-    connection.create_scalar_function("audit_link", 10, flags, move |values| {
-        Ok(*links.link(&Digest::new(values.get(0)?), &content(values)?).as_bytes())
-    })?;
-    let covers = chain.clone();
-    connection.create_scalar_function("audit_cover", 10, flags, move |values| {
-        Ok(*covers.cover(&Digest::new(values.get(0)?), &content(values)?).as_bytes())
-    })?;
-    let seals = chain.clone();
-    connection.create_scalar_function("audit_seal", 2, flags, move |values| {
-        // A row without a link has no seal either.
-        let link: Option<[u8; 32]> = values.get(1)?;
-        let id = values.get(0)?;
-        Ok(link.map(|link| *seals.seal(id, &Digest::new(link)).as_bytes()))
-    })
-}
-
-/// What a row says, from the arguments after the link before it.
-fn content<'a>(values: &'a Context<'_>) -> rusqlite::Result<Content<'a>> {
-    let text =
-        |at| values.get_raw(at).as_str_or_null().map_err(|error| rusqlite::Error::UserFunctionError(error.into()));
-    Ok(Content {
-        id: values.get(1)?,
-        at: values.get(2)?,
-        event: text(3)?.unwrap_or_default(),
-        user: text(4)?.unwrap_or_default(),
-        client: text(5)?,
-        authenticator: text(6)?,
-        address: text(7)?,
-        operator: text(8)?,
-        detail: text(9)?,
-    })
-}
-
 /// Where the trail ends, as far as a transaction knows.
 #[derive(Clone, Copy, Default)]
 pub(super) enum TrailEnd {
@@ -94,7 +55,7 @@ pub(super) enum TrailEnd {
         /// Its number.
         id: i64,
         /// Its link.
-        link: [u8; 32],
+        link: Digest,
     },
 }
 
@@ -105,75 +66,89 @@ pub(super) fn insert(transaction: &Transaction<'_>, audit: &AuditEvent) -> rusql
         TrailEnd::Unsealed { id, link } => (id, link),
         TrailEnd::Unread => unseal(transaction)?,
     };
-    transaction.trail().set(append(transaction, last.saturating_add(1), &link, audit)?);
+    transaction.trail().set(append(transaction, transaction.chain(), last.saturating_add(1), &link, audit)?);
     Ok(())
 }
 
 /// The last row is the last no longer. One without its seal is not the one that was written last: what follows it stands on nothing, and
 /// cannot hide that.
-fn unseal(connection: &Connection) -> rusqlite::Result<(i64, [u8; 32])> {
-    let last: Option<(i64, Option<[u8; 32]>)> = connection
-        .prepare_cached("SELECT id, iif(seal IS audit_seal(id, link), link, NULL) FROM audit ORDER BY id DESC LIMIT 1")?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+fn unseal(transaction: &Transaction<'_>) -> rusqlite::Result<(i64, Digest)> {
+    let last = transaction
+        .prepare_cached("SELECT id, link, seal FROM audit ORDER BY id DESC LIMIT 1")?
+        .query_row([], |row| Ok((row.get(0)?, digest(row.get_ref(1)?), digest(row.get_ref(2)?))))
         .optional()?;
-    let (last, link) = last.unwrap_or_default();
-    if link.is_some() {
-        connection.prepare_cached("UPDATE audit SET seal = NULL WHERE id = ?1")?.execute([last])?;
+    let (id, link, seal) = last.unwrap_or_default();
+    match link {
+        Some(link) if seal == Some(transaction.chain().seal(id, &link)) => {
+            transaction.prepare_cached("UPDATE audit SET seal = NULL WHERE id = ?1")?.execute([id])?;
+            Ok((id, link))
+        }
+        _ => Ok((id, NOTHING)),
     }
-    Ok((last, link.unwrap_or(*NOTHING.as_bytes())))
 }
 
 /// Seals the last row.
-pub(super) fn seal(connection: &Connection, end: TrailEnd) -> rusqlite::Result<()> {
-    let TrailEnd::Unsealed { id, .. } = end else { return Ok(()) };
-    connection.prepare_cached("UPDATE audit SET seal = audit_seal(id, link) WHERE id = ?1")?.execute([id]).map(|_| ())
+pub(super) fn seal(connection: &Connection, chain: &AuditChain, end: TrailEnd) -> rusqlite::Result<()> {
+    let TrailEnd::Unsealed { id, link } = end else { return Ok(()) };
+    connection
+        .prepare_cached("UPDATE audit SET seal = ?2 WHERE id = ?1")?
+        .execute(params![id, chain.seal(id, &link).as_bytes()])
+        .map(|_| ())
 }
 
 /// Begins the chain, once for each file: its first row stands on the rows of versions that had no chain.
-pub(super) fn begin(connection: &Connection) -> rusqlite::Result<()> {
-    let mut covered = *NOTHING.as_bytes();
-    let mut last: i64 = 0;
-    let mut count: u64 = 0;
-    {
-        let mut old = connection.prepare(
-            "SELECT id, audit_cover(?1, id, at, event, user_id, client_id, authenticator, address, operator, detail) \
-             FROM audit WHERE id > ?2 ORDER BY id LIMIT 1",
-        )?;
-        while let Some((id, digest)) =
-            old.query_row(params![covered, last], |row| Ok((row.get(0)?, row.get(1)?))).optional()?
-        {
-            (last, covered) = (id, digest);
-            count += 1;
-        }
+pub(super) fn begin(connection: &Connection, chain: &AuditChain) -> rusqlite::Result<()> {
+    let (mut covered, mut last, mut count) = (NOTHING, 0, 0);
+    loop {
+        let old = list(connection, last, OLD_ROWS)?;
+        let Some(newest) = old.last() else { break };
+        last = newest.id;
+        count += old.len();
+        covered = old.iter().fold(covered, |covered, row| chain.cover(&covered, &row.content()));
     }
     let now =
         connection.query_row("SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)", [], |row| rows::time(row, 0))?;
     let start = AuditEvent::of_deployment(Event::TrailStarted, now).because(format!("rows_before={count}"));
-    seal(connection, append(connection, last.saturating_add(1), &covered, &start)?)
+    seal(connection, chain, append(connection, chain, last.saturating_add(1), &covered, &start)?)
 }
 
-fn append(connection: &Connection, id: i64, previous: &[u8; 32], audit: &AuditEvent) -> rusqlite::Result<TrailEnd> {
-    let link = connection
+fn append(
+    connection: &Connection,
+    chain: &AuditChain,
+    id: i64,
+    previous: &Digest,
+    audit: &AuditEvent,
+) -> rusqlite::Result<TrailEnd> {
+    let address = audit.address.map(|address| address.to_string());
+    let row = Content {
+        id,
+        at: audit.at.as_millis(),
+        event: audit.event.as_str(),
+        user: audit.user.as_ref().map_or("", UserId::as_str),
+        client: audit.client.as_ref().map(ClientId::as_str),
+        authenticator: audit.authenticator.as_ref().map(AuthenticatorId::as_str),
+        address: address.as_deref(),
+        operator: audit.operator.as_deref(),
+        detail: audit.detail.as_deref(),
+    };
+    let link = chain.link(previous, &row);
+    connection
         .prepare_cached(
             "INSERT INTO audit (id, at, event, user_id, client_id, authenticator, address, operator, detail, link) \
-             VALUES (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, audit_link(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)) \
-             RETURNING link",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
-        .query_row(
-            params![
-                previous,
-                id,
-                audit.at.as_millis(),
-                audit.event.as_str(),
-                audit.user.as_ref().map_or("", UserId::as_str),
-                audit.client.as_ref().map(ClientId::as_str),
-                audit.authenticator.as_ref().map(AuthenticatorId::as_str),
-                audit.address.map(|address| address.to_string()),
-                audit.operator,
-                audit.detail,
-            ],
-            |row| row.get(0),
-        )?;
+        .execute(params![
+            row.id,
+            row.at,
+            row.event,
+            row.user,
+            row.client,
+            row.authenticator,
+            row.address,
+            row.operator,
+            row.detail,
+            link.as_bytes(),
+        ])?;
     Ok(TrailEnd::Unsealed { id, link })
 }
 

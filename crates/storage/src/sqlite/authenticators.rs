@@ -56,7 +56,7 @@ impl AuthenticatorStore for SqliteStore {
                         user.as_str(),
                         authenticator.as_str(),
                         change.name.is_some(),
-                        change.name.flatten(),
+                        change.name.as_ref().and_then(Option::as_deref),
                         change.preferred,
                     ])?;
                 if changed == 0 {

@@ -80,25 +80,40 @@ fn use_one(
     authenticator: &AuthenticatorId,
     spent: &Spent,
 ) -> rusqlite::Result<bool> {
-    let pair: Option<Option<String>> = connection
+    let used = connection
         .prepare_cached(
             "UPDATE authenticator SET last_step = coalesce(?3, last_step), drift = coalesce(?5, drift), \
              failures = 0, last_used_at = ?4 \
              WHERE user_id = ?1 AND id = ?2 AND status = 'active' \
-             AND (?3 IS NULL OR last_step IS NULL OR last_step < ?3) RETURNING pair",
+             AND (?3 IS NULL OR last_step IS NULL OR last_step < ?3)",
         )?
-        .query_row(
-            params![login.user.as_str(), authenticator.as_str(), step(spent), login.now.as_millis(), login.drift],
-            |row| row.get(0),
-        )
-        .optional()?;
-    let Some(pair) = pair else { return Ok(false) };
-    if let Some(pair) = pair {
+        .execute(params![
+            login.user.as_str(),
+            authenticator.as_str(),
+            step(spent),
+            login.now.as_millis(),
+            login.drift
+        ])?;
+    if used == 0 {
+        return Ok(false);
+    }
+    if let Some(pair) = pair_of(connection, login, authenticator)? {
         connection
             .prepare_cached("UPDATE authenticator SET failures = 0 WHERE user_id = ?1 AND pair = ?2 AND failures > 0")?
             .execute([login.user.as_str(), &pair])?;
     }
     spend(connection, spent)
+}
+
+/// Asked by itself: a statement that changes a row and returns it too builds a table for that.
+fn pair_of(
+    connection: &Connection,
+    login: &LoginCommit,
+    authenticator: &AuthenticatorId,
+) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached("SELECT pair FROM authenticator WHERE user_id = ?1 AND id = ?2")?
+        .query_row([login.user.as_str(), authenticator.as_str()], |row| row.get(0))
 }
 
 fn use_address(connection: &Connection, login: &LoginCommit, challenge: &ConsumedChallenge) -> rusqlite::Result<bool> {

@@ -1,5 +1,7 @@
 //! Rows to entities and back.
 
+use std::cmp::Reverse;
+
 use countersign_domain::{
     account::Account,
     authenticator::{Authenticator, FactorKind, RecoveryCode, RecoveryStatus, Status},
@@ -8,7 +10,7 @@ use countersign_domain::{
     time::Timestamp,
     user::{Email, PasswordHash, Profile, User},
 };
-use rusqlite::{Connection, OptionalExtension as _, Row, params, types::Type};
+use rusqlite::{Connection, Row, params, types::Type};
 
 pub(super) use super::audit::insert as insert_audit;
 
@@ -56,13 +58,15 @@ pub(super) fn account(connection: &Connection, user: User) -> rusqlite::Result<A
         )?
         .query_map([user.id.as_str()], |row| authenticator(row, &user.id))?
         .collect::<rusqlite::Result<_>>()?;
-    let recovery_code = connection
+    // One that was confirmed, else the newest. There are few, and SQLite would build a table to sort them.
+    let codes = connection
         .prepare_cached(
-            "SELECT id, status, failures, created_at FROM recovery_code WHERE user_id = ?1 AND used_at IS NULL \
-             ORDER BY status = 'pending', created_at DESC LIMIT 1",
+            "SELECT id, status, failures, created_at FROM recovery_code WHERE user_id = ?1 AND used_at IS NULL",
         )?
-        .query_row([user.id.as_str()], recovery_code)
-        .optional()?;
+        .query_map([user.id.as_str()], recovery_code)?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let recovery_code =
+        codes.into_iter().min_by_key(|code| (code.status == RecoveryStatus::Pending, Reverse(code.created_at)));
     Ok(Account { user, authenticators, recovery_code })
 }
 

@@ -78,8 +78,7 @@ pub(super) fn open_writer(path: &Path, chain: &AuditChain) -> Result<Connection,
     connection.query_row("PRAGMA journal_size_limit = 16777216", [], |_| Ok(()))?;
     settle_plans(&connection)?;
     connection.set_prepared_statement_cache_capacity(96);
-    audit::teach(&connection, chain)?;
-    migrate(&mut connection)?;
+    migrate(&mut connection, chain)?;
     Ok(connection)
 }
 
@@ -100,7 +99,7 @@ fn settle_plans(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
 }
 
-fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+fn migrate(connection: &mut Connection, chain: &AuditChain) -> Result<(), OpenError> {
     // The version is read under the lock: two processes may start together.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -111,7 +110,7 @@ fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     for (version, sql) in MIGRATIONS.iter().enumerate().skip(done) {
         transaction.execute_batch(sql)?;
         if version + 1 == AUDIT_CHAIN {
-            audit::begin(&transaction)?;
+            audit::begin(&transaction, chain)?;
         }
         transaction.execute_batch(&format!("PRAGMA user_version = {}", version + 1))?;
     }

@@ -2,6 +2,7 @@
 
 use std::{cell::Cell, ops::Deref, time::Duration};
 
+use countersign_domain::audit::chain::AuditChain;
 use rusqlite::Connection;
 
 use super::{
@@ -16,15 +17,21 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// trail are written through this alone.
 pub(super) struct Transaction<'a> {
     connection: &'a Connection,
+    chain: &'a AuditChain,
     trail: Cell<TrailEnd>,
     forgets: Cell<bool>,
 }
 
 impl<'a> Transaction<'a> {
     /// Begins one, with SQLite's write lock.
-    pub(super) fn begin(connection: &'a Connection) -> rusqlite::Result<Self> {
+    pub(super) fn begin(connection: &'a Connection, chain: &'a AuditChain) -> rusqlite::Result<Self> {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        Ok(Self { connection, trail: Cell::default(), forgets: Cell::default() })
+        Ok(Self { connection, chain, trail: Cell::default(), forgets: Cell::default() })
+    }
+
+    /// What links the rows of the trail.
+    pub(super) const fn chain(&self) -> &AuditChain {
+        self.chain
     }
 
     /// Where the trail ends now.
@@ -39,7 +46,7 @@ impl<'a> Transaction<'a> {
 
     /// Commits.
     pub(super) fn commit(self) -> rusqlite::Result<()> {
-        audit::seal(self.connection, self.trail.get())?;
+        audit::seal(self.connection, self.chain, self.trail.get())?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         if self.forgets.get()
             && let Err(error) = empty_log(self.connection)
@@ -84,13 +91,14 @@ mod tests {
     #[test]
     fn what_is_taken_back_leaves_no_gap_in_the_trail() {
         let folder = tempfile::tempdir().unwrap();
-        let connection = open_writer(&folder.path().join("data.db"), &toy_chain()).unwrap();
+        let chain = toy_chain();
+        let connection = open_writer(&folder.path().join("data.db"), &chain).unwrap();
         let write = |transaction: &Transaction<'_>, why: &str| {
             let event = AuditEvent::of_deployment(Event::OtpLogin, Timestamp::from_millis(1)).because(why.to_owned());
             audit::insert(transaction, &event).unwrap();
         };
         for round in ["first", "second"] {
-            let transaction = Transaction::begin(&connection).unwrap();
+            let transaction = Transaction::begin(&connection, &chain).unwrap();
             for _ in 0..2 {
                 // Taken back before and after a row that stays.
                 let before = transaction.trail().get();
@@ -102,7 +110,7 @@ mod tests {
             }
             transaction.commit().unwrap();
         }
-        let mut verifier = Verifier::new(toy_chain());
+        let mut verifier = Verifier::new(chain);
         let rows = audit::list(&connection, 0, 100).unwrap();
         for row in &rows {
             verifier.take(row).unwrap();

@@ -194,7 +194,7 @@ impl SqliteStore {
         user: &UserId,
         now: Timestamp,
         audit: AuditEvent,
-        change: impl FnOnce(&Connection, &UserId) -> rusqlite::Result<T> + Send + 'static,
+        change: impl Fn(&Connection, &UserId) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<Option<T>, PortError> {
         let user = user.clone();
         self.writer

@@ -1,7 +1,8 @@
 //! The one thread that writes.
 //!
-//! What waits is written in one transaction, so that many callers share one wait for the disk. Each job has a savepoint of its
-//! own: one that fails takes back only its own rows. Nobody is answered before the commit.
+//! What waits is written in one transaction, so that many callers share one wait for the disk. A job that fails takes back only its own
+//! rows: that takes savepoints, which cost more than a small job, and almost no job fails after its first change. So a transaction is
+//! written without them, and once more with them if it comes to that. Nobody is answered before the commit.
 
 use std::{
     any::Any,
@@ -14,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use countersign_domain::port::PortError;
+use countersign_domain::{audit::chain::AuditChain, port::PortError};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -53,15 +54,64 @@ pub(super) enum Durability {
     Full,
 }
 
-/// Tells a caller what became of their job, once it is known whether the batch was committed.
-type Answer = Box<dyn FnOnce(Result<(), Lost>) + Send>;
+/// Somebody's work, and the way back to them.
+trait Job: Send {
+    /// Does it, perhaps a second time after everything was taken back. Are its changes to be kept?
+    fn run(&mut self, transaction: &Transaction<'_>) -> bool;
 
-/// Runs a job. The answer to "are its changes to be kept?", and the way back to its caller.
-type Run = Box<dyn FnOnce(&Transaction<'_>) -> (bool, Answer) + Send>;
+    /// Tells what became of it, once it is known whether the batch was committed.
+    fn answer(self: Box<Self>, batch: Result<(), Lost>);
+}
 
-struct Job {
+struct Queued {
     durability: Durability,
-    run: Run,
+    job: Box<dyn Job>,
+}
+
+struct Submitted<W, T> {
+    work: W,
+    /// `None` until it was done, and if it panicked.
+    outcome: Option<Result<T, PortError>>,
+    caller: oneshot::Sender<Result<T, PortError>>,
+}
+
+impl<W, T> Job for Submitted<W, T>
+where
+    W: Fn(&Transaction<'_>) -> rusqlite::Result<Step<T>> + Send,
+    T: Send,
+{
+    fn run(&mut self, transaction: &Transaction<'_>) -> bool {
+        self.outcome = None;
+        let (keep, outcome) = match (self.work)(transaction) {
+            Ok(Step::Keep(value)) => (true, Ok(value)),
+            Ok(Step::Undo(value)) => (false, Ok(value)),
+            Err(error) => (false, Err(port_error(error))),
+        };
+        self.outcome = Some(outcome);
+        keep
+    }
+
+    fn answer(self: Box<Self>, batch: Result<(), Lost>) {
+        let outcome = match batch {
+            Ok(()) => self.outcome,
+            Err(lost) => Some(Err(PortError::Unavailable(DURABLE_STORE, Box::new(lost)))),
+        };
+        if let Some(outcome) = outcome {
+            // A caller that has gone does not want the answer.
+            drop(self.caller.send(outcome));
+        }
+    }
+}
+
+/// Has the thread look at what is unwritten.
+struct Look;
+
+impl Job for Look {
+    fn run(&mut self, _transaction: &Transaction<'_>) -> bool {
+        true
+    }
+
+    fn answer(self: Box<Self>, _batch: Result<(), Lost>) {}
 }
 
 /// The batch was not committed, or nobody knows.
@@ -71,7 +121,7 @@ struct Lost(#[source] Arc<rusqlite::Error>);
 
 /// The way to the thread.
 pub(super) struct Writer {
-    queue: Arc<Queue<Job>>,
+    queue: Arc<Queue<Queued>>,
     thread: Option<JoinHandle<()>>,
     commits: Arc<AtomicU64>,
 }
@@ -80,6 +130,7 @@ impl Writer {
     /// Starts the thread. At most `waiting` jobs wait.
     pub(super) fn start(
         connection: Arc<Mutex<Connection>>,
+        chain: AuditChain,
         unwritten: Arc<Unwritten>,
         waiting: usize,
     ) -> std::io::Result<Self> {
@@ -89,7 +140,7 @@ impl Writer {
         let thread = std::thread::Builder::new().name("sqlite-writer".into()).spawn(move || {
             // However it ends: nobody waits for a thread that is gone.
             let _closing = Closing(&jobs);
-            Loop { connection, unwritten, full: true, commits: count }.run(&jobs);
+            Loop { connection, chain, unwritten, full: true, commits: count }.run(&jobs);
         })?;
         Ok(Self { queue, thread: Some(thread), commits })
     }
@@ -99,29 +150,14 @@ impl Writer {
         self.commits.load(Ordering::Relaxed)
     }
 
-    /// Has `work` done, and waits until it is committed.
+    /// Has `work` done, and waits until it is committed. It may be done twice, but only once of what is committed.
     pub(super) async fn submit<T: Send + 'static>(
         &self,
         durability: Durability,
-        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<Step<T>> + Send + 'static,
+        work: impl Fn(&Transaction<'_>) -> rusqlite::Result<Step<T>> + Send + 'static,
     ) -> Result<T, PortError> {
-        let (answer, committed) = oneshot::channel();
-        self.enqueue(durability, move |transaction| {
-            let (keep, outcome) = match work(transaction) {
-                Ok(Step::Keep(value)) => (true, Ok(value)),
-                Ok(Step::Undo(value)) => (false, Ok(value)),
-                Err(error) => (false, Err(port_error(error))),
-            };
-            let answer: Answer = Box::new(move |batch| {
-                let outcome = match batch {
-                    Ok(()) => outcome,
-                    Err(lost) => Err(PortError::Unavailable(DURABLE_STORE, Box::new(lost))),
-                };
-                // A caller that has gone does not want the answer.
-                drop(answer.send(outcome));
-            });
-            (keep, answer)
-        })?;
+        let (caller, committed) = oneshot::channel();
+        self.enqueue(durability, Box::new(Submitted { work, outcome: None, caller }))?;
         match committed.await {
             Ok(outcome) => outcome,
             Err(gone) => Err(PortError::Unavailable(DURABLE_STORE, Box::new(gone))),
@@ -130,16 +166,12 @@ impl Writer {
 
     /// Has the thread look at what is unwritten, now and then.
     pub(super) fn wake(&self) -> Result<(), PortError> {
-        self.enqueue(Durability::Session, |_| (false, Box::new(|_| {})))
+        self.enqueue(Durability::Session, Box::new(Look))
     }
 
-    fn enqueue(
-        &self,
-        durability: Durability,
-        run: impl FnOnce(&Transaction<'_>) -> (bool, Answer) + Send + 'static,
-    ) -> Result<(), PortError> {
+    fn enqueue(&self, durability: Durability, job: Box<dyn Job>) -> Result<(), PortError> {
         let durable = durability == Durability::Full;
-        self.queue.push(Job { durability, run: Box::new(run) }, durable).map_err(|refused| match refused {
+        self.queue.push(Queued { durability, job }, durable).map_err(|refused| match refused {
             Refused::Full => PortError::Overloaded,
             Refused::Closed => PortError::Unavailable(DURABLE_STORE, Box::from("the thread that writes has ended")),
         })
@@ -159,7 +191,7 @@ impl Drop for Writer {
 }
 
 /// Closes the queue when the thread ends, and lets go of what waits in it: that tells its callers.
-struct Closing<'a>(&'a Queue<Job>);
+struct Closing<'a>(&'a Queue<Queued>);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
@@ -187,6 +219,7 @@ impl Crowd {
 struct Loop {
     /// Others read with it between transactions.
     connection: Arc<Mutex<Connection>>,
+    chain: AuditChain,
     unwritten: Arc<Unwritten>,
     /// Whether commits wait for the disk at the moment.
     full: bool,
@@ -195,7 +228,7 @@ struct Loop {
 
 impl Loop {
     /// Jobs that wait for the disk are gathered for a moment while others come; the rest is done at once.
-    fn run(mut self, jobs: &Queue<Job>) {
+    fn run(mut self, jobs: &Queue<Queued>) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut crowd = Crowd::default();
         let mut resting = true;
@@ -234,8 +267,7 @@ impl Loop {
     }
 
     /// Writes what is there, and tells its callers. False: it was not committed.
-    fn write(&mut self, batch: &mut Vec<Job>) -> bool {
-        let mut answers = Vec::with_capacity(batch.len());
+    fn write(&mut self, batch: &mut Vec<Queued>) -> bool {
         let unwritten = Instant::now().checked_sub(RIPE).and_then(|ripe| self.unwritten.batch(ripe));
         if batch.is_empty() && unwritten.is_none() {
             return true;
@@ -243,58 +275,65 @@ impl Loop {
         // Whoever panicked with it only read.
         let connection = Arc::clone(&self.connection);
         let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = self.transact(&connection, batch, unwritten.as_ref(), &mut answers);
+        let outcome = self.transact(&connection, batch, unwritten.as_ref());
         if let (Ok(()), Some(written)) = (&outcome, &unwritten) {
             self.unwritten.committed(written);
         }
         if let Err(error) = &outcome {
-            tracing::error!(%error, jobs = answers.len(), "a transaction was not committed");
-            if !connection.is_autocommit()
-                && let Err(error) = connection.execute_batch("ROLLBACK")
-            {
+            tracing::error!(%error, jobs = batch.len(), "a transaction was not committed");
+            if let Err(error) = roll_back(&connection) {
                 tracing::error!(%error, "a transaction was not rolled back");
             }
         }
         drop(connection);
         let outcome = outcome.map_err(|error| Lost(Arc::new(error)));
-        for answer in answers {
-            answer(outcome.clone());
+        for Queued { job, .. } in batch.drain(..) {
+            job.answer(outcome.clone());
         }
-        // Jobs that did not come to run are dropped here, which tells their callers that the store is not available.
-        batch.clear();
         outcome.is_ok()
     }
 
     fn transact(
         &mut self,
         connection: &Connection,
-        batch: &mut Vec<Job>,
+        batch: &mut [Queued],
         unwritten: Option<&Batch>,
-        answers: &mut Vec<Answer>,
     ) -> rusqlite::Result<()> {
-        let full = batch.iter().any(|job| job.durability == Durability::Full);
+        let full = batch.iter().any(|queued| queued.durability == Durability::Full);
         if full != self.full {
             // Not from the cache of statements: this pragma works when it is compiled, not when it runs.
             connection.execute_batch(if full { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" })?;
             self.full = full;
         }
-        let transaction = Transaction::begin(connection)?;
+        if !self.commit(connection, batch, unwritten, Savepoints::None)? {
+            roll_back(connection)?;
+            self.commit(connection, batch, unwritten, Savepoints::EachJob)?;
+        }
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// False: nothing is committed, since a job has changed something that is to be taken back, and there are no savepoints.
+    fn commit(
+        &self,
+        connection: &Connection,
+        batch: &mut [Queued],
+        unwritten: Option<&Batch>,
+        savepoints: Savepoints,
+    ) -> rusqlite::Result<bool> {
+        let transaction = Transaction::begin(connection, &self.chain)?;
         if let Some(unwritten) = unwritten {
             unwritten.write(connection)?;
         }
-        for job in batch.drain(..) {
-            execute(connection, "SAVEPOINT job")?;
-            let trail = transaction.trail().get();
-            let keep = match catch_unwind(AssertUnwindSafe(|| (job.run)(&transaction))) {
-                Ok((keep, answer)) => {
-                    answers.push(answer);
-                    keep
-                }
-                Err(panic) => {
-                    tracing::error!(panic = describe(panic.as_ref()), "a job panicked");
-                    false
-                }
-            };
+        for Queued { job, .. } in batch {
+            if savepoints == Savepoints::EachJob {
+                execute(connection, "SAVEPOINT job")?;
+            }
+            let (trail, changes) = (transaction.trail().get(), connection.total_changes());
+            let keep = catch_unwind(AssertUnwindSafe(|| job.run(&transaction))).unwrap_or_else(|panic| {
+                tracing::error!(panic = describe(panic.as_ref()), "a job panicked");
+                false
+            });
             if connection.is_autocommit() {
                 // A full disk may make SQLite take back everything by itself, other callers' rows included.
                 return Err(rusqlite::Error::SqliteFailure(
@@ -302,16 +341,32 @@ impl Loop {
                     Some("the engine rolled back by itself".into()),
                 ));
             }
-            if !keep {
-                execute(connection, "ROLLBACK TO job")?;
-                transaction.trail().set(trail);
+            match savepoints {
+                Savepoints::None if !keep && connection.total_changes() != changes => return Ok(false),
+                Savepoints::None => {}
+                Savepoints::EachJob => {
+                    if !keep {
+                        execute(connection, "ROLLBACK TO job")?;
+                        transaction.trail().set(trail);
+                    }
+                    execute(connection, "RELEASE job")?;
+                }
             }
-            execute(connection, "RELEASE job")?;
         }
         transaction.commit()?;
-        self.commits.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        Ok(true)
     }
+}
+
+/// Where a transaction can be taken back to, besides its beginning.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Savepoints {
+    None,
+    EachJob,
+}
+
+fn roll_back(connection: &Connection) -> rusqlite::Result<()> {
+    if connection.is_autocommit() { Ok(()) } else { connection.execute_batch("ROLLBACK") }
 }
 
 fn execute(connection: &Connection, sql: &'static str) -> rusqlite::Result<()> {
@@ -320,4 +375,51 @@ fn execute(connection: &Connection, sql: &'static str) -> rusqlite::Result<()> {
 
 fn describe(panic: &(dyn Any + Send)) -> &'static str {
     panic.downcast_ref::<&'static str>().copied().unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use countersign_domain::testing::toy_chain;
+
+    use super::*;
+    use crate::sqlite::schema::open_writer;
+
+    #[tokio::test]
+    async fn a_job_that_fails_after_a_change_takes_back_its_own_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = open_writer(&folder.path().join("data.db"), &toy_chain()).unwrap();
+        let connection = Arc::new(Mutex::new(connection));
+        let writer = Writer::start(Arc::clone(&connection), toy_chain(), Arc::new(Unwritten::default()), 16).unwrap();
+        let (go, wait) = mpsc::channel::<()>();
+        let wait = Mutex::new(wait);
+        // Until all others are in line, so that they share a transaction.
+        let first = writer.submit(Durability::Full, move |_| {
+            wait.lock().unwrap().recv().unwrap_err();
+            Ok(Step::Keep(()))
+        });
+        let job = |name: &'static str, then: fn(&Transaction<'_>) -> rusqlite::Result<Step<&'static str>>| {
+            writer.submit(Durability::Full, move |transaction| {
+                transaction.execute("INSERT INTO consumed VALUES (1, ?1, x'00')", [name])?;
+                then(transaction)
+            })
+        };
+        let (first, before, refused, failed, panicked, after, ()) = tokio::join!(
+            first,
+            job("before", |_| Ok(Step::Keep("kept"))),
+            job("refused", |_| Ok(Step::Undo("refused"))),
+            job("failed", |transaction| transaction.execute_batch("no SQL").map(|()| Step::Keep("failed"))),
+            job("panicked", |_| panic!("a job")),
+            job("after", |_| Ok(Step::Keep("kept"))),
+            async { drop(go) },
+        );
+        first.unwrap();
+        assert_eq!((before.unwrap(), refused.unwrap(), after.unwrap()), ("kept", "refused", "kept"));
+        assert!(failed.is_err() && panicked.is_err());
+        assert!(writer.commits() <= 2);
+        let connection = connection.lock().unwrap();
+        let kept = "SELECT group_concat(kind ORDER BY kind) FROM consumed";
+        assert_eq!(connection.query_row(kept, [], |row| row.get::<_, String>(0)).unwrap(), "after,before");
+    }
 }
