@@ -5,7 +5,7 @@
 pub struct TelemetryConfig {
     /// How a log line looks.
     pub format: LogFormat,
-    /// Which lines are written, as directives of `tracing-subscriber`'s `EnvFilter`: `info`, or
+    /// Which lines are written, as directives of `tracing-subscriber`'s `Targets`: `info`, or
     /// `info,countersign_storage=debug`.
     pub filter: String,
     /// Where log lines go.

@@ -7,8 +7,8 @@ use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::{error::OTelSdkError, trace::SdkTracerProvider};
 use tracing::{Dispatch, level_filters::LevelFilter};
 use tracing_subscriber::{
-    EnvFilter, Layer as _,
-    filter::{ParseError, Targets},
+    Layer as _,
+    filter::{FilterExt as _, ParseError, Targets, filter_fn},
     fmt::{self, MakeWriter, writer::BoxMakeWriter},
     layer::SubscriberExt as _,
 };
@@ -78,7 +78,7 @@ impl Telemetry {
     where
         W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
     {
-        let filter = EnvFilter::try_new(&config.filter).map_err(TelemetryError::Filter)?;
+        let filter: Targets = config.filter.parse().map_err(TelemetryError::Filter)?;
         if !(0.0..=1.0).contains(&config.trace_ratio) {
             return Err(TelemetryError::Ratio);
         }
@@ -108,7 +108,8 @@ impl Telemetry {
             .fmt_fields(NoSpanFields)
             .event_format(LineFormat(config.format))
             .with_writer(writer)
-            .with_filter(filter);
+            // Lines take nothing from spans: where none are exported, none are kept.
+            .with_filter(filter.and(filter_fn(|meta| meta.is_event()).with_max_level_hint(LevelFilter::TRACE)));
         let subscriber = tracing_subscriber::registry().with(spans).with(lines);
         Ok((Dispatch::new(subscriber), Self { traces }))
     }
