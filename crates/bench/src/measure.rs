@@ -101,10 +101,24 @@ impl Measured {
     {
         let counted = items.split_off(items.len() / 10);
         drive(items, self.callers, operation.clone()).await.with_context(|| self.name)?;
-        let operations = counted.len();
+        Ok(self.row(&self.stretch(counted, operation).await?))
+    }
+
+    /// The same as one stretch of a row, with nothing to warm up.
+    ///
+    /// # Errors
+    ///
+    /// An operation failed.
+    pub async fn stretch<T, F, Fut>(self, items: Vec<T>, operation: F) -> anyhow::Result<Stretch>
+    where
+        T: Send + 'static,
+        F: Fn(T) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = anyhow::Result<()>> + Send,
+    {
         let begin = Begin::now(self.pid)?;
-        let (_, latencies) = drive(counted, self.callers, operation).await.with_context(|| self.name)?;
-        self.row(&begin, operations as u64, &latencies)
+        let operations = items.len();
+        let (_, latencies) = drive(items, self.callers, operation).await.with_context(|| self.name)?;
+        begin.end(operations as u64, latencies)
     }
 
     /// Has this thread do `operation` again and again for `span`, after a tenth of it to warm up. Each call counts as `members`
@@ -122,7 +136,7 @@ impl Measured {
         repeat(span / 10, &mut operation)?;
         let begin = Begin::now(self.pid)?;
         let latencies = repeat(span, &mut operation)?;
-        self.row(&begin, latencies.recorded() * members, &latencies)
+        Ok(self.row(&begin.end(latencies.recorded() * members, latencies)?))
     }
 
     /// Has `self.callers` threads each do, again and again for `span`, an operation that `make` made for it, after a tenth of it to
@@ -131,7 +145,7 @@ impl Measured {
     /// # Errors
     ///
     /// An operation failed.
-    pub fn on_threads<F>(self, span: Duration, make: impl Fn() -> anyhow::Result<F> + Sync) -> anyhow::Result<Row>
+    pub fn on_threads<F>(self, span: Duration, make: impl Fn() -> anyhow::Result<F> + Sync) -> anyhow::Result<Stretch>
     where
         F: FnMut() -> anyhow::Result<()>,
     {
@@ -149,33 +163,61 @@ impl Measured {
         on_all(span / 10)?;
         let begin = Begin::now(self.pid)?;
         let latencies = on_all(span)?;
-        self.row(&begin, latencies.recorded(), &latencies)
+        begin.end(latencies.recorded(), latencies)
     }
 
-    /// The row of `operations` that began at `begin` and have just ended.
+    /// The row of what was measured.
+    pub fn row(self, stretch: &Stretch) -> Row {
+        Row {
+            name: self.name,
+            operations: stretch.operations,
+            callers: self.callers,
+            per_second: stretch.per_second(),
+            p50_us: stretch.latencies.percentile_us(50.0),
+            p95_us: stretch.latencies.percentile_us(95.0),
+            p99_us: stretch.latencies.percentile_us(99.0),
+            cpu_us: stretch.cpu.as_secs_f64() * 1e6 / count(stretch.operations),
+            peak_mb: megabytes(stretch.peak),
+        }
+    }
+}
+
+/// What was measured at one go, or at several that took turns with what they are compared with.
+pub struct Stretch {
+    operations: u64,
+    elapsed: Duration,
+    cpu: Duration,
+    /// Bytes.
+    peak: u64,
+    latencies: Latencies,
+}
+
+impl Stretch {
+    /// Operations per second.
+    pub fn per_second(&self) -> f64 {
+        count(self.operations) / self.elapsed.as_secs_f64()
+    }
+
+    /// Together with another of the same row.
     ///
     /// # Errors
     ///
-    /// The process has ended.
-    pub fn row(self, begin: &Begin, operations: u64, latencies: &Latencies) -> anyhow::Result<Row> {
-        let elapsed = begin.at.elapsed();
-        let cpu = process::cpu_time(self.pid)?.saturating_sub(begin.cpu);
-        Ok(Row {
-            name: self.name,
-            operations,
-            callers: self.callers,
-            per_second: count(operations) / elapsed.as_secs_f64(),
-            p50_us: latencies.percentile_us(50.0),
-            p95_us: latencies.percentile_us(95.0),
-            p99_us: latencies.percentile_us(99.0),
-            cpu_us: cpu.as_secs_f64() * 1e6 / count(operations),
-            peak_mb: megabytes(process::memory(self.pid)?.peak),
+    /// Never: all latencies have the same bounds.
+    pub fn and(mut self, other: &Self) -> anyhow::Result<Self> {
+        self.latencies.merge(&other.latencies)?;
+        Ok(Self {
+            operations: self.operations + other.operations,
+            elapsed: self.elapsed + other.elapsed,
+            cpu: self.cpu + other.cpu,
+            peak: self.peak.max(other.peak),
+            latencies: self.latencies,
         })
     }
 }
 
 /// The state of things when measuring began.
 pub struct Begin {
+    pid: u32,
     at: Instant,
     cpu: Duration,
 }
@@ -188,7 +230,18 @@ impl Begin {
     /// The process has ended.
     pub fn now(pid: u32) -> anyhow::Result<Self> {
         process::forget_peak(pid);
-        Ok(Self { cpu: process::cpu_time(pid)?, at: Instant::now() })
+        Ok(Self { pid, cpu: process::cpu_time(pid)?, at: Instant::now() })
+    }
+
+    /// What `operations` came to that have just ended.
+    ///
+    /// # Errors
+    ///
+    /// The process has ended.
+    pub fn end(&self, operations: u64, latencies: Latencies) -> anyhow::Result<Stretch> {
+        let elapsed = self.at.elapsed();
+        let cpu = process::cpu_time(self.pid)?.saturating_sub(self.cpu);
+        Ok(Stretch { operations, elapsed, cpu, peak: process::memory(self.pid)?.peak, latencies })
     }
 }
 
@@ -275,6 +328,14 @@ mod tests {
     async fn a_failure_is_told_and_not_counted_as_fast() {
         let outcome = drive(vec![1], 2, async |_: u32| -> anyhow::Result<()> { anyhow::bail!("no") }).await;
         assert!(outcome.is_err());
+    }
+
+    #[tokio::test]
+    async fn stretches_add_up() {
+        let measured = Measured { name: "in turns", pid: std::process::id(), callers: 2 };
+        let stretch = async |items| measured.stretch(items, async |_: u8| Ok(())).await.unwrap();
+        let row = measured.row(&stretch(vec![1; 10]).await.and(&stretch(vec![1; 5]).await).unwrap());
+        assert_eq!((row.operations, row.name), (15, "in turns"));
     }
 
     #[test]

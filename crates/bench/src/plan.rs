@@ -19,6 +19,8 @@ pub struct Plan {
     pub exchanges: usize,
     /// Password steps, and as many full logins.
     pub logins: usize,
+    /// How often hashes and full logins take turns.
+    pub turns: usize,
     /// Enrolments; each takes a person of its own.
     pub associations: usize,
     /// Codes that are sent; each takes a person of its own.
@@ -43,6 +45,7 @@ impl Plan {
         families: 1_000,
         exchanges: 12_000,
         logins: 1_500,
+        turns: 10,
         associations: 4_000,
         codes: 6_000,
         waiting: 5_000,
@@ -60,6 +63,7 @@ impl Plan {
         families: 200,
         exchanges: 2_000,
         logins: 300,
+        turns: 3,
         associations: 800,
         codes: 1_000,
         waiting: 1_000,

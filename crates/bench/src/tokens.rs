@@ -40,7 +40,7 @@ pub async fn beside_health_calls(server: &Server, callers: usize, people: Vec<Pe
         health.check(HealthCheckRequest { service: String::new() }).await?;
         latencies.record(start.elapsed());
     };
-    let health = measured("health check beside them", 1).row(&begin, latencies.recorded(), &latencies)?;
+    let health = measured("health check beside them", 1).row(&begin.end(latencies.recorded(), latencies)?);
     Ok([logins, health])
 }
 

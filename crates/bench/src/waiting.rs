@@ -70,7 +70,7 @@ pub async fn watch(
         latencies.record(heard?);
     }
     let measured = Measured { name: "device's answer, watched", pid: server.pid, callers: 1 };
-    let row = measured.row(&begin, latencies.recorded(), &latencies)?;
+    let row = measured.row(&begin.end(latencies.recorded(), latencies)?);
     drop(waiting);
     let streams = u32::try_from(count).context("fewer streams")?;
     Ok((row, megabytes(grown) * 1000.0 / f64::from(streams)))

@@ -36,13 +36,15 @@ pub fn rs256(span: Duration) -> anyhow::Result<Row> {
 pub fn rs256_on_all(span: Duration) -> anyhow::Result<Row> {
     let key = RsaKeyPair::generate(KeySize::Rsa2048).context("no RSA key")?;
     let callers = std::thread::available_parallelism()?.get();
-    Measured { name: "RS256, every core", pid: std::process::id(), callers }.on_threads(span, || {
+    let measured = Measured { name: "RS256, every core", pid: std::process::id(), callers };
+    let stretch = measured.on_threads(span, || {
         let (key, random) = (&key, SystemRandom::new());
         let mut signature = vec![0; key.public_modulus_len()];
         Ok(move || {
             key.sign(&RSA_PKCS1_SHA256, &random, black_box(&SIGNED), &mut signature).context("RSA does not sign")
         })
-    })
+    })?;
+    Ok(measured.row(&stretch))
 }
 
 /// ES256 (RFC 7518, section 3.4).
