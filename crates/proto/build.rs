@@ -19,6 +19,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         .file_descriptor_set();
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("countersign.v1.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().build_transport(false).skip_debug(["."]).compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .codec_path("crate::codec::SmallBuffers")
+        .skip_debug(["."])
+        .compile_fds(descriptors)?;
     Ok(())
 }

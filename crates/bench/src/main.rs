@@ -44,9 +44,8 @@ struct Arguments {
     /// Callers at once, of all but passwords.
     #[arg(long, value_name = "COUNT", default_value_t = 8)]
     callers: usize,
-    /// Measure second factors and their yardsticks only, and print the rows without judging them: for work on that one path.
-    #[arg(long)]
-    second_factors: bool,
+    #[command(flatten)]
+    only: Only,
     /// Keep the databases and the server's log.
     #[arg(long)]
     keep: bool,
@@ -56,6 +55,18 @@ struct Arguments {
     /// Only take messages on this port: the other end of another yardstick.
     #[arg(long, value_name = "PORT", hide = true)]
     serve_messages: Option<u16>,
+}
+
+/// One part of a run by itself, whose figures are printed and not judged.
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+struct Only {
+    /// Measure second factors and their yardsticks only: for work on that one path.
+    #[arg(long)]
+    second_factors: bool,
+    /// Measure the memory of an idle server and of waiting streams only: for work on what those hold.
+    #[arg(long)]
+    streams: bool,
 }
 
 #[tokio::main]
@@ -80,13 +91,18 @@ async fn main() -> anyhow::Result<()> {
         callers: arguments.callers.max(1),
         quick: arguments.quick,
     };
-    if arguments.second_factors {
+    if arguments.only.second_factors {
         for row in run::second_factors_only(&options).await? {
             println!(
                 "{:<28} {:>9.0}/s  p50 {:>7.0} us  CPU {:>6.1} us",
                 row.name, row.per_second, row.p50_us, row.cpu_us
             );
         }
+        return Ok(());
+    }
+    if arguments.only.streams {
+        let (idle_mb, streams_mb) = run::streams_only(&options).await?;
+        println!("idle {idle_mb:.1} MB, 1000 waiting streams {streams_mb:.1} MB");
         return Ok(());
     }
     let report = run::run(&options).await;

@@ -166,6 +166,31 @@ pub async fn second_factors_only(options: &Options) -> anyhow::Result<Vec<Row>> 
     Ok(rows)
 }
 
+/// The memory of an idle server, and of a thousand streams that wait, in megabytes.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn streams_only(options: &Options) -> anyhow::Result<(f64, f64)> {
+    let plan = if options.quick { Plan::QUICK } else { Plan::FULL };
+    let receiver = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let texting = Deployment::write(&options.dir, "messages", Extra::Webhook(receiver.local_addr()?))?;
+    let mailbox = Mailbox::default();
+    let receiving = tokio::spawn(messages::serve(receiver, mailbox.clone()));
+    let stores = Stores::open(&texting).await?;
+    let people = stores.enroll_devices(stores.add("device", plan.waiting).await?).await?;
+    let people = stores.prove_password(people).await?;
+    stores.close().await;
+    let (server, _) = Deployment::write(&options.dir, "embedded", Extra::Nothing)?.start(&options.server).await?;
+    let idle_mb = megabytes(process::memory(server.pid)?.resident);
+    server.stop().await?;
+    let (server, _) = texting.start(&options.server).await?;
+    let (_, streams_mb) = waiting::watch(&server, options.callers, people, mailbox, plan.answers).await?;
+    server.stop().await?;
+    receiving.abort();
+    Ok((idle_mb, streams_mb))
+}
+
 async fn prepare(
     plan: Plan,
     embedded: &Deployment,

@@ -3,6 +3,8 @@
 //! Messages have no `Debug`: many hold secrets, and none may reach a log.
 //! To grow the contract, edit the `.proto` files; the lint in this crate's tests says what a new item needs.
 
+mod codec;
+
 /// Package `countersign.v1`.
 pub mod v1 {
     #![allow(missing_docs, clippy::all, clippy::pedantic)]
