@@ -3,6 +3,7 @@
 mod approvals;
 mod asserted;
 mod audit;
+mod audit_messages;
 mod authenticators;
 mod bodies;
 mod certificates;

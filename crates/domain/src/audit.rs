@@ -161,8 +161,28 @@ events! {
     EnrollmentStarted = "enrollment.started", "gd_start_enroll";
     /// An enrolment was confirmed.
     EnrollmentCompleted = "enrollment.completed", "gd_enrollment_complete";
-    /// A code was sent, or a device is asked, to complete a login.
+    /// A code is on its way, or a device is asked, to complete a login.
     ChallengeOpened = "challenge.opened", "gd_start_auth";
+    /// A text message with a code left: its provider took it.
+    SmsSent = "message_sent.sms", "gd_send_sms";
+    /// A text message with a code was given up; here and below, `detail` says why.
+    SmsFailed = "message_failed.sms", "gd_send_sms_failure";
+    /// A call with a code left: its provider took it.
+    CallMade = "message_sent.voice", "gd_send_voice";
+    /// A call with a code was given up.
+    CallFailed = "message_failed.voice", "gd_send_voice_failure";
+    /// An e-mail with a code left: its provider took it.
+    EmailSent = "message_sent.email", "gd_send_email";
+    /// An e-mail with a code was given up.
+    EmailFailed = "message_failed.email", "gd_send_email_failure";
+    /// The notification that asks a device left: its push service took it.
+    PushSent = "message_sent.push", "gd_send_pn";
+    /// The notification that asks a device was given up.
+    PushNotSent = "message_failed.push", "gd_send_pn_failure";
+    /// A notice of something that happened to the account left: its provider took it.
+    NoticeSent = "message_sent.notice", "";
+    /// A notice was given up.
+    NoticeFailed = "message_failed.notice", "";
     /// The owner of a device agreed to a login. It is complete when the client fetches it.
     DeviceApproved = "device.approved", "gd_auth_succeed";
     /// The owner of a device refused a login.
