@@ -5,9 +5,9 @@ use crate::{
     app::{App, Origin},
     attempt::AttemptPermit,
     audit::Event,
+    authentication::Authentication,
     authenticator::{Authenticator, FAILURE_CEILING, FactorKind},
     challenge::Challenge,
-    claims::Authentication,
     error::{Error, Reason},
     factor::{
         oob::{self, CLASS},
