@@ -3,9 +3,16 @@
 use std::{
     io,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
-use countersign_domain::user::AddressChange;
+use countersign_domain::{
+    audit::chain::AuditRow,
+    id::UserId,
+    message::{Channel, Content, Message, Purpose},
+    secret::Secret,
+    user::AddressChange,
+};
 use countersign_telemetry::{Telemetry, TelemetryConfig};
 use countersign_tests::{
     api::{Api, Sent, To, Transport, Wish},
@@ -15,6 +22,7 @@ use countersign_tests::{
     person::{PASSWORD, Person},
     sent::{Arrived, GERMAN_NUMBER, NUMBER},
     tenant::{BACKEND, FORWARDER, MFA_API, MFA_SCOPES, Tenant},
+    trail,
     world::{Store, World},
 };
 use http::Method;
@@ -175,9 +183,12 @@ async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
         }
         plant_messages(&world, &api, &person, &manager, &mut canaries).await;
         plant_devices(&world, &api, &person, &manager, &mut canaries).await;
+        let nowhere = canaries.plant("an API that there is none of", "https://nowhere.canary.test/");
+        api.service(BACKEND, Wish { audience: Some(&nowhere), ..Wish::default() }).await.unwrap_err();
         // Left open, so that a transaction is in Redis.
         canaries.plant("a pending mfa_token", &person.mfa_token(&api).await);
     }
+    given_up(&world, &mut canaries).await;
     // In places where secrets do not belong.
     let http = world.http();
     let stray = canaries.plant("a wrong token of a link", "csnot_stray-notice-canary");
@@ -213,6 +224,11 @@ async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
         canaries.search(place, bytes);
         people.search(place, bytes);
     }
+    let trail = trail::rows(&world.database());
+    tells_of_what_was_planted(&trail);
+    let trail = format!("{trail:?}");
+    canaries.search("the audit trail", trail.as_bytes());
+    people.search("the audit trail", trail.as_bytes());
     let stored = dump::sqlite(&world.database());
     assert!(stored.iter().any(|(_, bytes)| bytes == b"canary-Http"), "the dump finds what is stored");
     let cached = dump::redis(&world.redis_url().unwrap()).await;
@@ -224,6 +240,44 @@ async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
         people.search(place, bytes);
     }
     drop(telemetry);
+}
+
+/// A message that nobody took in time.
+async fn given_up(world: &World, canaries: &mut Canaries) {
+    let (app, now) = (world.app(), world.now());
+    let message = Message {
+        id: Message::new_id(app.entropy.as_ref()).unwrap(),
+        channel: Channel::Sms,
+        to: Secret::new(canaries.plant("a number that was not reached", "+12025550199")),
+        content: Content::Code {
+            purpose: Purpose::Verify,
+            code: Secret::new(canaries.plant("a code that was not sent", "975310")),
+        },
+        languages: None,
+        created_at: now.minus(Duration::from_secs(10)),
+        expires_at: now.minus(Duration::from_secs(5)),
+    };
+    let row = message.seal(&UserId::new("auth0|nobody"), app.sealer.as_ref()).unwrap();
+    app.outbox.insert(vec![row]).await.unwrap();
+    assert_eq!(app.outbox.purge(now).await.unwrap(), 1);
+}
+
+/// The trail that is searched has a row of each kind that is about something that was planted.
+fn tells_of_what_was_planted(trail: &[AuditRow]) {
+    for event in [
+        "message_sent.sms",
+        "message_sent.voice",
+        "message_sent.email",
+        "message_sent.push",
+        "message_sent.notice",
+        "message_failed.sms",
+        "enrollment.refused",
+        "enrollment.unconfirmed",
+        "exchange_refused.oob",
+        "service.refused",
+    ] {
+        assert!(trail.iter().any(|row| row.event == event), "{event}");
+    }
 }
 
 /// Every message that costs money has a line for whoever adds up, which says how it went and where to, and nobody's number.
@@ -255,6 +309,8 @@ async fn plant_devices(world: &World, api: &Api, person: &Person, manager: &str,
     api.update_device(&registration.id, &own, "a tablet", device.push_token.as_ref().unwrap()).await.unwrap();
     api.delete_device(&registration.id, "csdev_forged-canary").await.unwrap_err();
     canaries.plant("a forged token of a device", "csdev_forged-canary");
+    api.enroll_device(&ticket, &Device::new("another-identifier-canary")).await.unwrap_err();
+    canaries.plant("another device's identifier", "another-identifier-canary");
     for answered in [true, false] {
         let token = canaries.plant("an mfa_token", &person.mfa_token(api).await);
         let (asked, pushed) = world.pushed(api.ask(BACKEND, &token, None)).await;
@@ -271,6 +327,9 @@ async fn plant_devices(world: &World, api: &Api, person: &Person, manager: &str,
             api.resolve(&pushed.token, &right).await.unwrap();
             let tokens = api.poll(BACKEND, &token, &asked.oob_code).await.unwrap();
             canaries.plant("an access token", &tokens.access_token);
+        } else {
+            api.resolve(&pushed.token, &device.answer(world, &pushed, false, None)).await.unwrap();
+            api.poll(BACKEND, &token, &asked.oob_code).await.unwrap_err();
         }
     }
 }

@@ -3,6 +3,8 @@
 mod approvals;
 mod asserted;
 mod audit;
+mod audit_messages;
+mod audit_refusals;
 mod authenticators;
 mod bodies;
 mod certificates;

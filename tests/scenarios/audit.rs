@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use countersign_domain::{
-    audit::{
-        chain::{AuditChain, AuditRow},
-        verify::Verifier,
-    },
+    audit::{chain::AuditChain, verify::Verifier},
     secret::Secret,
     usecase::manage_users::NewPassword,
     user::AddressChange,
@@ -16,39 +13,9 @@ use countersign_tests::{
     everywhere,
     person::PASSWORD,
     tenant::{API, BACKEND, Client, LENIENT, NATIVE, Tenant},
-    trail,
+    trail::{self, Trail},
     world::World,
 };
-
-/// Writes down what was added to the trail since it was last asked.
-struct Trail<'a> {
-    world: &'a World,
-    seen: i64,
-}
-
-impl<'a> Trail<'a> {
-    fn of(world: &'a World) -> Self {
-        let mut trail = Self { world, seen: 0 };
-        trail.new_rows();
-        trail
-    }
-
-    fn new_rows(&mut self) -> Vec<AuditRow> {
-        let rows: Vec<AuditRow> =
-            trail::rows(&self.world.database()).into_iter().filter(|row| row.id > self.seen).collect();
-        self.seen = rows.last().map_or(self.seen, |row| row.id);
-        rows
-    }
-
-    /// Exactly these events happened, in this order.
-    #[track_caller]
-    fn says(&mut self, step: &str, expected: &[&str]) -> Vec<AuditRow> {
-        let rows = self.new_rows();
-        let events: Vec<&str> = rows.iter().map(|row| row.event.as_str()).collect();
-        assert_eq!(events, expected, "{step}");
-        rows
-    }
-}
 
 everywhere! {
     async fn each_result_and_each_change_is_one_row(world: World, api: Api) {

@@ -23,6 +23,8 @@ pub enum Manner {
     Well,
     /// It says that it cannot take it now.
     Overloaded,
+    /// It says that it will never take it.
+    Refusing,
     /// It has read it, and never answers.
     Silent,
 }
@@ -123,6 +125,7 @@ async fn serve(mut stream: TcpStream, got: Arc<Mutex<Vec<Value>>>, manner: watch
         let status = match manner {
             Manner::Well => "200 OK",
             Manner::Overloaded => "503 Service Unavailable",
+            Manner::Refusing => "422 Unprocessable Content",
             Manner::Silent => return std::future::pending().await,
         };
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");

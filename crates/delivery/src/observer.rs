@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use countersign_domain::{message::Channel, port::sender::SendError};
+use countersign_domain::{
+    message::{Channel, ending::End},
+    port::sender::SendError,
+};
 
 /// How one try at one provider ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,6 +57,15 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// What metrics say of `end`.
+    pub const fn of(end: End) -> Self {
+        match end {
+            End::Sent => Self::Sent,
+            End::Refused => Self::Refused,
+            End::TriedTooOften | End::InDoubt | End::Expired => Self::GivenUp,
+        }
+    }
+
     /// The name in log lines and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -3,14 +3,18 @@
 use std::{
     collections::HashMap,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use countersign_domain::{
+    audit::AuditEvent,
     error::Error,
     id::MessageId,
-    message::{Channel, Message, OutboxRow, Urgency},
+    message::{
+        Channel, Message, OutboxRow, Urgency,
+        ending::{End, Tried},
+    },
     port::{
         clock::Clock,
         entropy::Entropy,
@@ -95,8 +99,23 @@ pub struct Worker {
 /// What the tasks of a worker share.
 struct Work {
     ports: WorkerPorts,
-    /// Messages that are done while their row could not be removed, with their end: they are not sent again.
-    done: Mutex<HashMap<MessageId, Timestamp>>,
+    /// Messages that are done while their row could not be removed: they are not sent again.
+    done: Mutex<HashMap<MessageId, Done>>,
+}
+
+/// A message that is done.
+struct Done {
+    /// How, for the audit trail.
+    audit: AuditEvent,
+    /// When its row is swept at the latest.
+    expires_at: Timestamp,
+}
+
+/// One try.
+struct Try {
+    /// What the message is for, if it could be opened.
+    purpose: Option<&'static str>,
+    result: Result<ProviderName, SendError>,
 }
 
 /// One channel of a worker.
@@ -109,7 +128,7 @@ struct Lane {
 
 /// What becomes of a row after a try.
 enum Next {
-    Remove(Ending),
+    Remove(End),
     Postpone(Timestamp, Ended),
 }
 
@@ -174,16 +193,18 @@ impl Work {
     }
 
     async fn deliver(self: Arc<Self>, row: OutboxRow) {
-        if self.is_done(&row.id) {
-            return self.remove(&row).await;
+        if let Some(audit) = self.done(&row.id) {
+            return self.remove(&row, audit).await;
         }
-        let result = self.try_once(&row).await;
+        let Try { purpose, result } = self.try_once(&row).await;
         let now = self.ports.clock.now();
         match self.judge(&row, &result, now) {
-            Next::Remove(ending) => {
+            Next::Remove(end) => {
+                let ending = Ending::of(end);
                 report_end(&row, &result, ending);
                 self.ports.observer.ended(row.channel, ending, now.since(row.created_at));
-                self.remove(&row).await;
+                let tried = Tried { purpose, provider: provider_of(&result).map(str::to_owned) };
+                self.remove(&row, row.ended(end, &tried, now)).await;
             }
             Next::Postpone(due_at, ended) => {
                 report_delay(&row, &result, due_at.since(now));
@@ -195,20 +216,24 @@ impl Work {
     }
 
     /// A panic is the end of one try, not of the worker. What it said may hold the message, so it is not logged here.
-    async fn try_once(&self, row: &OutboxRow) -> Result<ProviderName, SendError> {
-        let message = Message::open(row, &*self.ports.sealer).map_err(unopened)?;
+    async fn try_once(&self, row: &OutboxRow) -> Try {
+        let message = match Message::open(row, &*self.ports.sealer) {
+            Ok(message) => message,
+            Err(error) => return Try { purpose: None, result: Err(unopened(error)) },
+        };
         let send = AssertUnwindSafe(self.ports.sender.send(&message)).catch_unwind();
-        match tokio::time::timeout(PATIENCE, send).await {
+        let result = match tokio::time::timeout(PATIENCE, send).await {
             Ok(Ok(result)) => result,
             Ok(Err(_panic)) => Err(SendError::Unknown("the sender panicked".into())),
             Err(elapsed) => Err(SendError::Unknown(elapsed.into())),
-        }
+        };
+        Try { purpose: Some(message.content.purpose()), result }
     }
 
     fn judge(&self, row: &OutboxRow, result: &Result<ProviderName, SendError>, now: Timestamp) -> Next {
         let (retry_after, ended) = match result {
-            Ok(_) => return Next::Remove(Ending::Sent),
-            Err(SendError::Refused(_)) => return Next::Remove(Ending::Refused),
+            Ok(_) => return Next::Remove(End::Sent),
+            Err(SendError::Refused(_)) => return Next::Remove(End::Refused),
             Err(SendError::Unavailable { retry_after, .. } | SendError::Deferred { retry_after, .. }) => {
                 (*retry_after, Ended::Unsent)
             }
@@ -230,26 +255,35 @@ impl Work {
         let steps = if in_doubt && row.urgency == Urgency::Patient { u32::MAX } else { row.attempts };
         let delay = backoff::delay(steps, longest, random);
         let due_at = now.plus(delay.max(retry_after.unwrap_or_default()));
-        if row.attempts >= attempts || (in_doubt && row.doubts >= DUPLICATES) || due_at >= row.expires_at {
-            Next::Remove(Ending::GivenUp)
+        if in_doubt && row.doubts >= DUPLICATES {
+            Next::Remove(End::InDoubt)
+        } else if row.attempts >= attempts {
+            Next::Remove(End::TriedTooOften)
+        } else if due_at >= row.expires_at {
+            Next::Remove(End::Expired)
         } else {
             Next::Postpone(due_at, ended)
         }
     }
 
-    async fn remove(&self, row: &OutboxRow) {
-        let removed = self.ports.outbox.remove(&row.id).await;
+    /// Removes the row of a message that is done. It has its row in the audit trail then, and not before.
+    async fn remove(&self, row: &OutboxRow, audit: AuditEvent) {
+        let removed = self.ports.outbox.remove(&row.id, audit.clone()).await;
         let now = self.ports.clock.now();
-        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        done.retain(|id, expires_at| *id != row.id && *expires_at > now);
+        let mut all = self.all_done();
+        all.retain(|id, done| *id != row.id && done.expires_at > now);
         if let Err(error) = removed {
-            done.insert(row.id.clone(), row.expires_at);
+            all.insert(row.id.clone(), Done { audit, expires_at: row.expires_at });
             tracing::warn!(message.id = %row.id, error = chain(&error), "a message that is done cannot be removed");
         }
     }
 
-    fn is_done(&self, id: &MessageId) -> bool {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).contains_key(id)
+    fn done(&self, id: &MessageId) -> Option<AuditEvent> {
+        self.all_done().get(id).map(|done| done.audit.clone())
+    }
+
+    fn all_done(&self) -> MutexGuard<'_, HashMap<MessageId, Done>> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

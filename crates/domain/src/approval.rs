@@ -121,7 +121,7 @@ impl App {
             created_at: now,
             expires_at,
         };
-        let row = message.seal(self.sealer.as_ref())?;
+        let row = message.seal(&asking.authenticator.user, self.sealer.as_ref())?;
         Ok(Asked { oob_code, number, row })
     }
 

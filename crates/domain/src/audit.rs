@@ -86,7 +86,8 @@ macro_rules! events {
                 match self { $(Self::$event => $name,)* }
             }
 
-            /// The code of the log event at Auth0 that says the same; empty if there is none.
+            /// The code of the log event at Auth0 that says the same; empty if there is none. Two, with a blank between them, where
+            /// Auth0 writes two events of one thing.
             pub const fn log_code(self) -> &'static str {
                 match self { $(Self::$event => $code,)* }
             }
@@ -107,6 +108,8 @@ events! {
     AssertedLogin = "login.asserted", "";
     /// A service got an access token of its own.
     ServiceAuthorized = "service.authorized", "seccft";
+    /// A client got no access token of its own: not by this grant, or not for this API.
+    ServiceRefused = "service.refused", "feccft";
     /// A first factor was proven, or a refresh token was good, but nothing can give what the request asks of the login.
     LoginUnmet = "login.unmet", "";
     /// A client said that somebody had logged in with it, and was not believed.
@@ -120,7 +123,7 @@ events! {
     /// A login was completed with a device's answer.
     PushLogin = "login.push", "seoobft";
     /// A login was completed with the recovery code, which was replaced.
-    RecoveryLogin = "login.recovery_code", "sercft";
+    RecoveryLogin = "login.recovery_code", "sercft gd_recovery_succeed";
     /// The first factor was proven, and a second one is asked for.
     MfaRequired = "login.mfa_required", "mfar";
     /// A login was completed with the password on a device that is remembered.
@@ -156,13 +159,39 @@ events! {
     /// A device's answer with a wrong number.
     PushFailed = "proof_rejected.push", "gd_auth_failed";
     /// A wrong recovery code.
-    RecoveryFailed = "proof_rejected.recovery_code", "fercft";
+    RecoveryFailed = "proof_rejected.recovery_code", "fercft gd_recovery_failed";
+    /// Nothing came of a challenge, and no code was looked at: it is over, of another login, or was refused on the device.
+    ExchangeRefused = "exchange_refused.oob", "feoobft";
     /// An enrolment was begun.
     EnrollmentStarted = "enrollment.started", "gd_start_enroll";
+    /// An enrolment was not begun; `detail` says why.
+    EnrollmentRefused = "enrollment.refused", "gd_start_enroll_failed";
+    /// An enrolment was not confirmed, and no code was looked at, or the right one came too late.
+    EnrollmentUnconfirmed = "enrollment.unconfirmed", "gd_start_enroll_failed";
     /// An enrolment was confirmed.
     EnrollmentCompleted = "enrollment.completed", "gd_enrollment_complete";
-    /// A code was sent, or a device is asked, to complete a login.
+    /// A code is on its way, or a device is asked, to complete a login.
     ChallengeOpened = "challenge.opened", "gd_start_auth";
+    /// A text message with a code left: its provider took it.
+    SmsSent = "message_sent.sms", "gd_send_sms";
+    /// A text message with a code was given up; here and below, `detail` says why.
+    SmsFailed = "message_failed.sms", "gd_send_sms_failure";
+    /// A call with a code left: its provider took it.
+    CallMade = "message_sent.voice", "gd_send_voice";
+    /// A call with a code was given up.
+    CallFailed = "message_failed.voice", "gd_send_voice_failure";
+    /// An e-mail with a code left: its provider took it.
+    EmailSent = "message_sent.email", "gd_send_email";
+    /// An e-mail with a code was given up.
+    EmailFailed = "message_failed.email", "gd_send_email_failure";
+    /// The notification that asks a device left: its push service took it.
+    PushSent = "message_sent.push", "gd_send_pn";
+    /// The notification that asks a device was given up.
+    PushNotSent = "message_failed.push", "gd_send_pn_failure";
+    /// A notice of something that happened to the account left: its provider took it.
+    NoticeSent = "message_sent.notice", "";
+    /// A notice was given up.
+    NoticeFailed = "message_failed.notice", "";
     /// The owner of a device agreed to a login. It is complete when the client fetches it.
     DeviceApproved = "device.approved", "gd_auth_succeed";
     /// The owner of a device refused a login.
@@ -227,5 +256,50 @@ mod tests {
         let names: HashSet<_> = Event::ALL.iter().map(|event| event.as_str()).collect();
         assert_eq!(names.len(), Event::ALL.len());
         assert!(Event::ALL.iter().all(|event| Event::from_name(event.as_str()) == Some(*event)));
+    }
+
+    /// The codes of the contract, section 13.
+    const CODES: [&str; 33] = [
+        "sepft",
+        "fepft",
+        "mfar",
+        "seotpft",
+        "feotpft",
+        "seoobft",
+        "feoobft",
+        "sercft",
+        "fercft",
+        "sertft",
+        "fertft",
+        "ferrt",
+        "gd_start_enroll",
+        "gd_enrollment_complete",
+        "gd_start_enroll_failed",
+        "gd_start_auth",
+        "gd_auth_succeed",
+        "gd_auth_failed",
+        "gd_auth_rejected",
+        "gd_otp_rate_limit_exceed",
+        "gd_recovery_rate_limit_exceed",
+        "gd_recovery_succeed",
+        "gd_recovery_failed",
+        "gd_send_sms",
+        "gd_send_voice",
+        "gd_send_email",
+        "gd_send_pn",
+        "gd_send_sms_failure",
+        "gd_send_voice_failure",
+        "gd_send_email_failure",
+        "gd_send_pn_failure",
+        "gd_unenroll",
+        "gd_update_device_account",
+    ];
+
+    #[test]
+    fn every_log_code_that_operators_know_is_some_events() {
+        let codes: HashSet<_> = Event::ALL.iter().flat_map(|event| event.log_code().split(' ')).collect();
+        for code in CODES {
+            assert!(codes.contains(code), "{code}");
+        }
     }
 }

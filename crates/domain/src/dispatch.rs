@@ -92,7 +92,7 @@ impl App {
             created_at: now,
             expires_at,
         };
-        let row = message.seal(self.sealer.as_ref())?;
+        let row = message.seal(&authenticator.user, self.sealer.as_ref())?;
         // Before the row: a code must not arrive that nothing waits for.
         let slot = self.slot(&authenticator.user, authenticator);
         self.sessions

@@ -8,12 +8,14 @@ pub mod password;
 pub mod push;
 pub mod recovery_code;
 pub mod refresh;
+mod refused;
 
 use crate::{
     account::Account,
-    app::App,
+    app::{App, Origin},
     audit::{AuditEvent, Event},
-    claims::{AccessToken, Authentication, Issue},
+    authentication::Authentication,
+    claims::{AccessToken, Issue},
     error::{Error, Reason},
     grant::refresh::Ending,
     id::{Audience, AuthenticatorId, Scope},
@@ -56,9 +58,14 @@ impl App {
     /// failed.
     pub(crate) async fn commit_login(&self, login: LoginCommit, class: &'static str) -> Result<(), Error> {
         let sends = !login.messages.is_empty();
+        let row = login.audit.clone();
         let outcome = self.logins.commit(login).await?;
-        if outcome == CommitOutcome::Committed && sends {
-            self.bell.ring();
+        if outcome == CommitOutcome::Committed {
+            if sends {
+                self.bell.ring();
+            }
+        } else if let Some(row) = refused::uncommitted(row, outcome) {
+            self.note_cheap(row).await?;
         }
         Self::judged(outcome, class)
     }
@@ -123,7 +130,7 @@ pub(crate) struct Confirming {
 }
 
 impl App {
-    /// Whoever presents an access token of the MFA API in the place of an `mfa_token`.
+    /// Whoever presents an access token of the MFA API in the place of an `mfa_token`. Who may not confirm with it leaves a row.
     ///
     /// # Errors
     ///
@@ -133,8 +140,36 @@ impl App {
         &self,
         client: &Client,
         token: &Secret<String>,
+        origin: &Origin,
         now: Timestamp,
     ) -> Result<Confirming, Error> {
+        let confirming = self.presented(token, now).await?;
+        match self.may_confirm(client, &confirming) {
+            Ok(()) => Ok(confirming),
+            Err(error) => {
+                let (user, address) = (&confirming.account.user, client.address_of(origin));
+                let row = audit(Event::EnrollmentUnconfirmed, user, client, None, address, now);
+                Err(self.refused_exchange(error, row).await)
+            }
+        }
+    }
+
+    /// The same of who only watches: that is no result.
+    ///
+    /// # Errors
+    ///
+    /// As [`App::confirming`].
+    pub(crate) async fn watching(
+        &self,
+        client: &Client,
+        token: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<Account, Error> {
+        let confirming = self.presented(token, now).await?;
+        self.may_confirm(client, &confirming).map(|()| confirming.account)
+    }
+
+    async fn presented(&self, token: &Secret<String>, now: Timestamp) -> Result<Confirming, Error> {
         let (access, account) = self.management_token(token.expose(), now).await.map_err(|error| {
             // In this place anything that is no mfa_token is a malformed one.
             match error.reason() {
@@ -142,12 +177,15 @@ impl App {
                 _ => error,
             }
         })?;
+        Ok(Confirming { access, account })
+    }
+
+    fn may_confirm(&self, client: &Client, Confirming { access, account }: &Confirming) -> Result<(), Error> {
         if access.client != client.id {
             return Err(Error::new(Reason::MfaTokenOfOtherClient));
         }
         access.require("enroll")?;
-        self.require_second_factor(&access, &account)?;
-        Ok(Confirming { access, account })
+        self.require_second_factor(access, account)
     }
 }
 

@@ -14,6 +14,7 @@ pub mod app;
 mod approval;
 pub mod attempt;
 pub mod audit;
+pub mod authentication;
 pub mod authenticator;
 mod bearer;
 pub mod certificate;

@@ -1,11 +1,13 @@
 //! Messages to people: what is said, where it goes, and how it waits to be sent.
 
+pub mod ending;
+
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
     error::{Error, Reason},
-    id::MessageId,
+    id::{MessageId, UserId},
     opaque::{ALPHANUMERIC, random_text},
     port::{
         PortError,
@@ -141,6 +143,16 @@ pub enum Purpose {
     Verify,
 }
 
+impl Purpose {
+    /// The name in the audit trail.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enroll => "enroll",
+            Self::Verify => "verify",
+        }
+    }
+}
+
 /// What happened (NIST SP 800-63B-4, section 4.6).
 #[derive(Clone, Debug)]
 pub struct Notice {
@@ -223,6 +235,15 @@ impl Content {
             Self::Notice(_) => Urgency::Patient,
         }
     }
+
+    /// What it is for, in a word of a closed vocabulary.
+    pub const fn purpose(&self) -> &'static str {
+        match self {
+            Self::Code { purpose, .. } => purpose.as_str(),
+            Self::Notice(notice) => notice.event.as_str(),
+            Self::Push(_) => Purpose::Verify.as_str(),
+        }
+    }
 }
 
 /// A message that waits to be sent. A store sees no more of it than this.
@@ -230,6 +251,8 @@ impl Content {
 pub struct OutboxRow {
     /// The message's id, the key.
     pub id: MessageId,
+    /// Whose it is, for the audit trail; `None`: it was written by a version that did not say so.
+    pub user: Option<UserId>,
     /// The way it takes.
     pub channel: Channel,
     /// Whether somebody waits for it.
@@ -289,12 +312,12 @@ impl Message {
         Ok(MessageId::new(format!("msg_{}", random_text(ALPHANUMERIC, 24, entropy)?)))
     }
 
-    /// Seals it into a row that is due at once.
+    /// Seals it into a row that is due at once. It is `user`'s.
     ///
     /// # Errors
     ///
     /// The sealer failed.
-    pub fn seal(&self, sealer: &dyn Sealer) -> Result<OutboxRow, Error> {
+    pub fn seal(&self, user: &UserId, sealer: &dyn Sealer) -> Result<OutboxRow, Error> {
         let plain = |secret: &Secret<String>| Zeroizing::new(secret.expose().clone());
         let stored = Stored {
             v: 1,
@@ -317,6 +340,7 @@ impl Message {
         let bytes = Zeroizing::new(serde_json::to_vec(&stored).map_err(damaged)?);
         Ok(OutboxRow {
             id: self.id.clone(),
+            user: Some(user.clone()),
             channel: self.channel,
             urgency: self.content.urgency(),
             sealed: sealer.seal(place(&self.id, self.channel), &bytes)?,

@@ -182,7 +182,7 @@ impl App {
                 created_at: now,
                 expires_at: now.plus(LIFETIME),
             };
-            message.seal(self.sealer.as_ref())
+            message.seal(&user.id, self.sealer.as_ref())
         });
         rows.collect()
     }

@@ -7,7 +7,7 @@ use crate::{
     account::Account,
     app::{App, Origin},
     audit::Event,
-    claims::Authentication,
+    authentication::Authentication,
     error::{Error, Reason},
     grant::{
         Granted, audit,

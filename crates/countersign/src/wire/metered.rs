@@ -383,8 +383,8 @@ impl OutboxStore for Metered<dyn OutboxStore> {
         self.watch(Store::Durable, self.port.postpone(id, due_at, ended).await)
     }
 
-    async fn remove(&self, id: &MessageId) -> Result<(), PortError> {
-        self.watch(Store::Durable, self.port.remove(id).await)
+    async fn remove(&self, id: &MessageId, audit: AuditEvent) -> Result<(), PortError> {
+        self.watch(Store::Durable, self.port.remove(id, audit).await)
     }
 
     async fn oldest(&self, channel: Channel, now: Timestamp) -> Result<Option<Timestamp>, PortError> {

@@ -10,7 +10,8 @@ use std::{
 
 use async_trait::async_trait;
 use countersign_domain::{
-    id::MessageId,
+    audit::AuditEvent,
+    id::{MessageId, UserId},
     message::{Channel, Message, OutboxRow},
     port::{
         PortError,
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 
 pub struct Outbox {
     rows: Mutex<BTreeMap<String, OutboxRow>>,
+    audit: Mutex<Vec<AuditEvent>>,
     /// Turned on: claiming fails.
     pub unreadable: AtomicBool,
     /// Turned on: removing and postponing fail.
@@ -34,9 +36,10 @@ pub struct Outbox {
 
 impl Outbox {
     pub fn with(messages: &[Message]) -> Self {
-        let rows = messages.iter().map(|message| (message.id.to_string(), message.seal(&ToySealer).unwrap())).collect();
+        let rows = messages.iter().map(|message| (message.id.to_string(), waiting(message))).collect();
         Self {
             rows: Mutex::new(rows),
+            audit: Mutex::default(),
             unreadable: AtomicBool::new(false),
             unwritable: AtomicBool::new(false),
             changes: watch::Sender::new(0),
@@ -45,6 +48,16 @@ impl Outbox {
 
     pub fn row(&self, id: &str) -> Option<OutboxRow> {
         self.rows.lock().unwrap().get(id).cloned()
+    }
+
+    /// The audit trail so far: event, person and detail.
+    pub fn trail(&self) -> Vec<(&'static str, Option<String>, Option<String>)> {
+        let trail = self.audit.lock().unwrap();
+        let text = |row: &AuditEvent| {
+            let user = row.user.as_ref().map(ToString::to_string);
+            (row.event.as_str(), user, row.detail.as_deref().map(str::to_owned))
+        };
+        trail.iter().map(text).collect()
     }
 
     pub fn len(&self) -> usize {
@@ -64,6 +77,11 @@ impl Outbox {
     fn changed(&self) {
         self.changes.send_modify(|changes| *changes += 1);
     }
+}
+
+/// The row of a message to Ann.
+pub fn waiting(message: &Message) -> OutboxRow {
+    message.seal(&UserId::new("auth0|ann"), &ToySealer).unwrap()
 }
 
 fn failure() -> PortError {
@@ -115,10 +133,10 @@ impl OutboxStore for Outbox {
         if failed { Err(failure()) } else { Ok(()) }
     }
 
-    async fn remove(&self, id: &MessageId) -> Result<(), PortError> {
+    async fn remove(&self, id: &MessageId, audit: AuditEvent) -> Result<(), PortError> {
         let failed = self.unwritable.load(Ordering::SeqCst);
-        if !failed {
-            self.rows.lock().unwrap().remove(id.as_str());
+        if !failed && self.rows.lock().unwrap().remove(id.as_str()).is_some() {
+            self.audit.lock().unwrap().push(audit);
         }
         self.changed();
         if failed { Err(failure()) } else { Ok(()) }

@@ -12,7 +12,7 @@ use countersign_delivery::{
     worker::{Bell, Worker, WorkerPorts},
 };
 use countersign_domain::{
-    message::{Channel, Message},
+    message::{Channel, Message, OutboxRow},
     port::{outbox_store::OutboxStore as _, sender::SendError},
     testing::{ManualClock, SeededEntropy},
 };
@@ -22,7 +22,7 @@ use super::{
     logs::Logs,
     messages::{CODE, English, START, code, notice},
     scripted::{Do, Scripted},
-    store::{Outbox, ToySealer},
+    store::{Outbox, ToySealer, waiting},
 };
 
 #[derive(Default)]
@@ -32,6 +32,11 @@ impl Observer for Endings {
     fn ended(&self, _channel: Channel, ending: Ending, _age: Duration) {
         self.0.lock().unwrap().push(ending);
     }
+}
+
+/// What the trail says of a message to Ann that ended so.
+fn told(event: &'static str, detail: &str) -> [(&'static str, Option<String>, Option<String>); 1] {
+    [(event, Some("auth0|ann".into()), Some(detail.into()))]
 }
 
 /// An outbox, a provider, and what workers need.
@@ -109,6 +114,10 @@ async fn what_waits_is_sent_and_removed() {
     rig.outbox.until(|outbox| outbox.len() == 0).await;
     assert_eq!(rig.provider.calls(), 2);
     assert_eq!(rig.endings(), [Ending::Sent, Ending::Sent]);
+    let mut trail = rig.outbox.trail();
+    trail.sort();
+    let notice = told("message_sent.notice", "for=factor-added; provider=gateway");
+    assert_eq!(trail, [notice, told("message_sent.sms", "for=verify; provider=gateway")].concat());
     let text = logs.text();
     for part in ["a message was sent", "msg_1", "msg_2", "channel=\"sms\"", "provider=\"gateway\"", "outcome=\"sent\""]
     {
@@ -123,7 +132,7 @@ async fn time_to_send(bell: bool) -> Duration {
     let before = tokio::time::Instant::now();
     let running = rig.start();
     rig.outbox.change().await;
-    rig.outbox.insert(vec![sms("msg_1").seal(&ToySealer).unwrap()]).await.unwrap();
+    rig.outbox.insert(vec![waiting(&sms("msg_1"))]).await.unwrap();
     if bell {
         running.bell.ring();
     }
@@ -178,6 +187,7 @@ async fn a_refused_message_is_removed_after_one_try() {
     rig.outbox.until(|outbox| outbox.len() == 0).await;
     assert_eq!(rig.provider.calls(), 1);
     assert_eq!(rig.endings(), [Ending::Refused]);
+    assert_eq!(rig.outbox.trail(), told("message_failed.sms", "refused; for=verify; provider=gateway"));
     assert!(logs.text().contains("outcome=\"refused\""));
     logs.assert_discreet();
 }
@@ -197,6 +207,7 @@ async fn gives_up_after_eight_tries() {
     rig.outbox.until(|outbox| outbox.len() == 0).await;
     assert_eq!(rig.provider.calls(), 8);
     assert_eq!(rig.endings(), [Ending::GivenUp]);
+    assert_eq!(rig.outbox.trail(), told("message_failed.sms", "tried too often; for=verify; provider=gateway"));
     let text = logs.text();
     assert!(text.lines().any(|line| line.contains("WARN") && line.contains("outcome=\"given_up\"")), "{text}");
     logs.assert_discreet();
@@ -263,6 +274,7 @@ async fn a_notice_of_unknown_outcome_is_tried_once_more_and_late() {
     running.bell.ring();
     rig.outbox.until(|outbox| outbox.len() == 0).await;
     assert_eq!((rig.provider.calls(), rig.endings()), (2, vec![Ending::GivenUp]));
+    assert_eq!(rig.outbox.trail(), told("message_failed.notice", "in doubt; for=factor-added; provider=gateway"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -300,6 +312,7 @@ async fn gives_up_when_the_next_try_would_come_too_late() {
     rig.outbox.until(|outbox| outbox.len() == 0).await;
     assert_eq!(rig.provider.calls(), 1);
     assert_eq!(rig.endings(), [Ending::GivenUp]);
+    assert_eq!(rig.outbox.trail(), told("message_failed.sms", "expired; for=verify; provider=gateway"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -335,12 +348,15 @@ async fn a_message_whose_row_cannot_be_removed_is_not_sent_again() {
     rig.outbox.unwritable.store(true, Ordering::SeqCst);
     let running = rig.start();
     rig.outbox.until(|_| rig.endings() == [Ending::Sent]).await;
+    assert_eq!(rig.outbox.trail(), []);
     rig.outbox.unwritable.store(false, Ordering::SeqCst);
     rig.clock.advance(Duration::from_secs(31));
     running.bell.ring();
     rig.outbox.until(|outbox| outbox.len() == 0).await;
     assert_eq!(rig.provider.calls(), 1);
     assert_eq!(rig.endings(), [Ending::Sent]);
+    let trail = rig.outbox.trail();
+    assert_eq!(trail, told("message_sent.sms", "for=verify; provider=gateway"), "both are done, or neither");
 }
 
 #[tokio::test(start_paused = true)]
@@ -358,7 +374,7 @@ async fn a_message_that_cannot_be_put_off_is_tried_again_after_its_lease() {
 
 #[tokio::test(start_paused = true)]
 async fn a_row_that_does_not_open_is_tried_again_and_hurts_no_other() {
-    let mut moved = sms("msg_1").seal(&ToySealer).unwrap();
+    let mut moved = waiting(&sms("msg_1"));
     moved.channel = Channel::Voice;
     let rig = Rig::new(&[sms("msg_2")], Scripted::always(Do::Send));
     rig.outbox.insert(vec![moved]).await.unwrap();
@@ -366,6 +382,22 @@ async fn a_row_that_does_not_open_is_tried_again_and_hurts_no_other() {
     rig.postponed("msg_1", 1).await;
     rig.outbox.until(|outbox| outbox.row("msg_2").is_none()).await;
     assert_eq!(rig.provider.seen(), [("msg_2".into(), CODE.into())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_never_opens_or_is_nobodys_is_written_down_all_the_same() {
+    let mut moved = waiting(&sms("msg_1"));
+    moved.channel = Channel::Voice;
+    moved.attempts = 7;
+    let nobodys = OutboxRow { user: None, ..waiting(&sms("msg_2")) };
+    let rig = Rig::new(&[], Scripted::always(Do::Send));
+    rig.outbox.insert(vec![moved, nobodys]).await.unwrap();
+    let _running = rig.start();
+    rig.outbox.until(|outbox| outbox.len() == 0).await;
+    let mut trail = rig.outbox.trail();
+    trail.sort();
+    let sent = ("message_sent.sms", None, Some("for=verify; provider=gateway".to_owned()));
+    assert_eq!(trail, [told("message_failed.voice", "tried too often"), [sent]].concat());
 }
 
 #[tokio::test(start_paused = true)]
@@ -396,7 +428,7 @@ async fn a_channel_whose_provider_is_slow_holds_up_no_other() {
     rig.outbox.until(|outbox| outbox.len() == 200).await;
     assert_eq!((fast.calls(), slow.most_inside()), (100, 20));
     // A new one finds room too, while the others still wait.
-    rig.outbox.insert(vec![code(Channel::Email, "c").seal(&ToySealer).unwrap()]).await.unwrap();
+    rig.outbox.insert(vec![waiting(&code(Channel::Email, "c"))]).await.unwrap();
     rig.outbox.until(|outbox| outbox.len() == 200).await;
     assert_eq!(fast.calls(), 101);
 }
@@ -449,7 +481,7 @@ async fn on_stop_nothing_is_claimed_any_more_and_what_is_in_flight_ends() {
         tokio::task::yield_now().await;
     }
     running.stop.send(true).unwrap();
-    rig.outbox.insert(vec![sms("msg_2").seal(&ToySealer).unwrap()]).await.unwrap();
+    rig.outbox.insert(vec![waiting(&sms("msg_2"))]).await.unwrap();
     running.bell.ring();
     tokio::task::yield_now().await;
     assert!(!running.task.is_finished());

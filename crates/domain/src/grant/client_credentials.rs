@@ -50,6 +50,23 @@ impl App {
         requested: &RequestedScopes,
         origin: &Origin,
     ) -> Result<TokenSet, Error> {
+        let outcome = self.authorize_service(client, audience, requested, origin).await;
+        if let Err(error) = &outcome
+            && let Some(why) = refusal(error.reason())
+        {
+            let row = AuditEvent::of_deployment(Event::ServiceRefused, self.clock.now()).by(&client.id);
+            self.note_cheap(row.at_address(client.address_of(origin)).because(why)).await?;
+        }
+        outcome
+    }
+
+    async fn authorize_service(
+        &self,
+        client: &Client,
+        audience: Option<&str>,
+        requested: &RequestedScopes,
+        origin: &Origin,
+    ) -> Result<TokenSet, Error> {
         client.may_use_proven(GrantType::ClientCredentials)?;
         let audience = audience.map(Audience::new).or_else(|| self.registry.default_audience.clone());
         let audience = audience.ok_or_else(|| Error::missing("audience"))?;
@@ -68,6 +85,8 @@ impl App {
         let TokenShape { algorithm, dialect, lifetime } = self.token_shape(&audience);
         let auth0 = dialect == TokenDialect::Auth0;
         let row = AuditEvent::of_deployment(Event::ServiceAuthorized, now).by(&client.id);
+        let narrowed = requested.as_ref().is_some_and(|named| named.iter().any(|scope| !offered.contains(scope)));
+        let row = if narrowed { row.because("fewer scopes than asked for") } else { row };
         self.logins.record(row.at_address(client.address_of(origin)), Vec::new()).await?;
         let jti = random_text(ALPHANUMERIC, 22, self.entropy.as_ref())?;
         let claims = ServiceClaims {
@@ -103,5 +122,15 @@ impl App {
                 known.may_use_proven(GrantType::ClientCredentials).is_ok()
                     && audiences.iter().any(|aud| known.services.contains_key(&Audience::new(aud.as_str())))
             })
+    }
+}
+
+/// Why a service was refused, for the audit trail. `None`: a request that lacks something, or a failure of ours.
+const fn refusal(reason: Reason) -> Option<&'static str> {
+    match reason {
+        Reason::GrantNotAllowed => Some("grant not allowed"),
+        Reason::AudienceUnknown => Some("unknown API"),
+        Reason::ApiNotAllowed => Some("API not allowed"),
+        _ => None,
     }
 }

@@ -5,9 +5,9 @@ use crate::{
     app::{App, Origin},
     attempt::AttemptPermit,
     audit::Event,
+    authentication::Authentication,
     authenticator::{Authenticator, FAILURE_CEILING, FactorKind},
     challenge::Challenge,
-    claims::Authentication,
     error::{Error, Reason},
     factor::{
         oob::{self, CLASS},
@@ -91,11 +91,14 @@ impl App {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<TokenSet, Error> {
-        let confirming = self.confirming(client, offer.token, now).await?;
+        let confirming = self.confirming(client, offer.token, origin, now).await?;
         let Confirming { access, account } = &confirming;
         let proven = self.judge_oob(client, account, offer, origin, None, now).await?;
         if !proven.authenticator.is_pending(now) {
-            return Err(Error::new(Reason::OobCodeInvalid).because("not of an enrolment"));
+            let error = Error::new(Reason::OobCodeInvalid).because("not of an enrolment");
+            let id = Some(proven.authenticator.id.clone());
+            let row = audit(Event::EnrollmentUnconfirmed, &account.user, client, id, client.address_of(origin), now);
+            return Err(self.refused_exchange(error, row).await);
         }
         let burn = proven.burn(!access.has_mfa() && !account.is_enrolled());
         let commit = proven.commit(burn, None, account, client, origin, now);
@@ -133,7 +136,9 @@ impl App {
                 // No code was looked at.
                 let refund = vec![permit.refund()];
                 self.sessions.settle(Settlement { refund, ..Settlement::default() }, now).await;
-                return Err(error);
+                let event = if login.is_some() { Event::ExchangeRefused } else { Event::EnrollmentUnconfirmed };
+                let row = audit(event, user, client, None, client.address_of(origin), now);
+                return Err(self.refused_exchange(error, row).await);
             }
         };
         let typed = oob::parse(offer.binding_code.expose());

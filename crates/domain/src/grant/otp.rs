@@ -99,7 +99,7 @@ impl App {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<TokenSet, Error> {
-        let confirming = self.confirming(client, token, now).await?;
+        let confirming = self.confirming(client, token, origin, now).await?;
         let Confirming { access, account } = &confirming;
         let proof = Proof { client, account, candidates: self.pending(account, token, now), origin, now };
         let (permit, found, step) = self.judge_otp(&proof, code, None).await?;

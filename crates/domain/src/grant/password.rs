@@ -5,7 +5,7 @@ use crate::{
     app::{App, Origin, RequestedScopes},
     attempt::Subject,
     audit::{AuditEvent, Event},
-    claims::Authentication,
+    authentication::Authentication,
     error::{Error, Reason},
     factor_set::FactorSet,
     grant::{

@@ -5,9 +5,9 @@ use crate::{
     app::{App, Origin},
     approval::Found,
     audit::Event,
+    authentication::Authentication,
     authenticator::{Authenticator, FactorKind},
     challenge::{Asks, Decision},
-    claims::Authentication,
     error::{Error, Reason, Throttle},
     factor::push::{CLASS, METHOD},
     grant::{Confirming, audit, oob::digest_of},
@@ -58,7 +58,13 @@ impl App {
     ) -> Result<TokenSet, Error> {
         let login = self.pending_login(token.expose(), Some(client), now).await?;
         let account = &login.account;
-        let approved = self.poll(client, account, token, oob_code, now).await?;
+        let approved = match self.poll(client, account, token, oob_code, now).await {
+            Ok(approved) => approved,
+            Err(error) => {
+                let row = audit(Event::ExchangeRefused, &account.user, client, None, client.address_of(origin), now);
+                return Err(self.refused_exchange(error, row).await);
+            }
+        };
         let second = (Strength::of(FactorKind::Push), |first: Authentication| first.and(METHOD));
         let ending = self.ending(&login, client, second, origin, now).await?;
         let commit = approved.commit(true, Some(login.consumed()), account, client, origin, now);
@@ -76,12 +82,16 @@ impl App {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<TokenSet, Error> {
-        let confirming = self.confirming(client, token, now).await?;
+        let confirming = self.confirming(client, token, origin, now).await?;
         let Confirming { access, account } = &confirming;
-        let approved = self.poll(client, account, token, oob_code, now).await?;
-        if !matches!(approved.found.approval.asks, Asks::Registration) {
-            return Err(Error::new(Reason::OobCodeInvalid).because("not of an enrolment"));
-        }
+        let approved = match self.poll(client, account, token, oob_code, now).await.and_then(Approved::of_enrolment) {
+            Ok(approved) => approved,
+            Err(error) => {
+                let address = client.address_of(origin);
+                let row = audit(Event::EnrollmentUnconfirmed, &account.user, client, None, address, now);
+                return Err(self.refused_exchange(error, row).await);
+            }
+        };
         let only_if_unenrolled = !access.has_mfa() && !account.is_enrolled();
         let commit = approved.commit(only_if_unenrolled, None, account, client, origin, now);
         self.commit_login(self.telling(commit, account, origin)?, CLASS).await.map_err(spent)?;
@@ -172,6 +182,14 @@ impl App {
 }
 
 impl Approved<'_> {
+    /// It, if a device registered.
+    fn of_enrolment(self) -> Result<Self, Error> {
+        match self.found.approval.asks {
+            Asks::Registration => Ok(self),
+            Asks::Login { .. } => Err(Error::new(Reason::OobCodeInvalid).because("not of an enrolment")),
+        }
+    }
+
     /// `only_if_unenrolled`: for pending authenticators.
     fn commit(
         &self,

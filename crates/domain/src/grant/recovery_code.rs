@@ -3,8 +3,8 @@
 use crate::{
     app::{App, Origin},
     audit::Event,
+    authentication::Authentication,
     authenticator::{FAILURE_CEILING, RecoveryCode, RecoveryStatus},
-    claims::Authentication,
     error::Error,
     factor::recovery_code::{CLASS, digest_to_compare, digest_to_store, generate, parse},
     grant::{audit, proof_rejected},

@@ -4,7 +4,7 @@ use crate::{
     account::Account,
     app::{App, Origin, RequestedScopes},
     audit::{AuditEvent, Event},
-    claims::Authentication,
+    authentication::Authentication,
     error::{Error, Reason},
     grant::Granted,
     id::{Audience, FamilyId, Scope},

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 
 use super::PortError;
 use crate::{
+    audit::AuditEvent,
     id::MessageId,
     message::{Channel, OutboxRow},
     time::Timestamp,
@@ -42,13 +43,15 @@ pub trait OutboxStore: Send + Sync {
     /// Makes a row due at `due_at`, if it is there. It has one doubt more if its try `ended` in one.
     async fn postpone(&self, id: &MessageId, due_at: Timestamp, ended: Ended) -> Result<(), PortError>;
 
-    /// Removes a row that was sent or given up, if it is there.
-    async fn remove(&self, id: &MessageId) -> Result<(), PortError>;
+    /// Removes a row that was sent or given up, if it is there, and writes `audit`, which says so, to the trail. Both or neither: of any
+    /// number of callers one writes a row.
+    async fn remove(&self, id: &MessageId, audit: AuditEvent) -> Result<(), PortError>;
 
     /// When the oldest row of `channel` that somebody waits for and that has not expired at `now` was caused; `None` if there is none.
     async fn oldest(&self, channel: Channel, now: Timestamp) -> Result<Option<Timestamp>, PortError>;
 
-    /// Sweeps rows that expired before `now`. The answer is how many went.
+    /// Sweeps rows that expired before `now` and that nobody is trying to send, and writes for each one to the trail that it was given
+    /// up. The answer is how many went.
     async fn purge(&self, now: Timestamp) -> Result<u64, PortError>;
 }
 

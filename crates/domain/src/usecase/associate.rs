@@ -135,11 +135,23 @@ impl App {
     pub async fn associate(&self, command: Command) -> Result<Association, Error> {
         let now = self.clock.now();
         let actor = self.actor(command.bearer.expose(), "enroll", now).await?;
+        let address = command.origin.address;
+        let begun = self.begin(&actor, command, now).await;
+        if let Err(error) = &begun
+            && let Some(why) = refusal(error)
+        {
+            let row = AuditEvent::about(Event::EnrollmentRefused, &actor.account.user.id, now).by(&actor.client);
+            self.note_cheap(row.at_address(address).because(why)).await?;
+        }
+        begun
+    }
+
+    async fn begin(&self, actor: &Actor, command: Command, now: Timestamp) -> Result<Association, Error> {
         let user = &actor.account.user;
-        let first_factor_alone = self.refuse_unproven(&actor, now)?;
+        let first_factor_alone = self.refuse_unproven(actor, now)?;
         let frame = Frame {
             user,
-            actor: &actor,
+            actor,
             bearer: self.bearer_digest(&command.bearer),
             name: command.name,
             languages: command.origin.languages,
@@ -148,7 +160,7 @@ impl App {
         let draft = match command.enrollment {
             Enrollment::Otp { algorithm, digits } => self.draft_otp(&frame, algorithm, digits)?,
             Enrollment::Oob { channels, phone_number, email } => {
-                self.require_return_of_codes(&actor)?;
+                self.require_return_of_codes(actor)?;
                 match self.first_enabled(&channels, actor.allowed)? {
                     FactorKind::Push => self.draft_push(&frame).await?,
                     FactorKind::Email => self.draft_email(&frame, email.as_ref()).await?,
@@ -206,7 +218,8 @@ impl App {
 
     fn draft_otp(&self, frame: &Frame<'_>, algorithm: OtpAlgorithm, digits: u8) -> Result<Draft, Error> {
         if !self.may_enrol(FactorKind::Otp, frame.actor.allowed) {
-            return Err(Error::malformed("authenticator_types", "authenticator_types has none that is enabled here"));
+            let refused = Error::malformed("authenticator_types", "authenticator_types has none that is enabled here");
+            return Err(refused.because("factor not allowed"));
         }
         let secret = OtpSecret::generate(algorithm, digits, self.entropy.as_ref())?;
         let barcode_uri = secret.barcode_uri(&self.registry.app_name, frame.user.label());
@@ -265,10 +278,10 @@ impl App {
     ) -> Result<Draft, Error> {
         let typed = typed.ok_or_else(|| Error::missing("phone_number"))?;
         let phone = Phone::parse(typed.expose())
-            .ok_or_else(|| Error::malformed("phone_number", "The phone number is invalid."))?;
+            .ok_or_else(|| Error::malformed("phone_number", "The phone number is invalid.").because("not a number"))?;
         if !self.registry.countries.contains(phone.country()) {
             let refused = "No messages are sent to the country of this phone_number.";
-            return Err(Error::malformed("phone_number", refused));
+            return Err(Error::malformed("phone_number", refused).because("country not allowed"));
         }
         let other = if kind == FactorKind::Voice { FactorKind::Sms } else { FactorKind::Voice };
         let pair = Some(other).filter(|other| self.may_enrol(*other, frame.actor.allowed));
@@ -278,7 +291,8 @@ impl App {
     async fn draft_email(&self, frame: &Frame<'_>, typed: Option<&Secret<String>>) -> Result<Draft, Error> {
         let own = || frame.user.email.as_ref().map(|email| Secret::new(email.address.clone()));
         let to = typed.cloned().or_else(own).ok_or_else(|| Error::missing("email"))?;
-        let to = oob::canonical_email(to.expose()).ok_or_else(|| Error::malformed("email", "The email is invalid."))?;
+        let refused = || Error::malformed("email", "The email is invalid.").because("not an address");
+        let to = oob::canonical_email(to.expose()).ok_or_else(refused)?;
         self.draft_oob(frame, FactorKind::Email, None, &to).await
     }
 
@@ -338,7 +352,8 @@ impl App {
         found.map(|(_, kind)| *kind).ok_or_else(|| {
             let names: Vec<_> = enabled.iter().map(|(channel, _)| channel.oob_channel()).collect();
             let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            Error::malformed("oob_channels", format!("oob_channels has none that is enabled here: {names}"))
+            let refused = format!("oob_channels has none that is enabled here: {names}");
+            Error::malformed("oob_channels", refused).because("factor not allowed")
         })
     }
 
@@ -356,6 +371,21 @@ impl App {
 
     fn new_pair(&self) -> Result<PairId, Error> {
         Ok(PairId::new(format!("dev_{}", random_text(ALPHANUMERIC, 16, self.entropy.as_ref())?)))
+    }
+}
+
+/// Why an enrolment was not begun, for the audit trail. `None`: a request that lacks something, or a failure of ours.
+fn refusal(error: &Error) -> Option<&'static str> {
+    match error.reason() {
+        Reason::AlreadyEnrolled => Some("already enrolled"),
+        Reason::StepUpRequired => Some("login too weak or too long ago"),
+        Reason::AuthenticatorLimitReached => Some("limit of authenticators"),
+        Reason::MessageLimitReached => Some("limit of messages"),
+        Reason::DeliveryUnavailable => Some("no way to send"),
+        Reason::GrantNotAllowed => Some("client cannot bring codes back"),
+        Reason::MfaTokenInvalid => Some("account has changed"),
+        Reason::RequestMalformed => error.detail(),
+        _ => None,
     }
 }
 

@@ -141,7 +141,7 @@ impl App {
         match authenticator.address {
             // Nothing changes, whatever it says of itself now: nobody has signed it.
             Some(registered) if registered == key => {}
-            Some(_) => return Err(Error::new(Reason::DeviceConflict)),
+            Some(_) => return Err(self.another_was_first(authenticator, now).await),
             None => {
                 let device = Device {
                     identifier: command.identifier,
@@ -160,7 +160,7 @@ impl App {
                     audit: row(Event::DeviceRegistered, &account.user.id, &authenticator.id, now),
                 };
                 if !self.authenticators.keep_device(record, now).await? {
-                    return Err(Error::new(Reason::DeviceConflict));
+                    return Err(self.another_was_first(authenticator, now).await);
                 }
             }
         }
@@ -234,6 +234,13 @@ impl App {
             self.bell.ring();
         }
         Ok(())
+    }
+
+    /// The ticket of an enrolment has come from two devices: somebody has seen what was to be scanned. It leaves a row.
+    async fn another_was_first(&self, authenticator: &Authenticator, now: Timestamp) -> Error {
+        let audit = row(Event::EnrollmentUnconfirmed, &authenticator.user, &authenticator.id, now);
+        let noted = self.note_cheap(audit.because("another device was first")).await;
+        noted.err().unwrap_or_else(|| Error::new(Reason::DeviceConflict))
     }
 
     fn companion(&self, app: &Authenticator) -> Result<Companion, Error> {

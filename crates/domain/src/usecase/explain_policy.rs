@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::{
     app::App,
-    claims::Authentication,
+    authentication::Authentication,
     error::{Error, Reason},
     id::{Audience, ClientId, RealmName, UserId},
     login_name::LoginName,

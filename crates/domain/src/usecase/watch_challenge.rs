@@ -59,7 +59,7 @@ impl App {
         let account = if opaque::is_well_formed(TokenKind::Mfa, token.expose()) {
             self.pending_login(token.expose(), Some(client), now).await?.account
         } else {
-            self.confirming(client, token, now).await?.account
+            self.watching(client, token, now).await?
         };
         if opaque::is_well_formed(TokenKind::Oob, command.oob_code.expose()) {
             return Err(Error::malformed("oob_code", "oob_code names a code to be typed in, not a device"));

@@ -291,7 +291,7 @@ impl OutboxStore for Ports {
     async fn postpone(&self, _: &MessageId, _: Timestamp, _: Ended) -> Result<(), PortError> {
         unscripted()
     }
-    async fn remove(&self, _: &MessageId) -> Result<(), PortError> {
+    async fn remove(&self, _: &MessageId, _: AuditEvent) -> Result<(), PortError> {
         unscripted()
     }
     async fn oldest(&self, _: Channel, _: Timestamp) -> Result<Option<Timestamp>, PortError> {

@@ -6,7 +6,7 @@ use countersign_domain::{
     audit::{AuditEvent, Event},
     challenge::ChallengeRecord,
     data_key::{DataKeyId, SealedCount, SealedIn, SealedValue, StoredDataKey},
-    id::{KeyId, MessageId},
+    id::{KeyId, MessageId, UserId},
     message::{Channel, OutboxRow, Urgency},
     port::{
         authenticator_store::EnrollmentBegun, data_key_store::DataKeyDropped, key_store::StoredKey, signer::Algorithm,
@@ -62,6 +62,7 @@ async fn enrol(stores: &Stores, username: &str, n: usize, state: Sealed) -> Seal
 fn message(n: u8, sealed: Sealed) -> OutboxRow {
     OutboxRow {
         id: MessageId::new(format!("message{n}")),
+        user: Some(UserId::new("auth0|reader")),
         channel: Channel::Email,
         urgency: Urgency::Patient,
         sealed,
@@ -183,6 +184,8 @@ pub async fn values_are_replaced_as_they_were_read(stores: &Stores) {
     assert_eq!(replaced.iter().sum::<usize>(), 8, "each value once");
     let all = [(SealedIn::Authenticators, 7), (SealedIn::SigningKeys, 1), (SealedIn::Messages, 1)];
     assert_eq!(counts(stores, NOW).await, all.map(|(column, values)| (column, id(2), values)));
+    let waiting = stores.outbox.claim(Channel::Email, NOW, later(1), 10).await.unwrap();
+    assert_eq!((waiting.len(), &waiting[0].user), (1, &Some(UserId::new("auth0|reader"))), "it is whose it was");
 }
 
 /// A key is dropped once: after another took over for long enough, and when nothing is sealed with it.

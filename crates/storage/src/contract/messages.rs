@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use countersign_domain::{
     id::UserId,
-    message::Channel,
+    message::{
+        Channel,
+        ending::{End, Tried},
+    },
     port::{
         authenticator_store::{EnrollmentBegun, NewEnrollment},
         login_store::{
@@ -30,7 +33,8 @@ pub(super) async fn taken(stores: &Stores) -> Vec<usize> {
     let rows = stores.outbox.claim(Channel::Sms, NOW, later(600), 1000).await.unwrap();
     let mut ids = Vec::with_capacity(rows.len());
     for row in rows {
-        stores.outbox.remove(&row.id).await.unwrap();
+        let sent = row.ended(End::Sent, &Tried::default(), NOW);
+        stores.outbox.remove(&row.id, sent).await.unwrap();
         ids.push(row.id.as_str().trim_start_matches("msg_").parse().unwrap());
     }
     ids

@@ -3,6 +3,8 @@
 use std::{collections::HashSet, sync::Arc};
 
 use countersign_domain::{
+    audit::{AuditEvent, Event, chain::AuditRow},
+    id::{MessageId, UserId},
     message::{Channel, OutboxRow, Urgency},
     port::outbox_store::Ended,
     secret::Sealed,
@@ -26,6 +28,26 @@ async fn claim(stores: &Stores, now: Timestamp, limit: usize) -> Vec<String> {
     claimed.into_iter().map(|row| row.id.as_str().to_owned()).collect()
 }
 
+/// Removes a message that was sent.
+async fn remove(stores: &Stores, id: &MessageId) {
+    stores.outbox.remove(id, sent()).await.unwrap();
+}
+
+fn sent() -> AuditEvent {
+    AuditEvent::about(Event::SmsSent, &UserId::new("auth0|reader"), NOW)
+}
+
+/// What the audit trail says, without its beginning.
+async fn trail(stores: &Stores) -> Vec<AuditRow> {
+    let mut rows = stores.audit.list_rows(0, 1000).await.unwrap();
+    rows.retain(|row| row.event != Event::TrailStarted.as_str());
+    rows
+}
+
+async fn events(stores: &Stores) -> Vec<String> {
+    trail(stores).await.into_iter().map(|row| row.event).collect()
+}
+
 fn ids(of: &[usize]) -> Vec<String> {
     of.iter().map(|n| message(*n).id.as_str().to_owned()).collect()
 }
@@ -37,6 +59,7 @@ pub async fn a_row_reads_back_with_one_attempt_more(stores: &Stores) {
         .enumerate()
         .map(|(n, channel)| OutboxRow {
             channel,
+            user: (n % 2 == 0).then(|| UserId::new(format!("auth0|{n}"))),
             sealed: Sealed::new(vec![0, 255, u8::try_from(n).unwrap()]),
             attempts: 3,
             doubts: 1,
@@ -53,6 +76,7 @@ pub async fn a_row_reads_back_with_one_attempt_more(stores: &Stores) {
     for (read, written) in read.iter().zip(&written) {
         assert_eq!((&read.id, read.channel, &read.sealed), (&written.id, written.channel, &written.sealed));
         assert_eq!((read.created_at, read.expires_at), (written.created_at, written.expires_at));
+        assert_eq!((&read.user, read.urgency), (&written.user, written.urgency));
         assert_eq!((read.attempts, read.doubts, read.due_at), (4, 1, later(60)));
     }
 }
@@ -145,7 +169,7 @@ pub async fn a_postponed_row_waits(stores: &Stores) {
     assert_eq!(claimed[0].doubts, 1);
 }
 
-/// The last moment is in time; after it nobody needs the message.
+/// The last moment is in time; after it nobody needs the message. What is swept is written down.
 pub async fn an_expired_row_is_not_claimed_and_is_swept(stores: &Stores) {
     insert(stores, vec![message(1), OutboxRow { expires_at: later(700), ..message(2) }]).await;
     assert_eq!(stores.outbox.purge(later(600)).await.unwrap(), 0);
@@ -158,14 +182,52 @@ pub async fn an_expired_row_is_not_claimed_and_is_swept(stores: &Stores) {
     assert_eq!(stores.outbox.purge(after).await.unwrap(), 1);
     assert_eq!(stores.outbox.purge(later(701)).await.unwrap(), 1);
     assert_eq!(stores.outbox.purge(later(10_000)).await.unwrap(), 0);
+    let rows = trail(stores).await;
+    assert_eq!(rows.iter().map(|row| row.at).collect::<Vec<_>>(), [after, later(701)]);
+    for row in rows {
+        assert_eq!((row.event.as_str(), row.user.as_str()), ("message_failed.sms", "auth0|reader"));
+        assert_eq!(row.detail.as_deref(), Some("expired"));
+    }
 }
 
-/// Removing what is not there is no error.
-pub async fn a_removed_row_is_gone(stores: &Stores) {
+/// Whoever tries it when it expires says how it ended. Only when nobody came back it is swept.
+pub async fn what_is_being_tried_is_not_swept(stores: &Stores) {
     insert(stores, vec![message(1), message(2)]).await;
-    for _ in 0..2 {
-        stores.outbox.remove(&message(1).id).await.unwrap();
-    }
+    assert_eq!(stores.outbox.claim(Channel::Sms, later(600), later(630), 10).await.unwrap().len(), 2);
+    assert_eq!(stores.outbox.purge(later(629)).await.unwrap(), 0);
+    remove(stores, &message(1).id).await;
+    assert_eq!(stores.outbox.purge(later(630)).await.unwrap(), 1);
+    assert_eq!(events(stores).await, ["message_sent.sms", "message_failed.sms"]);
+}
+
+/// Each by the event of its channel; a notice by its own, and a message of nobody known by nobody's.
+pub async fn what_is_swept_is_named_by_its_kind(stores: &Stores) {
+    let of = |n, channel, urgency| OutboxRow { channel, urgency, user: None, ..message(n) };
+    let rows = vec![
+        of(1, Channel::Voice, Urgency::Awaited),
+        of(2, Channel::Email, Urgency::Awaited),
+        of(3, Channel::Push, Urgency::Awaited),
+        of(4, Channel::Email, Urgency::Patient),
+    ];
+    insert(stores, rows).await;
+    assert_eq!(stores.outbox.purge(later(601)).await.unwrap(), 4);
+    let mut events = events(stores).await;
+    events.sort();
+    let kinds = ["email", "notice", "push", "voice"];
+    assert_eq!(events, kinds.map(|kind| format!("message_failed.{kind}")));
+    assert!(trail(stores).await.iter().all(|row| row.user.is_empty()));
+}
+
+/// Removing what is not there is no error, and no row of the trail.
+pub async fn a_removed_row_is_gone_and_written_down_once(stores: &Stores) {
+    insert(stores, vec![message(1), message(2)]).await;
+    race(32, |_| {
+        let stores = stores.clone();
+        async move { remove(&stores, &message(1).id).await }
+    })
+    .await;
+    assert_eq!(events(stores).await, ["message_sent.sms"]);
+    assert_eq!(trail(stores).await[0].user, "auth0|reader");
     assert_eq!(claim(stores, NOW, 10).await, ids(&[2]));
     assert!(claim(stores, later(60), 10).await == ids(&[2]));
     assert_eq!(stores.outbox.purge(later(601)).await.unwrap(), 1);
@@ -185,7 +247,7 @@ pub async fn the_oldest_is_the_channels_own(stores: &Stores) {
     assert_eq!(oldest(Channel::Voice, 3).await, None);
     claim(stores, later(5), 10).await;
     assert_eq!(oldest(Channel::Sms, 5).await, Some(later(3)));
-    stores.outbox.remove(&message(2).id).await.unwrap();
+    remove(stores, &message(2).id).await;
     assert_eq!(oldest(Channel::Sms, 5).await, Some(later(5)));
     assert_eq!(oldest(Channel::Sms, 601).await, None);
 }

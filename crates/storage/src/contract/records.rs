@@ -254,6 +254,7 @@ pub fn failure(user: &UserId, ids: &[usize], ceiling: u32) -> Failure {
 pub fn message(n: usize) -> OutboxRow {
     OutboxRow {
         id: MessageId::new(format!("msg_{n:024}")),
+        user: Some(UserId::new("auth0|reader")),
         channel: Channel::Sms,
         urgency: Urgency::Awaited,
         sealed: Sealed::new(vec![0, 255, 13, 10]),

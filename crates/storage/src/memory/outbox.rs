@@ -2,8 +2,12 @@
 
 use async_trait::async_trait;
 use countersign_domain::{
+    audit::AuditEvent,
     id::MessageId,
-    message::{Channel, OutboxRow, Urgency},
+    message::{
+        Channel, OutboxRow, Urgency,
+        ending::{End, Tried},
+    },
     port::{
         PortError,
         outbox_store::{Ended, OutboxStore},
@@ -58,8 +62,11 @@ impl OutboxStore for MemoryStore {
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.remove")]
-    async fn remove(&self, id: &MessageId) -> Result<(), PortError> {
-        self.lock().outbox.remove(id);
+    async fn remove(&self, id: &MessageId, audit: AuditEvent) -> Result<(), PortError> {
+        let mut state = self.lock();
+        if state.outbox.remove(id).is_some() {
+            state.audit.push(audit);
+        }
         Ok(())
     }
 
@@ -76,9 +83,11 @@ impl OutboxStore for MemoryStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.purge")]
     async fn purge(&self, now: Timestamp) -> Result<u64, PortError> {
         let mut state = self.lock();
-        let before = state.outbox.len();
-        state.outbox.retain(|_, row| row.expires_at >= now);
-        Ok(u64::try_from(before - state.outbox.len()).unwrap_or(u64::MAX))
+        // A row that is due later and expires before is being tried: whoever tries it says how it ended.
+        let is_swept = |row: &OutboxRow| row.expires_at < now && row.due_at <= now;
+        let swept: Vec<_> = state.outbox.extract_if(.., |_, row| is_swept(row)).collect();
+        state.audit.extend(swept.iter().map(|(_, row)| row.ended(End::Expired, &Tried::default(), now)));
+        Ok(u64::try_from(swept.len()).unwrap_or(u64::MAX))
     }
 }
 

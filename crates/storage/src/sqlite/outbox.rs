@@ -2,8 +2,12 @@
 
 use async_trait::async_trait;
 use countersign_domain::{
-    id::MessageId,
-    message::{Channel, OutboxRow, Urgency},
+    audit::AuditEvent,
+    id::{MessageId, UserId},
+    message::{
+        Channel, OutboxRow, Urgency,
+        ending::{End, Tried},
+    },
     port::{
         PortError,
         outbox_store::{Ended, OutboxStore},
@@ -15,17 +19,33 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
     SqliteStore, rows,
+    transaction::Transaction,
     writer::{Durability, Step},
 };
 
 /// Rows that one job sweeps: sweeping must not keep logins waiting.
-const SWEEP: usize = 1000;
+const SWEPT_AT_ONCE: usize = 1000;
 
 const DUE: &str = "SELECT 1 FROM outbox WHERE channel = ?1 AND due_at <= ?2 AND expires_at >= ?2 LIMIT 1";
 
-const CLAIM: &str = "UPDATE outbox SET due_at = ?3, attempts = attempts + 1 WHERE id IN \
-                     (SELECT id FROM outbox WHERE channel = ?1 AND due_at <= ?2 AND expires_at >= ?2 ORDER BY due_at LIMIT ?4) \
-                     RETURNING id, channel, sealed, attempts, created_at, due_at, expires_at, awaited, doubts";
+/// The columns that [`message`] reads, in its order.
+macro_rules! columns {
+    () => {
+        "id, channel, sealed, attempts, created_at, due_at, expires_at, awaited, doubts, user_id"
+    };
+}
+
+const CLAIM: &str = concat!(
+    "UPDATE outbox SET due_at = ?3, attempts = attempts + 1 WHERE id IN \
+     (SELECT id FROM outbox WHERE channel = ?1 AND due_at <= ?2 AND expires_at >= ?2 ORDER BY due_at LIMIT ?4) RETURNING ",
+    columns!()
+);
+
+/// A row that is due later and expires before is being tried: whoever tries it says how it ended.
+const SWEEP: &str = concat!(
+    "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE expires_at < ?1 AND due_at <= ?1 LIMIT ?2) RETURNING ",
+    columns!()
+);
 
 const OLDEST: &str =
     "SELECT created_at FROM outbox WHERE channel = ?1 AND awaited = 1 AND expires_at >= ?2 ORDER BY created_at LIMIT 1";
@@ -77,12 +97,15 @@ impl OutboxStore for SqliteStore {
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.remove")]
-    async fn remove(&self, id: &MessageId) -> Result<(), PortError> {
+    async fn remove(&self, id: &MessageId, audit: AuditEvent) -> Result<(), PortError> {
         let id = id.clone();
         // In full: a row that came back would be sent twice, and not every provider knows the idempotency key.
         self.writer
             .submit(Durability::Full, move |connection| {
-                connection.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id.as_str()])?;
+                let gone = connection.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id.as_str()])?;
+                if gone > 0 {
+                    rows::insert_audit(connection, &audit)?;
+                }
                 Ok(Step::Keep(()))
             })
             .await
@@ -105,17 +128,10 @@ impl OutboxStore for SqliteStore {
             // What comes back is swept the next time.
             let swept = self
                 .writer
-                .submit(Durability::Session, move |connection| {
-                    connection
-                        .prepare_cached(
-                            "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE expires_at < ?1 LIMIT ?2)",
-                        )?
-                        .execute(params![now.as_millis(), rows::signed(SWEEP as u64)])
-                        .map(Step::Keep)
-                })
+                .submit(Durability::Session, move |connection| sweep(connection, now).map(Step::Keep))
                 .await?;
             total += u64::try_from(swept).unwrap_or(0);
-            if swept < SWEEP {
+            if swept < SWEPT_AT_ONCE {
                 return Ok(total);
             }
         }
@@ -128,8 +144,8 @@ pub(super) fn insert_messages(connection: &Connection, rows: &[OutboxRow]) -> ru
         return Ok(());
     }
     let mut insert = connection.prepare_cached(
-        "INSERT INTO outbox (id, channel, sealed, attempts, created_at, due_at, expires_at, awaited, doubts) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
+        "INSERT INTO outbox (id, channel, sealed, attempts, created_at, due_at, expires_at, awaited, doubts, user_id) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
     )?;
     for row in rows {
         insert.execute(params![
@@ -142,6 +158,7 @@ pub(super) fn insert_messages(connection: &Connection, rows: &[OutboxRow]) -> ru
             row.expires_at.as_millis(),
             row.urgency == Urgency::Awaited,
             row.doubts,
+            row.user.as_ref().map(UserId::as_str),
         ])?;
     }
     Ok(())
@@ -163,10 +180,23 @@ fn claim(
     Ok(rows)
 }
 
+/// One step of the sweep: what went has a row of the trail each.
+fn sweep(transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<usize> {
+    let swept = transaction
+        .prepare_cached(SWEEP)?
+        .query_map(params![now.as_millis(), rows::signed(SWEPT_AT_ONCE as u64)], message)?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    for row in &swept {
+        rows::insert_audit(transaction, &row.ended(End::Expired, &Tried::default(), now))?;
+    }
+    Ok(swept.len())
+}
+
 fn message(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
     let channel = row.get_ref(1)?.as_str()?;
     Ok(OutboxRow {
         id: MessageId::new(row.get::<_, String>(0)?),
+        user: row.get::<_, Option<String>>(9)?.map(UserId::new),
         channel: Channel::ALL
             .into_iter()
             .find(|known| known.as_str() == channel)

@@ -5,7 +5,10 @@ use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
 use countersign_domain::{
     audit::{AuditEvent, Event},
     id::KeyId,
-    message::Channel,
+    message::{
+        Channel,
+        ending::{End, Tried},
+    },
     port::{
         PortError,
         key_store::{KeyStore as _, StoredKey},
@@ -63,7 +66,8 @@ async fn what_was_acknowledged_is_in_a_copy_of_the_files() {
     stores.sessions.insert_challenge(challenge(9, 1)).await.unwrap();
     stores.sessions.take_try(&digest(9)).await.unwrap();
     stores.outbox.insert(vec![message(1), message(2)]).await.unwrap();
-    stores.outbox.remove(&message(1).id).await.unwrap();
+    let sent = message(1).ended(End::Sent, &Tried::default(), NOW);
+    stores.outbox.remove(&message(1).id, sent).await.unwrap();
     for file in ["data.db", "data.db-wal"] {
         std::fs::copy(folder.path().join(file), copy.path().join(file)).unwrap();
     }

@@ -1,0 +1,171 @@
+//! What was refused is a row too: enrolments, their confirmations, challenges that led to nothing, services. A flood is few rows.
+
+use countersign_domain::audit::Event;
+use countersign_tests::{
+    api::{To, Transport, Wish},
+    device::{Device, ticket},
+    everywhere,
+    refusal::{
+        ALREADY_ENROLLED, BAD_EMAIL, BAD_OOB_CODE, BAD_PHONE, CLIENT_CREDENTIALS_OFF, EXPIRED_OOB_CODE,
+        FOREIGN_OOB_CODE, FOREIGN_PHONE, NO_PHONE, PENDING, REJECTED, Refused as _, STEP_UP, TICKET_TAKEN,
+        TOO_MANY_SMS,
+    },
+    sent::NUMBER,
+    signer::assertion,
+    tenant::{API, BACKEND, ES256_API, NATIVE, SIGNER, Tenant},
+    trail::{self, Trail},
+    world::{Store, World},
+};
+
+const REFUSED: &str = "enrollment.refused";
+const UNCONFIRMED: &str = "enrollment.unconfirmed";
+const NOTHING_CAME: &str = "exchange_refused.oob";
+
+everywhere! {
+    in Tenant::default().with_devices();
+
+    async fn an_enrolment_that_is_not_begun_is_a_row_that_says_why(world: World, api: Api) {
+        let ann = world.person("ann").await;
+        let token = ann.mfa_token(&api).await;
+        let mut trail = Trail::of(&world);
+        api.associate_oob(&token, To::Phone("sms", "+1202555x")).await.refused(&BAD_PHONE);
+        let row = trail.says_why(REFUSED, "not a number");
+        assert_eq!((row.user.as_str(), row.client.as_deref()), (ann.id.as_str(), Some(BACKEND.id)));
+        assert_eq!(row.address.as_deref(), Some("127.0.0.1"));
+        assert_eq!(Event::from_name(&row.event).unwrap().log_code(), "gd_start_enroll_failed");
+        api.associate_oob(&token, To::Phone("sms", "+33612345678")).await.refused(&FOREIGN_PHONE);
+        let row = trail.says_why(REFUSED, "country not allowed");
+        assert!(!format!("{row:?}").contains("612345678"), "it says nothing of the number: {row:?}");
+        api.associate_oob(&token, To::Email(Some("nowhere@"))).await.refused(&BAD_EMAIL);
+        trail.says_why(REFUSED, "not an address");
+        api.associate_oob(&token, To::Phone("sms", "")).await.refused(&NO_PHONE);
+        trail.says("what lacks something is no result", &[]);
+        while api.associate_oob(&token, To::Phone("sms", NUMBER)).await.is_ok() {}
+        api.associate_oob(&token, To::Phone("sms", NUMBER)).await.refused(&TOO_MANY_SMS);
+        let last = trail.new_rows().pop().unwrap();
+        assert_eq!((last.event.as_str(), last.detail.as_deref()), (REFUSED, Some("limit of messages")));
+        while api.associate(&token).await.is_ok() {}
+        let last = trail.new_rows().pop().unwrap();
+        assert_eq!((last.event.as_str(), last.detail.as_deref()), (REFUSED, Some("limit of authenticators")));
+        let (bob, _phone) = world.enrolled(&api, "bob").await;
+        let token = bob.mfa_token(&api).await;
+        trail.new_rows();
+        api.associate(&token).await.refused(&ALREADY_ENROLLED);
+        trail.says_why(REFUSED, "already enrolled");
+        let cid = world.person("cid").await;
+        let early = cid.login_to_manage(&api).await.unwrap().tokens().access_token;
+        let phone = cid.enrol(&world, &api).await;
+        trail.new_rows();
+        api.associate(&early).await.refused(&STEP_UP);
+        trail.says_why(REFUSED, "login too weak or too long ago");
+        api.otp(BACKEND, &early, &phone.code(&world)).await.refused(&STEP_UP);
+        trail.says_why(UNCONFIRMED, "login too weak");
+    }
+
+    async fn a_confirmation_that_comes_to_nothing_is_a_row_that_says_why(world: World, api: Api) {
+        let (ann, phone) = world.enrolled(&api, "ann").await;
+        world.advance(60);
+        let manager = ann.manager(&world, &api, &phone).await;
+        let mut trail = Trail::of(&world);
+        let (sent, code) = world.sent(api.associate_oob(&manager, To::Phone("sms", NUMBER))).await;
+        trail.says("it begins", &["enrollment.started"]);
+        api.oob(BACKEND, &manager, &sent.oob_code, code.wrong()).await.unwrap_err();
+        trail.says("a wrong code has a row of its own", &["proof_rejected.oob"]);
+        api.oob(NATIVE, &manager, &sent.oob_code, &code.code).await.unwrap_err();
+        trail.says_why(UNCONFIRMED, "token of another client");
+        api.oob(BACKEND, &manager, "x", &code.code).await.refused(&BAD_OOB_CODE);
+        trail.says("what is no handle is no result", &[]);
+        world.advance(300);
+        api.oob(BACKEND, &manager, &sent.oob_code, &code.code).await.refused(&EXPIRED_OOB_CODE);
+        let row = trail.says_why(UNCONFIRMED, "expired");
+        assert_eq!((row.user.as_str(), row.client.as_deref()), (ann.id.as_str(), Some(BACKEND.id)));
+
+        let barcode = api.associate_push(&manager).await.unwrap();
+        api.enroll_device(&ticket(&barcode), &Device::new("ann")).await.unwrap();
+        trail.says("a device", &["enrollment.started", "device.registered"]);
+        api.enroll_device(&ticket(&barcode), &Device::new("eve")).await.refused(&TICKET_TAKEN);
+        trail.says_why(UNCONFIRMED, "another device was first");
+        api.poll(BACKEND, &manager, &barcode.oob_code).await.unwrap();
+        trail.says("the first", &["enrollment.completed"]);
+        api.poll(BACKEND, &manager, &barcode.oob_code).await.refused(&BAD_OOB_CODE);
+        trail.says("a confirmation that was used", &[UNCONFIRMED]);
+    }
+
+    async fn a_device_that_is_asked_in_vain_is_a_row_that_says_why(world: World, api: Api) {
+        let (ann, device) = (world.person("ann").await, Device::new("ann"));
+        ann.enrol_device(&api, &device).await;
+        let (token, asked, pushed) = ann.asked(&world, &api).await;
+        let mut trail = Trail::of(&world);
+        api.poll(BACKEND, &token, &asked.oob_code).await.refused(&PENDING);
+        trail.says("nothing is decided", &[]);
+        api.resolve(&pushed.token, &device.answer(&world, &pushed, false, None)).await.unwrap();
+        trail.says("its owner refuses", &["device.refused"]);
+        api.poll(BACKEND, &token, &asked.oob_code).await.refused(&REJECTED);
+        let row = trail.says_why(NOTHING_CAME, "refused on the device");
+        assert_eq!((row.user.as_str(), row.client.as_deref()), (ann.id.as_str(), Some(BACKEND.id)));
+        assert_eq!(Event::from_name(&row.event).unwrap().log_code(), "feoobft");
+        let (other, asked, _) = ann.asked(&world, &api).await;
+        trail.new_rows();
+        api.poll(BACKEND, &token, &asked.oob_code).await.refused(&FOREIGN_OOB_CODE);
+        trail.says_why(NOTHING_CAME, "of another login");
+        world.advance(300);
+        api.poll(BACKEND, &other, &asked.oob_code).await.refused(&EXPIRED_OOB_CODE);
+        trail.says_why(NOTHING_CAME, "expired");
+    }
+
+    async fn a_code_that_is_over_is_a_row_that_says_why(world: World, api: Api) {
+        let ann = world.with_telephone(&api, "ann", NUMBER).await;
+        let (token, sent, code) = ann.challenged(&world, &api, "sms").await;
+        let (newer, _, _) = ann.challenged(&world, &api, "sms").await;
+        let mut trail = Trail::of(&world);
+        api.oob(BACKEND, &token, &sent.oob_code, &code.code).await.refused(&BAD_OOB_CODE);
+        trail.says_why(NOTHING_CAME, "unknown, superseded or used");
+        let (_, sent, code) = ann.challenged(&world, &api, "sms").await;
+        trail.new_rows();
+        api.oob(BACKEND, &newer, &sent.oob_code, &code.code).await.refused(&FOREIGN_OOB_CODE);
+        trail.says_why(NOTHING_CAME, "of another login");
+    }
+}
+
+everywhere! {
+    in Tenant::default().with_es256_api();
+
+    async fn a_factor_that_is_off_and_a_service_that_is_refused_are_rows(world: World, api: Api) {
+        let ann = world.person("ann").await;
+        let token = ann.mfa_token(&api).await;
+        let mut trail = Trail::of(&world);
+        api.associate_oob(&token, To::Phone("sms", NUMBER)).await.unwrap_err();
+        trail.says_why(REFUSED, "factor not allowed");
+        let wish = |audience, scope| Wish { audience: Some(audience), scope, ..Wish::default() };
+        api.service(BACKEND, wish(API, None)).await.refused(&CLIENT_CREDENTIALS_OFF);
+        let row = trail.says_why("service.refused", "grant not allowed");
+        assert_eq!((row.user.as_str(), row.client.as_deref()), ("", Some(BACKEND.id)));
+        for (number, audience, why) in [("1", ES256_API, "API not allowed"), ("2", "https://unheard.test/", "unknown API")] {
+            api.signed(&assertion(&world, number)).service(SIGNER, wish(audience, None)).await.unwrap_err();
+            let row = trail.says_why("service.refused", why);
+            assert!(!format!("{row:?}").contains("unheard"), "what was asked for is written nowhere: {row:?}");
+        }
+        api.signed(&assertion(&world, "3")).service(SIGNER, wish(API, Some("read:things write:things"))).await.unwrap();
+        trail.says_why("service.authorized", "fewer scopes than asked for");
+        api.signed(&assertion(&world, "4")).service(SIGNER, wish(API, Some("read:things"))).await.unwrap();
+        assert_eq!(trail.says("as asked for", &["service.authorized"])[0].detail, None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_refusals_is_few_rows_that_count_the_rest() {
+    let world = World::start(Store::Sqlite, Tenant::default().with_messages()).await;
+    let api = world.api(Transport::Grpc);
+    let token = world.person("ann").await.mfa_token(&api).await;
+    let mut trail = Trail::of(&world);
+    for _ in 0..260 {
+        api.associate_oob(&token, To::Phone("sms", "+33612345678")).await.refused(&FOREIGN_PHONE);
+    }
+    let rows = trail.new_rows();
+    assert!(rows.len() <= 200, "{}", rows.len());
+    world.advance(1);
+    api.service(BACKEND, Wish { audience: Some(API), ..Wish::default() }).await.refused(&CLIENT_CREDENTIALS_OFF);
+    let untold = 260 - rows.len();
+    trail.says_why("service.refused", &format!("grant not allowed; and {untold} more before it"));
+    assert!(trail::rows(&world.database()).len() < 220);
+}
