@@ -289,8 +289,8 @@ async fn password_rows(plan: Plan, server: &Server, logins: Vec<Person>) -> anyh
     let callers = PasswordsConfig::default().effective_threads() * 3;
     let measured = |name| Measured { name, pid: server.pid, callers };
     let client = GrpcClient::connect(&server.grpc).await?;
-    let (full, login) = (measured("full login, gRPC"), client.clone());
-    let log_in = move |person| login.clone().login(person);
+    let (full, caller) = (measured("full login, gRPC"), client.clone());
+    let log_in = move |person| caller.clone().login(person);
     let mut people = logins.clone();
     let counted = people.split_off(people.len() / 10);
     drive(people, callers, log_in.clone()).await?;

@@ -109,7 +109,7 @@ impl Telemetry {
             .event_format(LineFormat(config.format))
             .with_writer(writer)
             // Lines take nothing from spans: where none are exported, none are kept.
-            .with_filter(filter.and(filter_fn(|meta| meta.is_event()).with_max_level_hint(LevelFilter::TRACE)));
+            .with_filter(filter.and(filter_fn(|meta| !meta.is_span()).with_max_level_hint(LevelFilter::TRACE)));
         let subscriber = tracing_subscriber::registry().with(spans).with(lines);
         Ok((Dispatch::new(subscriber), Self { traces }))
     }
