@@ -66,44 +66,14 @@ impl OutboxRow {
 
 /// Auth0 has events for what is sent to prove a factor, so a notice has another one.
 const fn event_of(channel: Channel, urgency: Urgency, end: End) -> Event {
-    let sent = matches!(end, End::Sent);
-    match (urgency, channel) {
-        (Urgency::Patient, _) => {
-            if sent {
-                Event::NoticeSent
-            } else {
-                Event::NoticeFailed
-            }
-        }
-        (Urgency::Awaited, Channel::Sms) => {
-            if sent {
-                Event::SmsSent
-            } else {
-                Event::SmsFailed
-            }
-        }
-        (Urgency::Awaited, Channel::Voice) => {
-            if sent {
-                Event::CallMade
-            } else {
-                Event::CallFailed
-            }
-        }
-        (Urgency::Awaited, Channel::Email) => {
-            if sent {
-                Event::EmailSent
-            } else {
-                Event::EmailFailed
-            }
-        }
-        (Urgency::Awaited, Channel::Push) => {
-            if sent {
-                Event::PushSent
-            } else {
-                Event::PushNotSent
-            }
-        }
-    }
+    let (sent, failed) = match (urgency, channel) {
+        (Urgency::Patient, _) => (Event::NoticeSent, Event::NoticeFailed),
+        (Urgency::Awaited, Channel::Sms) => (Event::SmsSent, Event::SmsFailed),
+        (Urgency::Awaited, Channel::Voice) => (Event::CallMade, Event::CallFailed),
+        (Urgency::Awaited, Channel::Email) => (Event::EmailSent, Event::EmailFailed),
+        (Urgency::Awaited, Channel::Push) => (Event::PushSent, Event::PushNotSent),
+    };
+    if matches!(end, End::Sent) { sent } else { failed }
 }
 
 #[cfg(test)]
