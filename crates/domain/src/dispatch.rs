@@ -68,10 +68,10 @@ impl App {
         self.require_channel(channel, now).await?;
         let unproven = self.charge_budgets(&sending, channel, now).await?;
 
-        let oob_code = opaque::mint(TokenKind::Oob, self.entropy.as_ref())?;
-        let digest = self.oob_code_digest(&oob_code);
-        let code = oob::generate(self.entropy.as_ref())?;
         let expires_at = now.plus(self.registry.policy.oob_code_lifetime);
+        let (entropy, sealer) = (self.entropy.as_ref(), self.sealer.as_ref());
+        let (oob_code, digest) = opaque::mint_handle(TokenKind::Oob, expires_at, entropy, sealer)?;
+        let code = oob::generate(self.entropy.as_ref())?;
         let challenge = Challenge {
             user: authenticator.user.clone(),
             authenticator: authenticator.id.clone(),
@@ -107,9 +107,10 @@ impl App {
     ///
     /// [`Reason::OobCodeInvalid`]: none of ours, superseded, used or swept; a store failed.
     pub(crate) async fn take_try(&self, oob_code: &Secret<String>) -> Result<(Challenge, Digest, u32), Error> {
-        let invalid = || Error::new(Reason::OobCodeInvalid).because("unknown, superseded or used");
-        let digest = self.oob_code_digest(oob_code);
-        let record = self.sessions.take_try(&digest).await?.ok_or_else(invalid)?;
+        let invalid = |why| Error::new(Reason::OobCodeInvalid).because(why);
+        let digest = opaque::handle_key(TokenKind::Oob, oob_code.expose(), self.sealer.as_ref());
+        let digest = digest.ok_or_else(|| invalid("malformed"))?;
+        let record = self.sessions.take_try(&digest).await?.ok_or_else(|| invalid("unknown, superseded or used"))?;
         let plain = self.sealer.open(place(&HEXLOWER.encode(digest.as_bytes())), &record.sealed)?;
         let challenge = serde_json::from_slice(plain.expose()).map_err(|error| PortError::Corrupt(Box::new(error)))?;
         Ok((challenge, digest, record.tries))
@@ -232,10 +233,6 @@ impl App {
     pub(crate) fn slot(&self, user: &UserId, authenticator: &Authenticator) -> Digest {
         let parts = [b"challenge".as_slice(), user.as_str().as_bytes(), authenticator.id.as_str().as_bytes()];
         self.sealer.keyed_digest(DigestPurpose::Throttle, &parts)
-    }
-
-    fn oob_code_digest(&self, oob_code: &Secret<String>) -> Digest {
-        self.sealer.token_digest(TokenKind::Oob.digest_domain(), oob_code.expose().as_bytes())
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 use zeroize::Zeroizing;
 
 use crate::{
-    port::{PortError, entropy::Entropy},
-    secret::Secret,
+    port::{PortError, entropy::Entropy, sealer::Sealer},
+    secret::{Digest, Secret},
+    time::Timestamp,
 };
 
 /// Kinds of opaque tokens. A prefix never changes once tokens with it are out.
@@ -59,12 +60,19 @@ impl TokenKind {
     const fn bytes(self) -> usize {
         match self {
             Self::Refresh | Self::RememberedDevice => REFRESH_BYTES,
+            Self::Mfa | Self::Oob => HANDLE_BYTES,
             _ => RANDOM_BYTES,
         }
     }
 }
 
 const RANDOM_BYTES: usize = 32;
+
+/// A time in milliseconds since the Unix epoch: good for 8,900 years.
+const TIME_BYTES: usize = 6;
+
+/// What a handle of short-lived state stands for.
+const HANDLE_BYTES: usize = TIME_BYTES + RANDOM_BYTES;
 
 /// What a refresh token stands for: its family, its generation and what proves them.
 pub(crate) const REFRESH_BYTES: usize = 52;
@@ -89,6 +97,43 @@ pub fn mint(kind: TokenKind, entropy: &dyn Entropy) -> Result<Secret<String>, Po
     let mut random = [0u8; RANDOM_BYTES];
     entropy.fill(&mut random)?;
     Ok(of_bytes(kind, &random))
+}
+
+/// Makes a handle of state that ends at `ends_at`, as [`mint`] does, with that time before the random bits. The second half of the
+/// answer is its key.
+///
+/// # Errors
+///
+/// [`PortError::Unavailable`] if there is no randomness.
+pub fn mint_handle(
+    kind: TokenKind,
+    ends_at: Timestamp,
+    entropy: &dyn Entropy,
+    sealer: &dyn Sealer,
+) -> Result<(Secret<String>, Digest), PortError> {
+    let mut bytes = Zeroizing::new([0u8; HANDLE_BYTES]);
+    let (time, random) = bytes.split_at_mut(TIME_BYTES);
+    let [_, _, ends_at @ ..] = ends_at.as_millis().to_be_bytes();
+    time.copy_from_slice(&ends_at);
+    entropy.fill(random)?;
+    let token = of_bytes(kind, &bytes);
+    let key = key_of(kind, token.expose(), &bytes, sealer);
+    Ok((token, key))
+}
+
+/// What the state behind the handle `token` of `kind` is kept under; `None` if it is no such handle.
+pub fn handle_key(kind: TokenKind, token: &str, sealer: &dyn Sealer) -> Option<Digest> {
+    bytes_of(kind, token).map(|bytes| key_of(kind, token, bytes.expose(), sealer))
+}
+
+/// The digest of `token`, but for its first six bytes, which are the time in it: what was begun together lies together in a store that
+/// is ordered by key, and what is over lies at one end. 208 bits of the digest are left.
+fn key_of(kind: TokenKind, token: &str, bytes: &[u8; HANDLE_BYTES], sealer: &dyn Sealer) -> Digest {
+    let mut key = *sealer.token_digest(kind.digest_domain(), token.as_bytes()).as_bytes();
+    for (byte, time) in key.iter_mut().zip(bytes.iter().take(TIME_BYTES)) {
+        *byte = *time;
+    }
+    Digest::new(key)
 }
 
 /// The token of `kind` that has these bytes, which nobody else must be able to know.
@@ -169,26 +214,27 @@ pub const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::testing::SeededEntropy;
+    use crate::testing::{SeededEntropy, ToySealer};
 
     #[test]
     fn minted_tokens_are_well_formed_and_distinct() {
         let entropy = SeededEntropy::new(7);
-        let one = mint(TokenKind::Mfa, &entropy).unwrap();
-        let two = mint(TokenKind::Mfa, &entropy).unwrap();
-        assert!(is_well_formed(TokenKind::Mfa, one.expose()));
+        let one = mint(TokenKind::Notice, &entropy).unwrap();
+        let two = mint(TokenKind::Notice, &entropy).unwrap();
+        assert!(is_well_formed(TokenKind::Notice, one.expose()));
         assert_ne!(one.expose(), two.expose());
     }
 
     #[test]
     fn refuses_every_changed_character() {
-        let token = mint(TokenKind::Mfa, &SeededEntropy::new(7)).unwrap();
+        let entropy = SeededEntropy::new(7);
+        let (token, _) = mint_handle(TokenKind::Mfa, Timestamp::from_millis(1), &entropy, &ToySealer(0)).unwrap();
         for at in 0..token.expose().len() {
             let mut changed = token.expose().clone().into_bytes();
             changed[at] = if changed[at] == b'a' { b'b' } else { b'a' };
             assert!(!is_well_formed(TokenKind::Mfa, std::str::from_utf8(&changed).unwrap()), "at {at}");
         }
-        for junk in ["", "csmfa_", "csmfa__", "eyJhbGciOiJSUzI1NiJ9.e30.AA", "csmfa_\u{e9}", &"_".repeat(66)] {
+        for junk in ["", "csmfa_", "csmfa__", "eyJhbGciOiJSUzI1NiJ9.e30.AA", "csmfa_\u{e9}", &"_".repeat(75)] {
             assert!(!is_well_formed(TokenKind::Mfa, junk), "{junk}");
         }
     }
@@ -198,13 +244,32 @@ mod tests {
         let bytes: [u8; REFRESH_BYTES] = std::array::from_fn(|at| u8::try_from(at * 5).unwrap());
         let token = of_bytes(TokenKind::Refresh, &bytes);
         assert_eq!(bytes_of::<REFRESH_BYTES>(TokenKind::Refresh, token.expose()).unwrap().expose(), &bytes);
-        assert!(bytes_of::<RANDOM_BYTES>(TokenKind::Mfa, token.expose()).is_none(), "another kind");
+        assert!(bytes_of::<REFRESH_BYTES>(TokenKind::RememberedDevice, token.expose()).is_none(), "another kind");
         // Bits that stand for nothing are zero: with others, and a checksum that fits, it is no token.
         let (body, _) = token.expose().rsplit_once('_').unwrap();
         let other = format!("{}7", &body[..body.len() - 1]);
         let other = format!("{other}_{}", checksum(&other));
         assert!(is_well_formed(TokenKind::Refresh, &other));
         assert!(bytes_of::<REFRESH_BYTES>(TokenKind::Refresh, &other).is_none());
+    }
+
+    #[test]
+    fn the_key_of_a_handle_begins_with_its_time_and_depends_on_every_bit() {
+        let (entropy, sealer) = (SeededEntropy::new(7), ToySealer(0));
+        let ending = |at| mint_handle(TokenKind::Mfa, Timestamp::from_millis(at), &entropy, &sealer).unwrap();
+        let key = |token: &Secret<String>| handle_key(TokenKind::Mfa, token.expose(), &sealer).unwrap();
+        let ((early, one), (_, late), (_, other)) =
+            (ending(0x0102_0304_0506), ending(0x0102_0304_0507), ending(0x0102_0304_0506));
+        assert_eq!(one, key(&early));
+        assert_eq!(one.as_bytes()[..6], [1, 2, 3, 4, 5, 6]);
+        assert!(one < late);
+        assert_ne!(one.as_bytes()[6..], other.as_bytes()[6..]);
+        // Who changes the time names something else.
+        let mut bytes = *bytes_of::<HANDLE_BYTES>(TokenKind::Mfa, early.expose()).unwrap().expose();
+        bytes[5] += 1;
+        assert_ne!(key(&of_bytes(TokenKind::Mfa, &bytes)).as_bytes()[6..], one.as_bytes()[6..]);
+        assert!(handle_key(TokenKind::Oob, early.expose(), &sealer).is_none(), "another kind");
+        assert!(handle_key(TokenKind::Mfa, "csmfa_", &sealer).is_none());
     }
 
     #[test]

@@ -42,8 +42,8 @@ impl App {
     ///
     /// No randomness; the sealer or the session store failed.
     pub(crate) async fn keep_login(&self, transaction: &MfaTransaction) -> Result<Secret<String>, Error> {
-        let token = opaque::mint(TokenKind::Mfa, self.entropy.as_ref())?;
-        let digest = self.mfa_token_digest(token.expose());
+        let (entropy, sealer) = (self.entropy.as_ref(), self.sealer.as_ref());
+        let (token, digest) = opaque::mint_handle(TokenKind::Mfa, transaction.expires_at, entropy, sealer)?;
         let plain = serde_json::to_vec(transaction).map_err(|error| PortError::Corrupt(Box::new(error)))?;
         let sealed = self.sealer.seal(place(&data_encoding::HEXLOWER.encode(digest.as_bytes())), &plain)?;
         let record = TransactionRecord { digest, sealed, expires_at: transaction.expires_at, exhausted: false };
@@ -65,10 +65,8 @@ impl App {
         now: Timestamp,
     ) -> Result<PendingLogin, Error> {
         let invalid = |why| Error::new(Reason::MfaTokenInvalid).because(why);
-        if !opaque::is_well_formed(TokenKind::Mfa, token) {
-            return Err(invalid("malformed"));
-        }
-        let digest = self.mfa_token_digest(token);
+        let digest = opaque::handle_key(TokenKind::Mfa, token, self.sealer.as_ref());
+        let digest = digest.ok_or_else(|| invalid("malformed"))?;
         let record = self.sessions.find_transaction(&digest).await?.ok_or_else(|| invalid("unknown or used"))?;
         let plain = self.sealer.open(place(&data_encoding::HEXLOWER.encode(digest.as_bytes())), &record.sealed)?;
         let transaction: MfaTransaction =
@@ -107,10 +105,6 @@ impl App {
         }
         let limit = self.registry.policy.factor_failures.capacity;
         Ok(Error::new(Reason::TooManyAttempts).throttled(Throttle { limit, retry_after: longest }))
-    }
-
-    fn mfa_token_digest(&self, token: &str) -> Digest {
-        self.sealer.token_digest(TokenKind::Mfa.digest_domain(), token.as_bytes())
     }
 }
 

@@ -33,7 +33,7 @@ use crate::bucket::Level;
 /// How long a change may stay unwritten, if nothing fails.
 pub(super) const RIPE: Duration = Duration::from_millis(500);
 
-/// As many settled rows as are worth deleting: in the order of their keys, those that lie on one page go together.
+/// With so many settled rows, some are deleted: the first by their keys, which lie on few pages, since keys begin with a time.
 const WORTH_DELETING: usize = 4096;
 
 /// How long fewer of them are left.
@@ -59,7 +59,7 @@ pub(super) struct Unwritten {
 struct Changes {
     buckets: HashMap<BucketKey, Change>,
     forgotten: BTreeSet<Forgotten>,
-    /// When the deletion of what is forgotten begins, at the latest.
+    /// When the deletion of all that is forgotten begins.
     delete_from: Option<Instant>,
     stored: Stored,
 }
@@ -148,12 +148,7 @@ impl Unwritten {
     pub(super) fn forget(&self, forgotten: Forgotten) {
         let mut changes = self.lock();
         changes.forgotten.insert(forgotten);
-        let now = Instant::now();
-        if changes.forgotten.len() >= WORTH_DELETING {
-            changes.delete_from = Some(now);
-        } else {
-            changes.delete_from.get_or_insert(now + LEFT);
-        }
+        changes.delete_from.get_or_insert_with(|| Instant::now() + LEFT);
     }
 
     /// Whether a transaction or a challenge is forgotten, though its row may still be there.
@@ -219,7 +214,8 @@ impl Unwritten {
                 (key.clone(), change.level.clone())
             })
             .collect();
-        let deletes = changes.delete_from.is_some_and(|from| from <= Instant::now());
+        let deletes =
+            changes.forgotten.len() >= WORTH_DELETING || changes.delete_from.is_some_and(|from| from <= Instant::now());
         let at_once = if deletes { DELETED_AT_ONCE } else { 0 };
         let forgotten: Vec<_> = changes.forgotten.iter().take(at_once).copied().collect();
         (!buckets.is_empty() || !forgotten.is_empty()).then_some(Batch { buckets, forgotten })
@@ -238,6 +234,9 @@ impl Unwritten {
         }
         if changes.forgotten.is_empty() {
             changes.delete_from = None;
+        } else if (1..DELETED_AT_ONCE).contains(&batch.forgotten.len()) {
+            // Those were all there were: what is there now came since.
+            changes.delete_from = Some(Instant::now() + LEFT);
         }
     }
 
