@@ -202,6 +202,11 @@ async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
     let stray = canaries.plant("a secret as a name", "stray-member-canary");
     http.post("/oauth/token", &serde_json::json!({"grant_type": stray, "client_id": stray, stray.clone(): stray}))
         .await;
+    let stray = canaries.plant("an address as a client", "stray-client@canary.test");
+    let login = [("grant_type", "password"), ("username", "x"), ("password", "y")];
+    http.form("/oauth/token", &[&login[..], &[("client_id", &stray)]].concat()).await;
+    let request = http.request(Method::POST, "/oauth/token").basic_auth(&stray, Some("x"));
+    http.send(request.form(&login)).await;
     let request = http
         .request(Method::POST, "/oauth/token")
         .header("cookie", "session=cookie-canary")

@@ -69,8 +69,7 @@ impl App {
         let unproven = self.charge_budgets(&sending, channel, now).await?;
 
         let expires_at = now.plus(self.registry.policy.oob_code_lifetime);
-        let (entropy, sealer) = (self.entropy.as_ref(), self.sealer.as_ref());
-        let (oob_code, digest) = opaque::mint_handle(TokenKind::Oob, expires_at, entropy, sealer)?;
+        let (oob_code, digest) = opaque::mint_handle(TokenKind::Oob, expires_at, &*self.entropy, &*self.sealer)?;
         let code = oob::generate(self.entropy.as_ref())?;
         let challenge = Challenge {
             user: authenticator.user.clone(),

@@ -42,8 +42,8 @@ impl App {
     ///
     /// No randomness; the sealer or the session store failed.
     pub(crate) async fn keep_login(&self, transaction: &MfaTransaction) -> Result<Secret<String>, Error> {
-        let (entropy, sealer) = (self.entropy.as_ref(), self.sealer.as_ref());
-        let (token, digest) = opaque::mint_handle(TokenKind::Mfa, transaction.expires_at, entropy, sealer)?;
+        let (token, digest) =
+            opaque::mint_handle(TokenKind::Mfa, transaction.expires_at, &*self.entropy, &*self.sealer)?;
         let plain = serde_json::to_vec(transaction).map_err(|error| PortError::Corrupt(Box::new(error)))?;
         let sealed = self.sealer.seal(place(&data_encoding::HEXLOWER.encode(digest.as_bytes())), &plain)?;
         let record = TransactionRecord { digest, sealed, expires_at: transaction.expires_at, exhausted: false };

@@ -8,11 +8,14 @@ pub mod device;
 pub mod notice;
 pub mod token;
 
+use std::collections::BTreeMap;
+
 use countersign_domain::{
     app::{ClientCredentials, ClientProof},
     certificate::CertificateNames,
     error::{Error, Violation},
     id::ClientId,
+    registry::Client,
     secret::Secret,
     time::Timestamp,
 };
@@ -64,10 +67,18 @@ pub(crate) fn given(value: String) -> Option<String> {
     Some(value).filter(|value| !value.is_empty())
 }
 
+/// What a request is read beside.
+pub(crate) struct Known<'a> {
+    /// The names in the certificate of the connection.
+    pub certificate: Option<CertificateNames>,
+    /// The clients there are.
+    pub clients: &'a BTreeMap<ClientId, Client>,
+}
+
 /// What came of a client, in the message and with the connection.
 pub(crate) fn client(
     client: Option<v1::ClientAuthentication>,
-    certificate: Option<CertificateNames>,
+    known: Known<'_>,
     violations: &mut Violations,
 ) -> ClientCredentials {
     let v1::ClientAuthentication { client_id, credential } = client.unwrap_or_default();
@@ -82,15 +93,12 @@ pub(crate) fn client(
     };
     let asserted = matches!(proof, Some(ClientProof::Assertion(_)));
     let client_id = if asserted { client_id } else { violations.required("client_id", client_id) };
-    if !client_id.is_empty() {
-        countersign_telemetry::note(|facts| facts.client_id = Some(shown(&client_id)));
+    let client_id = given(client_id).map(ClientId::new);
+    // A name that no client has is whatever somebody typed.
+    if let Some(id) = client_id.as_ref().filter(|id| known.clients.contains_key(*id)) {
+        countersign_telemetry::note(|facts| facts.client_id = Some(id.as_str().to_owned()));
     }
-    ClientCredentials { client_id: given(client_id).map(ClientId::new), proof, certificate }
-}
-
-/// What a caller sent, cut for a log line.
-fn shown(id: &str) -> String {
-    id.chars().filter(|symbol| !symbol.is_control()).take(64).collect()
+    ClientCredentials { client_id, proof, certificate: known.certificate }
 }
 
 pub(crate) fn timestamp(time: Timestamp) -> prost_types::Timestamp {

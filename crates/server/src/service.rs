@@ -10,9 +10,11 @@ use std::{future::Future, sync::Arc};
 
 use countersign_domain::{app::App, error::Error};
 use tokio::sync::watch;
-use tonic::{Request, Response, Status, metadata::MetadataMap};
+use tonic::{Extensions, Request, Response, Status, metadata::MetadataMap};
 
 use crate::{
+    caller,
+    convert::Known,
     watch::Watchers,
     work::{Room, Share},
 };
@@ -29,6 +31,11 @@ impl Services {
     /// Streams end when `stopping` says so.
     pub(crate) fn new(app: Arc<App>, stopping: watch::Receiver<bool>) -> Self {
         Self { app, room: Room::new(), watchers: Watchers::new(stopping) }
+    }
+
+    /// What a request that came with `extensions` is read beside.
+    fn known(&self, extensions: &Extensions) -> Known<'_> {
+        Known { certificate: caller::certificate(extensions), clients: &self.app.registry.clients }
     }
 
     /// Carries out what a request was parsed into, and renders what comes of it.

@@ -2,7 +2,6 @@
 
 use countersign_domain::{
     app::Origin,
-    certificate::CertificateNames,
     error::Error,
     id::AuthenticatorId,
     secret::Secret,
@@ -14,19 +13,15 @@ use countersign_domain::{
 };
 use countersign_proto::v1::{self, create_challenge_response};
 
-use super::{Violations, authenticator::channel_name, client, given, token::mfa_token};
+use super::{Known, Violations, authenticator::channel_name, client, given, token::mfa_token};
 
 /// The longest `oob_code` that is looked at.
 const MAX_OOB_CODE: usize = 8192;
 
 /// A command, or everything that is wrong with the request.
-pub(crate) fn parse(
-    request: v1::CreateChallengeRequest,
-    origin: Origin,
-    certificate: Option<CertificateNames>,
-) -> Result<Command, Error> {
+pub(crate) fn parse(request: v1::CreateChallengeRequest, origin: Origin, known: Known<'_>) -> Result<Command, Error> {
     let mut violations = Violations::default();
-    let client = client(request.client, certificate, &mut violations);
+    let client = client(request.client, known, &mut violations);
     let mfa_token = mfa_token(request.mfa_token, &mut violations);
     if request.challenge_types.len() > 10 || request.challenge_types.iter().any(|kind| kind.len() > 64) {
         violations.add("challenge_type", "challenge_type must have at most 10 values of at most 64 characters".into());
@@ -75,10 +70,10 @@ pub(crate) fn render(challenge: Challenge) -> v1::CreateChallengeResponse {
 /// A command, or everything that is wrong with the request.
 pub(crate) fn parse_watch(
     request: v1::WatchChallengeRequest,
-    certificate: Option<CertificateNames>,
+    known: Known<'_>,
 ) -> Result<watch_challenge::Command, Error> {
     let mut violations = Violations::default();
-    let client = client(request.client, certificate, &mut violations);
+    let client = client(request.client, known, &mut violations);
     let mfa_token = mfa_token(request.mfa_token, &mut violations);
     let oob_code = violations.required("oob_code", request.oob_code);
     violations.at_most("oob_code", &oob_code, MAX_OOB_CODE);

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use countersign_domain::{
     app::{Origin, RequestedScopes},
-    certificate::CertificateNames,
     error::Error,
     id::{RealmName, Scope},
     login_name::{LoginName, MAX_CHARS},
@@ -24,21 +23,17 @@ use countersign_domain::{
 };
 use countersign_proto::v1::{self, issue_token_request, issue_token_response, signing_key};
 
-use super::{Violations, asserted, client, given, timestamp};
+use super::{Known, Violations, asserted, client, given, timestamp};
 
 const MAX_TOKEN: usize = 8192;
 
 /// A command, or everything that is wrong with the request.
-pub(crate) fn parse(
-    request: v1::IssueTokenRequest,
-    origin: Origin,
-    certificate: Option<CertificateNames>,
-) -> Result<Command, Error> {
+pub(crate) fn parse(request: v1::IssueTokenRequest, origin: Origin, known: Known<'_>) -> Result<Command, Error> {
     let mut violations = Violations::default();
     violations.at_most("device_token", &request.device_token, MAX_TOKEN);
     let device_token = given(request.device_token).map(Secret::new);
     let origin = Origin { device_token, remember_device: request.remember_device, ..origin };
-    let client = client(request.client, certificate, &mut violations);
+    let client = client(request.client, known, &mut violations);
     let step_up = step_up(request.acr_values, request.max_age, &mut violations);
     let grant = match request.grant {
         None => {
@@ -143,10 +138,10 @@ fn scopes(scopes: Vec<String>, violations: &mut Violations) -> RequestedScopes {
 pub(crate) fn parse_revocation(
     request: v1::RevokeTokenRequest,
     origin: Origin,
-    certificate: Option<CertificateNames>,
+    known: Known<'_>,
 ) -> Result<revoke_token::Command, Error> {
     let mut violations = Violations::default();
-    let client = client(request.client, certificate, &mut violations);
+    let client = client(request.client, known, &mut violations);
     let token = token("token", request.token, &mut violations);
     violations.none(revoke_token::Command { client, token, origin })
 }
@@ -154,10 +149,10 @@ pub(crate) fn parse_revocation(
 /// What is asked about, or everything that is wrong with the request.
 pub(crate) fn parse_introspection(
     request: v1::IntrospectTokenRequest,
-    certificate: Option<CertificateNames>,
+    known: Known<'_>,
 ) -> Result<introspect_token::Command, Error> {
     let mut violations = Violations::default();
-    let client = client(request.client, certificate, &mut violations);
+    let client = client(request.client, known, &mut violations);
     let token = token("token", request.token, &mut violations);
     violations.none(introspect_token::Command { client, token })
 }

@@ -22,7 +22,7 @@ impl ChallengeService for Services {
         let Parts { metadata, extensions, message } = request.into();
         let origin = caller::origin(&extensions, &metadata, message.end_user.as_ref());
         let app = self.app.clone();
-        let work = challenge::parse(message, origin, caller::certificate(&extensions))
+        let work = challenge::parse(message, origin, self.known(&extensions))
             .map(|command| async move { app.open_challenge(command).await });
         self.call(Share::Completion, &metadata, work, challenge::render).await
     }
@@ -31,7 +31,7 @@ impl ChallengeService for Services {
         let Parts { metadata, extensions, message } = request.into();
         let place = self.watchers.enter()?;
         let app = self.app.clone();
-        let work = challenge::parse_watch(message, caller::certificate(&extensions))
+        let work = challenge::parse_watch(message, self.known(&extensions))
             .map(|command| async move { app.watch_challenge(command).await });
         let watched = self.call(Share::Completion, &metadata, work, |watched| watched).await?.into_inner();
         Ok(Response::new(watch::states(self.app.clone(), watched, place)))

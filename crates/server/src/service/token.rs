@@ -15,7 +15,7 @@ impl TokenService for Services {
     ) -> Result<Response<v1::IssueTokenResponse>, Status> {
         let Parts { metadata, extensions, message } = request.into();
         let origin = caller::origin(&extensions, &metadata, message.end_user.as_ref());
-        let parsed = token::parse(message, origin, caller::certificate(&extensions));
+        let parsed = token::parse(message, origin, self.known(&extensions));
         let share = match parsed.as_ref().map(|command| &command.grant) {
             Ok(Grant::Otp { .. } | Grant::Oob { .. } | Grant::RecoveryCode { .. }) => Share::Completion,
             _ => Share::Ordinary,
@@ -33,7 +33,7 @@ impl TokenService for Services {
         let Parts { metadata, extensions, message } = request.into();
         let origin = caller::origin(&extensions, &metadata, message.end_user.as_ref());
         let app = self.app.clone();
-        let work = token::parse_revocation(message, origin, caller::certificate(&extensions))
+        let work = token::parse_revocation(message, origin, self.known(&extensions))
             .map(|command| async move { app.revoke_token(command).await });
         self.call(Share::Completion, &metadata, work, |()| v1::RevokeTokenResponse {}).await
     }
@@ -44,7 +44,7 @@ impl TokenService for Services {
     ) -> Result<Response<v1::IntrospectTokenResponse>, Status> {
         let Parts { metadata, extensions, message } = request.into();
         let app = self.app.clone();
-        let work = token::parse_introspection(message, caller::certificate(&extensions))
+        let work = token::parse_introspection(message, self.known(&extensions))
             .map(|command| async move { app.introspect_token(command).await });
         self.call(Share::Ordinary, &metadata, work, token::render_introspection).await
     }
