@@ -55,6 +55,17 @@ async fn every_post_takes_json_and_forms() {
     assert_eq!((by_form.status, by_json.status), (200, 200));
     assert_eq!(by_form.json(), by_json.json());
     assert_eq!(by_form.header("content-type"), Some("application/json; charset=utf-8"));
+    for (types, status) in
+        [(json!(["otp", "oob"]), 200), (json!(["oob otp"]), 200), (json!([]), 200), (json!(["oob"]), 401)]
+    {
+        let list = json!({"mfa_token": token, "client_id": NATIVE.id, "challenge_type": types});
+        assert_eq!(http.post("/mfa/challenge", &list).await.status, status, "{types}");
+    }
+    let number = json!({"mfa_token": token, "client_id": NATIVE.id, "challenge_type": [7]});
+    assert_eq!(
+        http.post("/mfa/challenge", &number).await.json()["error_description"],
+        "challenge_type must be a string"
+    );
 
     let code = phone.code(&world);
     let otp = http

@@ -16,6 +16,9 @@ use crate::{
     secret::Digest,
 };
 
+/// The longest secret of a client, in characters.
+pub const MAX_SECRET_CHARS: usize = 512;
+
 /// The domain of digests of client secrets.
 pub const SECRET_DIGEST_DOMAIN: &str = "client_secret";
 

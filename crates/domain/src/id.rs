@@ -70,6 +70,21 @@ id! {
     MessageId
 }
 
+impl ClientId {
+    /// The longest a client may have, in characters.
+    pub const MAX_CHARS: usize = 128;
+}
+
+impl RealmName {
+    /// The longest a realm may have, in characters.
+    pub const MAX_CHARS: usize = 128;
+}
+
+impl Scope {
+    /// The longest an API may have, in characters.
+    pub const MAX_CHARS: usize = 128;
+}
+
 /// The refresh tokens of one login: 128 random bits. As text, the `sid` of its access tokens, 26 base32 characters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

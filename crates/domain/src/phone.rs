@@ -79,6 +79,11 @@ fn is_personal(number: &PhoneNumber) -> bool {
     KINDS.into_iter().find(|(kind, _)| is(*kind)).is_some_and(|(_, personal)| personal)
 }
 
+/// Whether there are numbers of `country`, two capital letters (ISO 3166-1).
+pub fn has_numbers(country: &str) -> bool {
+    DATABASE.by_id(country).is_some()
+}
+
 /// Characters of a number that are shown, as Auth0 has it.
 const SHOWN: usize = 4;
 

@@ -177,6 +177,19 @@ impl<'a> Params<'a> {
         self.text(name)?.map(str::to_owned).ok_or(Problem::MissingParameter(name.as_str()))
     }
 
+    /// Words: a text with blanks between them, or an array of texts.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::NotAString`].
+    pub(crate) fn words(&self, name: Parameter) -> Result<Vec<String>, Problem> {
+        let words = |text: &str| -> Vec<String> { text.split_whitespace().map(str::to_owned).collect() };
+        match self.raw(name) {
+            Some(Value::List(texts)) => Ok(texts.iter().flat_map(|text| words(text)).collect()),
+            _ => Ok(words(self.text(name)?.unwrap_or_default())),
+        }
+    }
+
     /// A number of whole seconds: digits, or a JSON number.
     ///
     /// # Errors

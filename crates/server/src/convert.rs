@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use countersign_domain::{
     app::{ClientCredentials, ClientProof},
     certificate::CertificateNames,
+    client::MAX_SECRET_CHARS,
     error::{Error, Violation},
     id::ClientId,
     registry::Client,
@@ -82,11 +83,11 @@ pub(crate) fn client(
     violations: &mut Violations,
 ) -> ClientCredentials {
     let v1::ClientAuthentication { client_id, credential } = client.unwrap_or_default();
-    violations.at_most("client_id", &client_id, 128);
+    violations.at_most("client_id", &client_id, ClientId::MAX_CHARS);
     let proof = match credential {
         None => None,
         Some(Credential::ClientSecret(secret)) => {
-            violations.at_most("client_secret", &secret, 512);
+            violations.at_most("client_secret", &secret, MAX_SECRET_CHARS);
             given(secret).map(Secret::new).map(ClientProof::Secret)
         }
         Some(Credential::ClientAssertion(jwt)) => given(jwt).map(Secret::new).map(ClientProof::Assertion),

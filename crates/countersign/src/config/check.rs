@@ -12,7 +12,7 @@ use std::{
 };
 
 use countersign_crypto::{client_keys::ClientKeys, master_key::MasterKey, password::HashParams};
-use countersign_domain::{id::ClientId, secret::Secret, signing_key::KEY_SET_CACHED};
+use countersign_domain::{client::MAX_SECRET_CHARS, id::ClientId, secret::Secret, signing_key::KEY_SET_CACHED};
 use url::{Host, Url};
 
 use self::messages::Delivery;
@@ -64,7 +64,11 @@ impl Config {
         self.check_profile(&mut mistakes);
         self.check_directory(&mut mistakes);
         mistakes.add_if(
-            self.storage.url.strip_prefix("sqlite:").is_none_or(|path| path.trim_start_matches('/').is_empty()),
+            // A colon in front: what other programs call a database that is in no file.
+            self.storage
+                .url
+                .strip_prefix("sqlite:")
+                .is_none_or(|path| path.trim_start_matches('/').is_empty() || path.starts_with(':')),
             "storage.url",
             "must be sqlite: and the path of a file",
         );
@@ -97,6 +101,7 @@ impl Config {
                 Some("must have no user and no password")
             }
             Ok(_) if !self.issuer.ends_with('/') => Some("must end in a slash"),
+            Ok(url) if url.path() != "/" => Some("must have no path: what it serves has fixed places"),
             Ok(url) if url.as_str() != self.issuer => Some("must be in canonical form: small letters, no default port"),
             Ok(url) => {
                 if self.app_name.is_empty() {
@@ -290,9 +295,9 @@ impl Config {
             }
             for (number, secret) in secrets.iter().enumerate() {
                 mistakes.add_if(
-                    secret.expose().chars().count() < 16,
+                    !(16..=MAX_SECRET_CHARS).contains(&secret.expose().chars().count()),
                     format!("clients[{index}].secrets[{number}]"),
-                    "must have at least 16 characters",
+                    format!("must have 16 to {MAX_SECRET_CHARS} characters"),
                 );
             }
             if !secrets.is_empty() {

@@ -191,6 +191,36 @@ fn plain_http_is_for_loopback() {
 }
 
 #[test]
+fn what_no_request_could_name_is_a_mistake() {
+    let (longest, longer) = ("a".repeat(128), "a".repeat(129));
+    let client =
+        |id: &str, secret: &str| format!("clients = [{{ id = '{id}', secrets = ['{secret}'], grant_types = [] }}]");
+    let api = |scope: &str| format!("apis = [{{ audience = 'https://api/', scopes = ['{scope}'] }}]");
+    for (good, bad, mistake) in [
+        (client(&longest, &"s".repeat(512)), client(&longer, &"s".repeat(513)), "clients[0].id: must be 1 to 128"),
+        (client("a", &"s".repeat(512)), client("a", &"s".repeat(513)), "clients[0].secrets[0]: must have 16 to 512"),
+        (api(&longest), api(&longer), "apis[0].scopes[0]: must be 1 to 128 ASCII"),
+        (
+            "messages.countries = ['GB']".into(),
+            "messages.countries = ['UK']".into(),
+            "messages.countries[0]: must be two",
+        ),
+        (String::new(), "messages.countries = ['us']".into(), "messages.countries[0]: must be two capital"),
+        (String::new(), "storage.url = 'sqlite::memory:'".into(), "storage.url: must be sqlite: and the path"),
+    ] {
+        let outcome = loaded(&format!("{GOOD}{good}"), &[]);
+        assert!(outcome.is_ok(), "{good}: {}", outcome.unwrap_err());
+        let shown = mistakes(&format!("{GOOD}{bad}"), &[]);
+        assert!(shown.contains(mistake), "{bad}: {shown}");
+    }
+    let realm = |name: &str| GOOD.replace("staff", name);
+    assert!(loaded(&realm(&longest), &[]).is_ok());
+    assert!(mistakes(&realm(&longer), &[]).contains("realms[0].name: must be 1 to 128 printable"));
+    let prefixed = GOOD.replace(".com/", ".com/login/");
+    assert!(mistakes(&prefixed, &[]).contains("issuer: must have no path"));
+}
+
+#[test]
 fn variables_win_over_the_file_and_the_file_over_defaults() {
     let config = loaded(
         &format!("{GOOD}\nops.listen = \"127.0.0.1:1\"\nhttp.listen = \"127.0.0.1:2\""),

@@ -38,11 +38,10 @@ async fn challenge<T: Transport>(
     let params = Params::parse(&request.headers, &body)?;
     let client = credentials::noted_client(&request.headers, &params, client_id);
     let mfa_token = params.required(Parameter::MfaToken)?;
-    let types = params.text(Parameter::ChallengeType)?.unwrap_or_default();
     let message = CreateChallengeRequest {
         client: Some(client?),
         mfa_token,
-        challenge_types: types.split_whitespace().map(str::to_owned).collect(),
+        challenge_types: params.words(Parameter::ChallengeType)?,
         authenticator_id: params.text_or_empty(Parameter::AuthenticatorId)?,
         oob_channel: params.text_or_empty(Parameter::OobChannel)?,
         end_user: Some(end_user(&gateway.config, &request)),

@@ -51,6 +51,7 @@ async fn metadata<T: Transport>(gateway: &Gateway<T>, request: &Parts) -> Result
 
 fn describe(metadata: &GetMetadataResponse) -> Response {
     let issuer = &metadata.issuer;
+    // No `response_types_supported`: there are none, and what would be empty is left out (RFC 8414, section 3.2).
     let body = shape::Discovery {
         issuer,
         token_endpoint: format!("{issuer}oauth/token"),

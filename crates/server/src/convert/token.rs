@@ -27,6 +27,8 @@ use super::{Known, Violations, asserted, client, given, timestamp};
 
 const MAX_TOKEN: usize = 8192;
 
+const MAX_SCOPES: usize = 100;
+
 /// A command, or everything that is wrong with the request.
 pub(crate) fn parse(request: v1::IssueTokenRequest, origin: Origin, known: Known<'_>) -> Result<Command, Error> {
     let mut violations = Violations::default();
@@ -127,8 +129,9 @@ fn audience(audience: String, violations: &mut Violations) -> Option<String> {
 
 /// The scopes a request names.
 fn scopes(scopes: Vec<String>, violations: &mut Violations) -> RequestedScopes {
-    if scopes.len() > 100 || scopes.iter().any(|scope| scope.len() > 128) {
-        violations.add("scope", "scope must have at most 100 values of at most 128 characters".into());
+    if scopes.len() > MAX_SCOPES || scopes.iter().any(|scope| scope.len() > Scope::MAX_CHARS) {
+        let most = Scope::MAX_CHARS;
+        violations.add("scope", format!("scope must have at most {MAX_SCOPES} values of at most {most} characters"));
     }
     let scopes: Vec<Scope> = scopes.into_iter().filter(|scope| !scope.is_empty()).map(Scope::new).collect();
     Some(scopes).filter(|scopes| !scopes.is_empty())
@@ -192,7 +195,7 @@ fn password(
     if grant.realm_required && realm.is_none() {
         violations.add("realm", "Missing required parameter: realm".into());
     }
-    violations.at_most("realm", realm.as_deref().unwrap_or_default(), 128);
+    violations.at_most("realm", realm.as_deref().unwrap_or_default(), RealmName::MAX_CHARS);
     PasswordGrant {
         login: LoginName::parse(&username).ok(),
         password,

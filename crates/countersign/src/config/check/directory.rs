@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, iter, time::Duration};
 
 use countersign_domain::{
     certificate::CertificateName,
+    id::{ClientId, RealmName, Scope},
     login_name::LoginName,
     user::{MAX_NOTIFICATION_ADDRESSES, is_notification_address},
 };
@@ -23,6 +24,9 @@ const YEAR: Duration = Duration::from_secs(31_557_600);
 
 /// The longest that people may take to enrol.
 const LONGEST_GRACE: Duration = Duration::from_secs(90 * 86_400);
+
+/// The longest name of an API, in characters.
+const MAX_AUDIENCE_CHARS: usize = 255;
 
 impl Config {
     pub(super) fn check_directory(&self, mistakes: &mut Mistakes) {
@@ -73,7 +77,8 @@ impl Config {
         let mut names = BTreeSet::new();
         for (index, realm) in self.realms.iter().enumerate() {
             let path = format!("realms[{index}].name");
-            mistakes.add_if(!is_printable(&realm.name), &path, "must be 1 to 255 printable characters");
+            let most = RealmName::MAX_CHARS;
+            mistakes.add_if(!is_printable(&realm.name, most), &path, printable(most));
             mistakes.add_if(!names.insert(&realm.name), &path, "is another realm's too");
         }
         self.check_realm("default_realm", &self.default_realm, mistakes);
@@ -86,9 +91,9 @@ impl Config {
 
     fn check_client(&self, path: &str, client: &ClientConfig, mistakes: &mut Mistakes) {
         mistakes.add_if(
-            !is_printable(&client.id) || client.id.contains(char::is_whitespace),
+            !is_printable(&client.id, ClientId::MAX_CHARS) || client.id.contains(char::is_whitespace),
             format!("{path}.id"),
-            "must be 1 to 255 printable characters without blanks",
+            format!("{} without blanks", printable(ClientId::MAX_CHARS)),
         );
         mistakes.add_if(self.is_built_in(&client.id), format!("{path}.id"), "is an audience of countersign's own");
         let secrets = client.secrets.len() + client.secret_files.len();
@@ -229,15 +234,16 @@ impl Config {
 
     fn check_api(&self, path: &str, api: &ApiConfig, mistakes: &mut Mistakes) {
         let place = format!("{path}.audience");
-        mistakes.add_if(!is_printable(&api.audience), &place, "must be 1 to 255 printable characters");
+        mistakes.add_if(!is_printable(&api.audience, MAX_AUDIENCE_CHARS), &place, printable(MAX_AUDIENCE_CHARS));
         mistakes.add_if(self.is_built_in(&api.audience), &place, "is an audience of countersign's own");
         for (index, scope) in api.scopes.iter().enumerate() {
             // RFC 6749, section 3.3: scope-token.
-            let good = !scope.is_empty() && scope.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
+            let good = (1..=Scope::MAX_CHARS).contains(&scope.len())
+                && scope.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
             mistakes.add_if(
                 !good,
                 format!("{path}.scopes[{index}]"),
-                "must be ASCII without blanks, quotes, backslashes",
+                format!("must be 1 to {} ASCII characters without blanks, quotes, backslashes", Scope::MAX_CHARS),
             );
         }
         within(&format!("{path}.token_lifetime"), api.token_lifetime, &TOKEN_LIFETIME, mistakes);
@@ -378,8 +384,12 @@ fn check_refresh(path: &str, client: &ClientConfig, mistakes: &mut Mistakes) {
     );
 }
 
-fn is_printable(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 255 && !text.chars().any(char::is_control)
+fn is_printable(text: &str, most: usize) -> bool {
+    (1..=most).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
+fn printable(most: usize) -> String {
+    format!("must be 1 to {most} printable characters")
 }
 
 /// RFC 6454, section 6.2.

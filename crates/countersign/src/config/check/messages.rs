@@ -22,7 +22,7 @@ use countersign_delivery::{
     },
     templates::{TemplateSettings, Templates},
 };
-use countersign_domain::{message::Channel, port::clock::Clock, secret::Secret};
+use countersign_domain::{message::Channel, phone, port::clock::Clock, secret::Secret};
 
 use super::{one_secret, read_secret, within};
 use crate::config::{
@@ -113,8 +113,11 @@ impl Config {
     pub(super) fn check_messages(&self, mistakes: &mut Mistakes) -> Delivery {
         let messages = &self.messages;
         for (index, country) in messages.countries.iter().enumerate() {
-            let good = country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase());
-            mistakes.add_if(!good, format!("messages.countries[{index}]"), "must be two capital letters, such as US");
+            mistakes.add_if(
+                !phone::has_numbers(country),
+                format!("messages.countries[{index}]"),
+                "must be two capital letters of ISO 3166-1, such as US, of a country with numbers of its own",
+            );
         }
         let providers = self.providers(mistakes);
         let mut routes = BTreeMap::new();

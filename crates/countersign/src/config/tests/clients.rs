@@ -35,8 +35,8 @@ fn a_client_has_the_proof_of_its_kind_and_no_other() {
     all_are_good(&[SECRET, PUBLIC, &signs, "secrets = ['0123456789abcdef', 'fedcba9876543210']"]);
     each_has_its_mistake(&[
         ("", "clients[0].secrets: at least one is needed, or authentication = \"none\""),
-        ("secrets = ['0123456789abcde']", "clients[0].secrets[0]: must have at least 16 characters"),
-        ("secrets = ['0123456789abcdef', 'x']", "clients[0].secrets[1]: must have at least 16 characters"),
+        ("secrets = ['0123456789abcde']", "clients[0].secrets[0]: must have 16 to 512 characters"),
+        ("secrets = ['0123456789abcdef', 'x']", "clients[0].secrets[1]: must have 16 to 512 characters"),
         ("secret_files = ['/nonexistent/secret']", "clients[0].secret_files[0]: cannot read /nonexistent/secret"),
         (&format!("{PUBLIC}\n{SECRET}"), "clients[0].secrets: a client without authentication has none"),
         (&format!("{PUBLIC}\ntrust_forwarded_for = true"), "clients[0].trust_forwarded_for: a client without"),
