@@ -38,6 +38,7 @@ mod g50_every_character_counts;
 mod g52_names_of_one_person_share_their_tries;
 mod g53_a_claim_of_the_wrong_type_is_refused;
 mod g54_an_assertion_for_another_is_for_nobody;
+mod g56_floods_of_frames_fill_no_memory;
 mod g57_pumping_text_messages_runs_dry;
 mod g58_nobody_is_asked_until_they_agree;
 mod g59_unanswered_codes_lock_nobody;

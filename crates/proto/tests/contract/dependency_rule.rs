@@ -166,3 +166,13 @@ fn an_import_of_another_backend_is_seen() {
     assert!(!names("use redis::Client;", "crate::", "redis"));
     assert!(!names("use crate::record::redis;", "crate::", "redis"));
 }
+
+#[test]
+fn no_crate_computes_with_private_keys_but_aws_lc() {
+    // G-55, RUSTSEC-2023-0071: RSA whose timing tells the key.
+    let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    for name in ["rsa", "openssl", "p256", "ed25519-dalek"] {
+        assert!(!lock.contains(&format!("name = \"{name}\"\n")), "{name}");
+    }
+    assert!(lock.contains("name = \"aws-lc-rs\"\n"));
+}
