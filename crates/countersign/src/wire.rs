@@ -116,7 +116,8 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
     let mut stores = open_durable(config, &chain).await?;
     if let (Sessions::AsConfigured, Some(url)) = (sessions, &config.session_url) {
         let options = OpenOptions { redis: redis_options(config, time)?, ..OpenOptions::new(chain) };
-        stores.sessions = open_session_store(url.expose(), options).await.context("cannot open the session store")?;
+        let sessions = open_session_store(url.expose(), &*stores.users, options).await;
+        stores.sessions = sessions.context("cannot open the session store")?;
     }
     let data_keys = data_keys(&stores, aead, Arc::clone(&clock)).await?;
     let options = key_options(config, &registry);

@@ -104,21 +104,32 @@ pub async fn open_stores(durable: &str, sessions: Option<&str>, options: OpenOpt
         Scheme::Redis => return Err(unknown("Redis cannot be the durable store: it may lose what it acknowledged")),
     };
     if let Some(url) = sessions {
-        stores.sessions = open_session_store(url, options).await?;
+        stores.sessions = open_session_store(url, &*stores.users, options).await?;
     }
     Ok(stores)
 }
 
-/// Opens the session store at `url`: `redis:`, `rediss:`, `sqlite:` or `memory:`.
+/// Opens the session store at `url`: `redis:`, `rediss:`, `sqlite:` or `memory:`. `users` are the accounts that it is for.
 ///
 /// # Errors
 ///
-/// [`PortError::Unavailable`] if the scheme is unknown or the store does not open.
-pub async fn open_session_store(url: &str, options: OpenOptions) -> Result<Arc<dyn SessionStore>, PortError> {
+/// [`PortError::Unavailable`] if the scheme is unknown or a store does not open or answer.
+pub async fn open_session_store(
+    url: &str,
+    users: &dyn UserStore,
+    options: OpenOptions,
+) -> Result<Arc<dyn SessionStore>, PortError> {
     Ok(match Scheme::of(url)? {
         Scheme::Sqlite(path) => Arc::new(SqliteStore::open(path, &options.chain, options.sqlite)?),
-        Scheme::Redis => Arc::new(RedisSessionStore::connect(url, options.redis).await?),
         Scheme::Memory => Arc::new(MemoryStore::default()),
+        Scheme::Redis => {
+            let redis = RedisSessionStore::connect(url, options.redis).await?;
+            // While nobody has an account, nobody has used up anything.
+            if users.list(None, 1).await?.is_empty() {
+                redis.begin().await?;
+            }
+            Arc::new(redis)
+        }
     })
 }
 

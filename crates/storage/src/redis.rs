@@ -83,6 +83,20 @@ impl RedisSessionStore {
             Inner { connections, first, turn: AtomicUsize::new(0), scripts: Scripts::new(), time, allow_eviction };
         Ok(Self { inner: Arc::new(inner) })
     }
+
+    /// Notes that this server has lost nothing, if it does not know since when it has kept buckets: there was nothing to lose yet.
+    ///
+    /// A server that does not know, because it is a new one or has lost its data, has buckets begin at three tenths for an hour.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError::Unavailable`] as everywhere.
+    pub async fn begin(&self) -> Result<(), PortError> {
+        let mut command = redis::cmd("SET");
+        command.arg(keys::KEPT_FROM).arg(0).arg("NX");
+        let mut connection = self.inner.connection();
+        self.inner.within(command.exec_async(&mut connection)).await
+    }
 }
 
 impl Inner {

@@ -14,6 +14,9 @@ use countersign_domain::{port::session_store::BucketKey, secret::Digest};
 #[cfg(test)]
 pub(super) const PATTERN: &str = "cs1:*";
 
+/// Holds the time in ms from which on this server has kept buckets.
+pub(super) const KEPT_FROM: &str = "cs1:kept_from";
+
 pub(super) fn transaction(digest: &Digest) -> String {
     named(digest, "t", "")
 }

@@ -51,6 +51,7 @@ impl Scripts {
         for bucket in buckets {
             call.key(keys::bucket(&bucket.key)).arg(bucket.capacity).arg(refill(bucket)).arg(u8::from(bucket.locks));
         }
+        call.key(keys::KEPT_FROM);
         call
     }
 

@@ -2,9 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use countersign_domain::port::{
-    PortError,
-    session_store::{Reservation, SessionStore as _},
+use countersign_domain::{
+    port::{
+        PortError,
+        session_store::{Reservation, SessionStore as _},
+    },
+    time::Timestamp,
 };
 use countersign_storage::{
     contract::{
@@ -27,6 +30,7 @@ async fn open() -> Opened {
         RedisServerOptions { acl_user: Some(("countersign".into(), "p4ss".into())), ..RedisServerOptions::default() };
     let server = RedisServer::start(options);
     let store = RedisSessionStore::connect(&server.url(), caller()).await.unwrap();
+    store.begin().await.unwrap();
     let mut stores = Stores::of(Arc::new(MemoryStore::default()));
     stores.sessions = Arc::new(store);
     Opened { stores, guard: Box::new(server) }
@@ -97,7 +101,7 @@ async fn a_lost_server_is_an_error_at_once_and_used_when_it_returns() {
 }
 
 #[tokio::test]
-async fn every_key_has_a_time_to_live() {
+async fn every_key_but_one_has_a_time_to_live() {
     let server = RedisServer::start(RedisServerOptions::default());
     let store = RedisSessionStore::connect(&server.url(), caller()).await.unwrap();
     store.insert_transaction(transaction(1)).await.unwrap();
@@ -109,8 +113,8 @@ async fn every_key_has_a_time_to_live() {
     let client = redis::Client::open(server.url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut connection).await.unwrap();
-    assert_eq!(keys.len(), 5, "{keys:?}");
-    for key in keys {
+    assert_eq!(keys.len(), 6, "{keys:?}");
+    for key in keys.into_iter().filter(|key| key != "cs1:kept_from") {
         assert!(key.starts_with("cs1:{"), "{key}");
         let left: i64 = redis::cmd("PTTL").arg(&key).query_async(&mut connection).await.unwrap();
         assert!((1..=7_200_000).contains(&left), "{key}: {left}");
@@ -129,4 +133,35 @@ async fn the_servers_clock_refills_by_default() {
     assert!(
         matches!(answer, Reservation::Denied { bucket: 0, retry_after } if retry_after <= Duration::from_secs(360))
     );
+}
+
+/// How many attempts a bucket that nobody has seen grants at `now`.
+async fn granted(store: &RedisSessionStore, subject: usize, now: Timestamp) -> usize {
+    for n in 0..20 {
+        if store.reserve(&[bucket(subject, "otp")], attempt(n), now).await.unwrap() != Reservation::Granted {
+            return n;
+        }
+    }
+    20
+}
+
+#[tokio::test]
+async fn whoever_lost_everything_has_buckets_begin_low_for_an_hour() {
+    let server = RedisServer::start(RedisServerOptions::default());
+    let store = RedisSessionStore::connect(&server.url(), caller()).await.unwrap();
+    store.begin().await.unwrap();
+    assert_eq!(granted(&store, 1, NOW).await, 10);
+    let mut connection = redis::Client::open(server.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    redis::cmd("FLUSHALL").exec_async(&mut connection).await.unwrap();
+    let later = |seconds| NOW.plus(Duration::from_secs(seconds));
+    assert_eq!(granted(&store, 1, later(1)).await, 3);
+    assert_eq!(granted(&store, 2, later(3600)).await, 3);
+    // What was low fills up like any other, and is not made low again.
+    assert_eq!(granted(&store, 1, later(1 + 360 * 10)).await, 10);
+    assert_eq!(granted(&store, 3, later(3601)).await, 10);
+    // Who begins with what lost its data, or with one that has kept it, changes nothing.
+    redis::cmd("FLUSHALL").exec_async(&mut connection).await.unwrap();
+    assert_eq!(granted(&store, 4, later(8000)).await, 3);
+    store.begin().await.unwrap();
+    assert_eq!(granted(&store, 5, later(8000)).await, 3);
 }
