@@ -178,6 +178,7 @@ macro_rules! durable_contract {
             refresh::an_exchange_without_rotation_keeps_the_generation,
             refresh::a_refused_exchange_leaves_everything,
             refresh::an_exchange_may_come_with_a_proof,
+            refresh::an_exchange_adds_what_was_proven_with_it,
             refresh::a_revoked_family_is_gone,
             refresh::a_revocation_may_end_the_whole_grant,
             refresh::there_are_two_hundred_and_the_oldest_goes,
