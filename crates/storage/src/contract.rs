@@ -195,6 +195,7 @@ macro_rules! durable_contract {
             keys::a_key_is_replaced_with_all_that_stood_on_it,
             data_keys::a_data_key_reads_back_and_the_first_comes_with_it,
             data_keys::one_data_key_waits_at_a_time,
+            data_keys::seals_of_a_data_key_are_taken_up_to_its_limit,
             data_keys::values_are_counted_by_their_data_key,
             data_keys::values_are_replaced_as_they_were_read,
             data_keys::a_data_key_in_use_is_not_dropped,

@@ -130,7 +130,7 @@ pub async fn run(command: KeysCommand) -> Result<(), Failure> {
             data::list(&data).await
         }
         Verb::Add { algorithm, target } => {
-            let keeper = open(&target).await?.signing;
+            let keeper = open_to_seal(&target).await?.signing;
             let wanted = keeper.options().algorithms.contains(&algorithm);
             let change = keeper.add(algorithm).await.map_err(failed)?;
             say(&change, "is made and published")?;
@@ -148,7 +148,7 @@ pub async fn run(command: KeysCommand) -> Result<(), Failure> {
             say(&change, "is retired; what it signed is void within five seconds")
         }
         Verb::Emergency { algorithm, target } => {
-            let (change, accounts) = open(&target).await?.signing.replace(algorithm).await.map_err(failed)?;
+            let (change, accounts) = open_to_seal(&target).await?.signing.replace(algorithm).await.map_err(failed)?;
             say(&change, "signs from now on; what the one before it signed is void within five seconds")?;
             run::print(&format!("everything that {accounts} accounts had in flight is ended"));
             Ok(())
@@ -168,6 +168,16 @@ fn failed(error: PortError) -> Failure {
 
 async fn open(target: &Target) -> Result<Keepers, Failure> {
     Ok(wire::keepers(&config(target)?).await?)
+}
+
+/// For verbs that make a signing key, which is sealed. Looking takes no seals.
+async fn open_to_seal(target: &Target) -> Result<Keepers, Failure> {
+    let keepers = open(target).await?;
+    if let Err(error) = keepers.data.provide().await {
+        // An emergency that finds a next key needs none. Whoever does fails.
+        eprintln!("note: {}", failed(error));
+    }
+    Ok(keepers)
 }
 
 fn config(target: &Target) -> Result<Checked, Failure> {
