@@ -4,6 +4,7 @@ mod audit;
 mod crash;
 mod crash_sending;
 mod data_keys;
+mod data_keys_in_flight;
 mod disk_full;
 mod garbage;
 mod lost_answer;

@@ -203,6 +203,10 @@ impl Sealer for AeadSealer {
         self.known().find(sealed)?.open(place, sealed)
     }
 
+    fn has_forgotten(&self, sealed: &Sealed) -> bool {
+        DataKeyId::of(sealed).is_some_and(|id| self.known().get(id).is_none())
+    }
+
     fn keyed_digest(&self, purpose: DigestPurpose, parts: &[&[u8]]) -> Digest {
         let mut context = hmac::Context::with_key(self.key_of(purpose));
         for part in parts {

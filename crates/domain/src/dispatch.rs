@@ -109,7 +109,9 @@ impl App {
     pub(crate) async fn take_try(&self, oob_code: &Secret<String>) -> Result<(Challenge, Digest, u32), Error> {
         let invalid = || Error::new(Reason::OobCodeInvalid).because("unknown, superseded or used");
         let digest = self.oob_code_digest(oob_code);
-        let record = self.sessions.take_try(&digest).await?.ok_or_else(invalid)?;
+        let record = self.sessions.take_try(&digest).await?;
+        // Under a data key that was dropped: another one is sent.
+        let record = record.filter(|record| !self.sealer.has_forgotten(&record.sealed)).ok_or_else(invalid)?;
         let plain = self.sealer.open(place(&HEXLOWER.encode(digest.as_bytes())), &record.sealed)?;
         let challenge = serde_json::from_slice(plain.expose()).map_err(|error| PortError::Corrupt(Box::new(error)))?;
         Ok((challenge, digest, record.tries))

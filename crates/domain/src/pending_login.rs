@@ -70,6 +70,9 @@ impl App {
         }
         let digest = self.mfa_token_digest(token);
         let record = self.sessions.find_transaction(&digest).await?.ok_or_else(|| invalid("unknown or used"))?;
+        if self.sealer.has_forgotten(&record.sealed) {
+            return Err(invalid("sealed with a data key that was dropped"));
+        }
         let plain = self.sealer.open(place(&data_encoding::HEXLOWER.encode(digest.as_bytes())), &record.sealed)?;
         let transaction: MfaTransaction =
             serde_json::from_slice(plain.expose()).map_err(|error| PortError::Corrupt(Box::new(error)))?;

@@ -69,6 +69,12 @@ fn a_value_under_a_key_that_is_not_known_or_was_dropped_is_corrupt() {
     (keys[1].dropped_at, keys[1].wrapped) = (Some(at(30)), Sealed::new(Vec::new()));
     install(&sealer, &keys, at(30)).unwrap();
     assert!(is_corrupt(sealer.open(PLACE, &blob)), "it is forgotten");
+    assert!(sealer.has_forgotten(&blob));
+    let mut changed = sealer.seal(PLACE, b"seed").unwrap().as_bytes().to_vec();
+    assert!(!sealer.has_forgotten(&Sealed::new(changed.clone())));
+    *changed.last_mut().unwrap() ^= 1;
+    let changed = Sealed::new(changed);
+    assert!(is_corrupt(sealer.open(PLACE, &changed)) && !sealer.has_forgotten(&changed), "that is damage");
 }
 
 #[test]
