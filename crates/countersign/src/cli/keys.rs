@@ -3,8 +3,6 @@
 mod data;
 mod progress;
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use countersign_crypto::key_keeper::{Haste, KeyChange, KeyKeeper};
 use countersign_domain::{
@@ -15,11 +13,8 @@ use countersign_domain::{
     time::Timestamp,
 };
 
-use super::{ConfigFile, exit::Failure, run, user::demo_config};
-use crate::{
-    config::check::Checked,
-    wire::{self, Keepers},
-};
+use super::{exit::Failure, run, target::Target};
+use crate::wire::{self, Keepers};
 
 /// `keys` and what it works on.
 #[derive(Args, Debug)]
@@ -27,17 +22,6 @@ pub struct KeysCommand {
     /// The verb.
     #[command(subcommand)]
     pub verb: Verb,
-}
-
-/// The store to work on.
-#[derive(Args, Clone, Debug)]
-pub struct Target {
-    /// Where the configuration is.
-    #[command(flatten)]
-    pub file: ConfigFile,
-    /// The folder of a demo, instead of a configuration.
-    #[arg(long, value_name = "DIR", conflicts_with = "config")]
-    pub dir: Option<PathBuf>,
 }
 
 /// The verbs.
@@ -167,7 +151,7 @@ fn failed(error: PortError) -> Failure {
 }
 
 async fn open(target: &Target) -> Result<Keepers, Failure> {
-    Ok(wire::keepers(&config(target)?).await?)
+    Ok(wire::keepers(&target.config()?).await?)
 }
 
 /// For verbs that make a signing key, which is sealed. Looking takes no seals.
@@ -178,13 +162,6 @@ async fn open_to_seal(target: &Target) -> Result<Keepers, Failure> {
         eprintln!("note: {}", failed(error));
     }
     Ok(keepers)
-}
-
-fn config(target: &Target) -> Result<Checked, Failure> {
-    match &target.dir {
-        Some(dir) => demo_config(dir),
-        None => run::load(&target.file),
-    }
 }
 
 fn line(key: &StoredKey, keeper: &KeyKeeper) -> String {
