@@ -10,3 +10,4 @@ mod garbage;
 mod lost_answer;
 mod provider_down;
 mod redis_gone;
+mod stores_gone;
