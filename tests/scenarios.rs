@@ -7,6 +7,7 @@ mod audit_messages;
 mod audit_refusals;
 mod authenticators;
 mod bodies;
+mod caching_verifier;
 mod certificates;
 mod challenges;
 mod client_assertions;

@@ -29,6 +29,7 @@ static SIGNED: LazyLock<(KeyRing, DeviceKey, String)> = LazyLock::new(|| {
     runtime.block_on(async {
         let master = MasterKey::parse(&"01c2".repeat(16)).expect("a key");
         let sealer = AeadSealer::new(&master, Arc::new(SystemEntropy::new())).expect("keys derive");
+        sealer.grant(sealer.derived_id(), 10, 10);
         let options = KeyRingOptions { algorithms: BTreeSet::from([Algorithm::Es256]), rsa_bits: RsaBits::Bits2048 };
         let clock = ManualClock::new(Timestamp::from_millis(0));
         let ring = KeyRing::load(&MemoryStore::default(), &sealer, &clock, options).await.expect("a key ring");

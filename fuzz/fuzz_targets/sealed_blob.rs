@@ -15,7 +15,9 @@ const PLACE: Place<'static> = Place { record: "authenticator", id: "totp|dev_1",
 
 static SEALER: LazyLock<AeadSealer> = LazyLock::new(|| {
     let master = MasterKey::parse(&"01c2".repeat(16)).expect("a key");
-    AeadSealer::new(&master, Arc::new(SeededEntropy::new(1))).expect("keys derive")
+    let sealer = AeadSealer::new(&master, Arc::new(SeededEntropy::new(1))).expect("keys derive");
+    sealer.grant(sealer.derived_id(), 1, 1);
+    sealer
 });
 static BLOB: LazyLock<Vec<u8>> =
     LazyLock::new(|| SEALER.seal(PLACE, b"a seed of twenty bytes").expect("seals").as_bytes().to_vec());

@@ -51,6 +51,7 @@ fn open(folder: &Path) -> Connection {
 fn plant(folder: &Path) {
     let master = MasterKey::parse(&std::fs::read_to_string(folder.join("kek")).unwrap()).unwrap();
     let sealer = AeadSealer::new(&master, Arc::new(SystemEntropy::new())).unwrap();
+    sealer.grant(sealer.derived_id(), 1 << 14, 1 << 14);
     let mut connection = open(folder);
     connection.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
     let transaction = connection.transaction().unwrap();

@@ -15,7 +15,7 @@ use countersign_tests::{
 };
 
 /// Text messages go to a webhook at `address`, everything else to the outbox.
-fn tenant(address: SocketAddr) -> Tenant {
+pub(super) fn tenant(address: SocketAddr) -> Tenant {
     Tenant::default()
         .with_messages()
         .section(
@@ -34,7 +34,7 @@ fn tenant(address: SocketAddr) -> Tenant {
 }
 
 /// What `receiver` is handed, once it is `count` messages. Time moves on whenever all that is due was tried.
-async fn arrived(world: &World, receiver: &Receiver, count: usize) -> Vec<Arrived> {
+pub(super) async fn arrived(world: &World, receiver: &Receiver, count: usize) -> Vec<Arrived> {
     let mut ticks = tokio::time::interval(Duration::from_millis(5));
     // The outbox is looked at every second.
     for waited in 0_u32.. {

@@ -1,18 +1,95 @@
 //! One refresh token at 64 hands at once.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use countersign_tests::{
-    api::{Api, Outcome, Tokens, Wish},
+    api::{Api, Outcome, Tokens, Transport, Wish},
     dump, everywhere,
     person::PASSWORD,
     refusal::{BAD_REFRESH_TOKEN, MALFORMED_TOKEN, Refusal, Refused as _},
-    tenant::{API, BACKEND, CAREFUL, Client, LENIENT, NATIVE},
+    tenant::{API, BACKEND, CAREFUL, Client, ED25519_API, LENIENT, NATIVE, Tenant},
+    world::{Store, World},
 };
+use tokio::{sync::Barrier, task::JoinSet};
 
 use super::{RUNNERS, race};
 
 const SCOPE: &str = "openid offline_access read:things";
+
+/// So many hands that hold one token.
+const CROWD: usize = 10_000;
+
+/// A public client whose people need no second factor, and whose refresh tokens rotate without an overlap.
+const ABRUPT: Client = Client { id: "abrupt", secret: None };
+
+/// A login at `client` for an API whose tokens take little to sign.
+async fn cheap_login(api: &Api, client: Client) -> Tokens {
+    let wish = Wish { audience: Some(ED25519_API), scope: Some("offline_access read:things"), ..Wish::default() };
+    api.login_for(client, "ann", PASSWORD, wish).await.unwrap().tokens()
+}
+
+/// All of the crowd exchange `token` at once, over a few connections. Who is turned away because too many came asks again, until it is
+/// decided.
+async fn by_the_crowd(world: &World, client: Client, token: &str) -> (BTreeSet<String>, usize, usize) {
+    let apis: Vec<Api> = (0..8).map(|_| world.api(Transport::Grpc)).collect();
+    for api in &apis {
+        // Who knows the server's limit of streams keeps to it.
+        api.introspect(BACKEND, "x").await.unwrap();
+    }
+    let start = Arc::new(Barrier::new(CROWD));
+    let mut crowd = JoinSet::new();
+    for n in 0..CROWD {
+        let (api, start, token) = (apis[n % apis.len()].clone(), Arc::clone(&start), token.to_owned());
+        crowd.spawn(async move {
+            start.wait().await;
+            loop {
+                match api.refresh(client, &token, None).await {
+                    Ok(outcome) => return Some(outcome.tokens().refresh().to_owned()),
+                    Err(refusal) if refusal.is_undecided() => tokio::task::yield_now().await,
+                    Err(refusal) => {
+                        assert!(refusal.is(&BAD_REFRESH_TOKEN), "{refusal:?}");
+                        return None;
+                    }
+                }
+            }
+        });
+    }
+    let outcomes = crowd.join_all().await;
+    let won: Vec<String> = outcomes.iter().flatten().cloned().collect();
+    (won.iter().cloned().collect(), won.len(), outcomes.len() - won.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_at_once_within_the_overlap_get_the_one_successor() {
+    let world = World::start(Store::Sqlite, Tenant::default().with_every_kind_of_token()).await;
+    let ann = world.person("ann").await;
+    let first = cheap_login(&world.api(Transport::Grpc), LENIENT).await;
+    let (successors, won, lost) = by_the_crowd(&world, LENIENT, first.refresh()).await;
+    assert_eq!((successors.len(), won, lost), (1, CROWD, 0), "no fork, and nobody who may have it is left out");
+    assert_eq!(dump::rows(&world.database(), "refresh_family"), 1);
+    assert_eq!(dump::audited(&world.database(), "token.refreshed", ann.id.as_str()), i64::try_from(CROWD).unwrap());
+    assert_eq!(dump::audited(&world.database(), "token.reused", ann.id.as_str()), 0);
+    let successor = successors.first().unwrap();
+    world.api(Transport::Http).refresh(LENIENT, successor, None).await.unwrap().tokens();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_at_once_without_an_overlap_have_one_winner() {
+    let tenant = Tenant::default().with_every_kind_of_token().and(
+        "[[clients]]\nid = 'abrupt'\nauthentication = 'none'\nmfa_demand = 'if-enrolled'\n\
+         grant_types = ['password', 'refresh_token']\nrefresh = { overlap = '0s' }\n",
+    );
+    let world = World::start(Store::Sqlite, tenant).await;
+    let ann = world.person("ann").await;
+    let first = cheap_login(&world.api(Transport::Grpc), ABRUPT).await;
+    let (successors, won, lost) = by_the_crowd(&world, ABRUPT, first.refresh()).await;
+    assert_eq!((successors.len(), won, lost), (1, 1, CROWD - 1));
+    assert_eq!(dump::audited(&world.database(), "token.refreshed", ann.id.as_str()), 1);
+    assert_eq!(dump::audited(&world.database(), "token.reused", ann.id.as_str()), 1);
+    assert_eq!(dump::rows(&world.database(), "refresh_family"), 0, "two had it: nobody goes on");
+    let successor = successors.first().unwrap();
+    world.api(Transport::Http).refresh(ABRUPT, successor, None).await.refused(&BAD_REFRESH_TOKEN);
+}
 
 async fn exchanged(api: &Api, client: Client, token: &str) -> (Vec<Tokens>, Vec<Refusal>) {
     let results = race(|_| {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use countersign_crypto::{
-    data_key_keeper::{Batch, Begin, DataKeyKeeper, Refused, Rotation},
+    data_key_keeper::{Batch, Begin, Blocks, DataKeyKeeper, Refused, Rotation},
     entropy::SystemEntropy,
     key_keeper::Haste,
     master_key::MasterKey,
@@ -74,7 +74,16 @@ impl Shared {
             (DataKeyKeeper::new(Arc::clone(&store) as _, Arc::clone(&sealer), clock.clone()), sealer)
         };
         let (operator, server) = (keeper(), keeper());
+        server.1.grant(server.1.derived_id(), 1000, 1000);
         Self { folder, clock, entropy, store, operator, server }
+    }
+
+    /// One more process, which takes seals in such blocks and has none so far.
+    fn process(&self, blocks: Blocks) -> (DataKeyKeeper, Arc<AeadSealer>) {
+        let entropy: Arc<Remembering> = Arc::clone(&self.entropy);
+        let sealer = Arc::new(AeadSealer::new(&MasterKey::parse(KEK).unwrap(), entropy).unwrap());
+        let keeper = DataKeyKeeper::new(Arc::clone(&self.store) as _, Arc::clone(&sealer), self.clock.clone());
+        (keeper.taking(blocks), sealer)
     }
 
     fn file(&self) -> Connection {
@@ -115,6 +124,12 @@ impl Shared {
         }
     }
 
+    /// What a server does once a second.
+    async fn server_rereads(&self) {
+        self.server.0.reload().await.unwrap();
+        self.server.0.provide().await.unwrap();
+    }
+
     async fn begin(&self) -> Rotation {
         self.operator.0.begin(Begin::OrGoOn).await.unwrap().unwrap()
     }
@@ -145,14 +160,14 @@ async fn a_new_key_is_known_everywhere_before_it_seals_anywhere() {
     assert!(rotation.made && rotation.left == 1 && rotation.key != first, "{rotation:?}");
     assert_eq!(rotation.settled_at, shared.clock.now().plus(LEAD + SETTLED));
     shared.clock.advance(LEAD.checked_sub(MILLI).unwrap());
-    shared.server.0.reload().await.unwrap();
+    shared.server_rereads().await;
     assert_eq!(shared.enrol(2), first, "not before its time");
     let again = shared.begin().await;
     assert_eq!((again.key, again.made), (rotation.key, false), "it waits, and there is no second one");
     let anew = shared.operator.0.begin(Begin::Anew).await.unwrap().unwrap();
     assert_eq!((anew.key, anew.made), (rotation.key, false));
     shared.clock.advance(MILLI);
-    shared.server.0.reload().await.unwrap();
+    shared.server_rereads().await;
     assert_eq!(shared.enrol(3), rotation.key);
     assert!((1..=3).all(|n| shared.opens(n)));
 }
@@ -172,7 +187,7 @@ async fn what_is_left_of_a_rotation_goes_on_and_then_there_is_another() {
     let again = shared.begin().await;
     assert_eq!((again.key, again.made, again.left), (first, false, 150));
     assert_eq!(shared.pass(first).await, Batch { done: 150, ..Batch::default() });
-    shared.server.0.reload().await.unwrap();
+    shared.server_rereads().await;
     assert!((0..250).all(|n| shared.opens(n)));
     let next = shared.begin().await;
     assert!(next.made && next.key != first && next.left == 250, "{next:?}");
@@ -211,7 +226,7 @@ async fn a_key_goes_after_its_grace_and_with_nothing_under_it() {
     let refused =
         shared.file().execute("UPDATE authenticator SET state = ?1 WHERE id = 'totp|dev_1'", [late.as_bytes()]);
     assert!(refused.unwrap_err().to_string().contains("dropped"), "what comes late stays out");
-    shared.server.0.reload().await.unwrap();
+    shared.server_rereads().await;
     assert!((1..=3).all(|n| shared.opens(n)));
     assert_ne!(shared.enrol(4), old);
 }
@@ -227,7 +242,7 @@ async fn values_that_were_swapped_stay_shut_and_keep_their_key_from_going() {
     let new = shared.begin().await.key;
     shared.clock.advance(LEAD + SETTLED);
     shared.operator.0.reload().await.unwrap();
-    shared.server.0.reload().await.unwrap();
+    shared.server_rereads().await;
     let pass = shared.pass(new).await;
     let broken: Vec<_> = pass.broken.iter().map(|(column, id)| (*column, id.as_str())).collect();
     assert_eq!(broken, [(SealedIn::Authenticators, "totp|dev_1"), (SealedIn::Authenticators, "totp|dev_2")]);
@@ -254,7 +269,8 @@ async fn a_value_that_changes_while_it_is_sealed_anew_is_not_lost() {
     let new = shared.begin().await.key;
     shared.clock.advance(LEAD + SETTLED);
     shared.operator.0.reload().await.unwrap();
-    shared.server.0.reload().await.unwrap();
+    shared.operator.0.provide().await.unwrap();
+    shared.server_rereads().await;
     let read = shared.store.list_sealed(SealedIn::Authenticators, new, None, 10).await.unwrap().remove(0);
     let anew = shared.operator.1.seal_anew(read.place().unwrap(), &read.sealed, new).unwrap();
     let changed = shared.server.1.seal(read.place().unwrap(), b"changed").unwrap();
@@ -280,4 +296,81 @@ async fn no_data_key_is_in_the_file() {
     for (place, bytes) in &stored {
         assert!(!bytes.windows(16).any(|window| keys[0].windows(16).any(|part| part == window)), "{place}");
     }
+}
+
+/// How many of `wanted` values are sealed.
+fn sealed(sealer: &AeadSealer, wanted: usize) -> usize {
+    (0..wanted).filter(|_| sealer.seal(place("totp|dev_1", "auth0|1"), b"seed").is_ok()).count()
+}
+
+#[tokio::test]
+async fn a_key_that_has_sealed_as_much_as_it_may_seals_nothing_more_in_any_process() {
+    let shared = Shared::new();
+    let blocks = Blocks { least: 4, most: 4, limit: 12, due: 8 };
+    let ((one, its), (two, others)) = (shared.process(blocks), shared.process(blocks));
+    assert_eq!(sealed(&its, 1), 0, "none was taken");
+    one.provide().await.unwrap();
+    two.provide().await.unwrap();
+    one.provide().await.unwrap();
+    assert_eq!(sealed(&its, 3), 3, "a block is left that it need not take again");
+    one.provide().await.unwrap();
+    assert_eq!(one.seals_taken(), 12);
+    assert_eq!(sealed(&others, 9), 4);
+    // Nothing is left for the one that has none, nor for one that begins anew: what a process had and did not use is lost.
+    let (three, none) = shared.process(blocks);
+    for keeper in [&two, &three] {
+        assert!(keeper.provide().await.is_err());
+    }
+    assert_eq!((sealed(&others, 1), sealed(&none, 1)), (0, 0));
+    assert_eq!(sealed(&its, 9), 5, "12 in all, as it may");
+    let listed = shared.operator.0.list().await.unwrap();
+    assert_eq!((listed.len(), listed[0].seals, listed[0].state), (1, 12, DataKeyState::Current));
+
+    // Another key takes over, which was not sealed with anything that is counted here.
+    let new = shared.begin().await.key;
+    shared.clock.advance(LEAD);
+    two.reload().await.unwrap();
+    assert_eq!(sealed(&others, 1), 0, "not before some were taken of it");
+    two.provide().await.unwrap();
+    assert_eq!(sealed(&others, 9), 4);
+    let listed = shared.operator.0.list().await.unwrap();
+    assert_eq!(listed.iter().map(|key| (key.id == new, key.seals)).collect::<Vec<_>>(), [(false, 12), (true, 4)]);
+}
+
+#[tokio::test]
+async fn whoever_will_seal_has_seals_before_it_is_time() {
+    let shared = Shared::new();
+    let (keeper, sealer) = shared.process(Blocks::COMMAND);
+    shared.begin().await;
+    keeper.reload().await.unwrap();
+    keeper.provide().await.unwrap();
+    shared.clock.advance(LEAD);
+    // The store goes away just then.
+    keeper.reload().await.unwrap();
+    shared.file().execute_batch("ALTER TABLE data_key_seals RENAME TO lost").unwrap();
+    assert_eq!(sealed(&sealer, 500), 500);
+    keeper.provide().await.unwrap();
+    assert_eq!(sealed(&sealer, 100), 100);
+    assert!(keeper.provide().await.is_err(), "less than half is left, and nobody can be asked");
+    assert_eq!(sealed(&sealer, 1000), 424, "what was taken is used, and no more");
+    shared.file().execute_batch("ALTER TABLE lost RENAME TO data_key_seals").unwrap();
+    keeper.provide().await.unwrap();
+    assert_eq!(sealed(&sealer, 1), 1);
+}
+
+#[tokio::test]
+async fn sealing_everything_anew_takes_what_it_needs() {
+    let shared = Shared::new();
+    for n in 0..950 {
+        shared.enrol(n);
+    }
+    let (keeper, _) = shared.process(Blocks { least: 200, most: 400, ..Blocks::COMMAND });
+    let new = keeper.begin(Begin::OrGoOn).await.unwrap().unwrap().key;
+    shared.clock.advance(LEAD);
+    keeper.reload().await.unwrap();
+    let mut pass = keeper.seal_anew(new);
+    while pass.next().await.unwrap().is_some() {}
+    assert_eq!(keeper.left(new).await.unwrap(), 0);
+    let seals = keeper.list().await.unwrap().last().unwrap().seals;
+    assert!((950..=1400).contains(&seals), "{seals}");
 }

@@ -8,7 +8,7 @@ use countersign_tests::{
     http::plain_client,
     person::PASSWORD,
     refusal::{BAD_REFRESH_TOKEN, MALFORMED_TOKEN, Refused as _},
-    tenant::{API, BACKEND, ED25519_API, LENIENT, Tenant},
+    tenant::{ALSO_REMEMBERING, API, BACKEND, Client, ED25519_API, LENIENT, REMEMBERING, Tenant},
     trail,
     world::{Store, World},
 };
@@ -104,6 +104,73 @@ async fn an_emergency_of_one_algorithm_leaves_the_keys_of_the_others() {
         ticks.tick().await;
     }
     assert!(api.introspect(BACKEND, &rs).await.unwrap().is_some(), "it stands on no family and on another key");
+}
+
+/// A service, which calls two APIs whose tokens are signed with keys of different algorithms.
+const ROBOT: Client = Client { id: "robot", secret: Some("a fifth secret of 16 or more") };
+
+fn with_robot() -> Tenant {
+    Tenant::default().with_every_kind_of_token().and(&format!(
+        "[[clients]]\nid = '{}'\nsecrets = ['{}']\ngrant_types = ['client_credentials']\nservices = [\
+         {{ audience = '{API}', scopes = ['read:things'] }}, {{ audience = '{ED25519_API}', scopes = ['read:things'] }}]\n",
+        ROBOT.id,
+        ROBOT.secret.unwrap(),
+    ))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_emergency_services_and_remembered_devices_are_known_no_more() {
+    let world = World::start(Store::Sqlite, with_robot()).await;
+    let (api, grpc) = (world.api(Transport::Http), world.api(Transport::Grpc));
+    let (_ann, phone) = world.enrolled(&api, "ann").await;
+    let mut devices = Vec::new();
+    for client in [REMEMBERING, ALSO_REMEMBERING] {
+        let token = api.login(client, "ann", PASSWORD).await.unwrap().mfa_token();
+        let device = api.otp_remembering(client, &token, &phone.code(&world)).await.unwrap().device_token.unwrap();
+        let wish = Wish { device_token: Some(&device), ..Wish::default() };
+        let tokens = api.login_for(client, "ann", PASSWORD, wish).await.unwrap().tokens();
+        devices.push((client, tokens.device_token.expect("it goes on")));
+    }
+    let service = async |audience| {
+        let wish = Wish { audience: Some(audience), ..Wish::default() };
+        api.service(ROBOT, wish).await.unwrap().access_token
+    };
+    let (rs, ed) = (service(API).await, service(ED25519_API).await);
+    for token in [&rs, &ed] {
+        assert!(api.introspect(BACKEND, token).await.unwrap().is_some());
+    }
+
+    let done = world.command(&["keys", "emergency"]).await;
+    let began = Instant::now();
+    assert_eq!(done.code, 0, "{done:?}");
+    // At once: a device stands on its person's epoch.
+    for (client, device) in &devices {
+        for api in [&api, &grpc] {
+            let wish = Wish { device_token: Some(device), ..Wish::default() };
+            api.login_for(*client, "ann", PASSWORD, wish).await.unwrap().mfa_token();
+        }
+    }
+    let mut ticks = interval(Duration::from_millis(50));
+    while api.introspect(BACKEND, &rs).await.unwrap().is_some()
+        || grpc.introspect(BACKEND, &rs).await.unwrap().is_some()
+    {
+        ticks.tick().await;
+        assert!(began.elapsed() < Duration::from_secs(5), "the key that signed it is retired");
+    }
+    // A service has no account whose epoch could rise: what another key signed ends with that key.
+    assert!(api.introspect(BACKEND, &ed).await.unwrap().is_some());
+    let fresh = service(API).await;
+    assert!(api.introspect(BACKEND, &fresh).await.unwrap().is_some(), "services go on by themselves");
+    assert_eq!(world.command(&["keys", "emergency", "--algorithm", "Ed25519"]).await.code, 0);
+    while api.introspect(BACKEND, &ed).await.unwrap().is_some() {
+        ticks.tick().await;
+    }
+    assert!(api.introspect(BACKEND, &fresh).await.unwrap().is_some());
+    // The person proves the second factor, and the device is remembered anew.
+    let token = api.login(REMEMBERING, "ann", PASSWORD).await.unwrap().mfa_token();
+    let device = api.otp_remembering(REMEMBERING, &token, &phone.code(&world)).await.unwrap().device_token.unwrap();
+    let wish = Wish { device_token: Some(&device), ..Wish::default() };
+    api.login_for(REMEMBERING, "ann", PASSWORD, wish).await.unwrap().tokens();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,11 +1,12 @@
 //! Step-up (RFC 9470): asking for two factors, for a login that is not long ago, and what managing factors takes.
 
 use countersign_tests::{
-    api::{Api, Wish},
+    api::{Api, Tokens, Wish},
     everywhere, jwt,
     person::{PASSWORD, Phone},
-    refusal::{Refusal, Refused as _, STEP_UP, UNMET_ACR, UNMET_MAX_AGE},
-    tenant::{API, BACKEND, KEEPER, LENIENT, MFA_API, MFA_SCOPES},
+    refusal::{Refusal, Refused as _, STEP_UP, UNMET_ACR, UNMET_MAX_AGE, WRONG_OTP},
+    sent::authentication,
+    tenant::{API, BACKEND, Client, KEEPER, LENIENT, MFA_API, MFA_SCOPES, Tenant},
     world::World,
 };
 use serde_json::json;
@@ -95,13 +96,44 @@ everywhere! {
         assert_eq!((&before["acr"], &before["amr"]), (&json!(PASSWORD_ALONE), &json!(["pwd"])));
         assert_eq!((&after["acr"], &after["amr"]), (&json!(TWO_FACTORS), &json!(["pwd", "otp", "mfa"])));
         assert_eq!(before["auth_time"], after["auth_time"]);
-        // The exchange proves nothing: the next token says what the login said.
-        let next = api.refresh(KEEPER, first.refresh(), None).await.unwrap().tokens();
-        let next = jwt::claims(&next.access_token);
-        assert_eq!((&next["acr"], &next["auth_time"]), (&json!(PASSWORD_ALONE), &before["auth_time"]));
+        // From then on the login is one of both: later tokens say what was proven, and it is not asked for again.
+        for wish in [Wish::default(), acr(TWO_FACTORS)] {
+            world.advance(1000);
+            let next = api.refresh_for(KEEPER, first.refresh(), wish).await.unwrap().tokens();
+            let told = api.introspect(BACKEND, &next.access_token).await.unwrap().unwrap();
+            assert_eq!(told.methods, ["pwd", "otp", "mfa"]);
+            for token in [next.access_token.as_str(), next.id_token.as_deref().unwrap()] {
+                let next = jwt::claims(token);
+                for same in ["acr", "amr", "auth_time"] {
+                    assert_eq!(next[same], after[same], "{same}");
+                }
+            }
+        }
         // Who proved two factors at the login is not asked again.
         let strong = ann.lasting(&world, &api, &phone).await;
         api.refresh_for(BACKEND, strong.refresh(), acr(TWO_FACTORS)).await.unwrap().tokens();
+    }
+
+    async fn what_a_refresh_did_not_prove_is_said_of_nothing(world: World, api: Api) {
+        let ann = world.person("ann").await;
+        let first = api.login_for(LENIENT, "ann", PASSWORD, LASTING).await.unwrap().tokens();
+        let other = api.login_for(LENIENT, "ann", PASSWORD, LASTING).await.unwrap().tokens();
+        let phone = ann.enrol(&world, &api).await;
+        // There is a code that takes no waiting.
+        world.advance(60);
+        let waiting = api.refresh_for(LENIENT, first.refresh(), acr(TWO_FACTORS)).await.unwrap().mfa_token();
+        api.otp(LENIENT, &waiting, &phone.wrong(&world)).await.refused(&WRONG_OTP);
+        let said = |tokens: &Tokens| authentication(&tokens.access_token);
+        let alone = (vec!["pwd".to_owned()], false);
+        let both = (["pwd", "otp", "mfa"].map(str::to_owned).to_vec(), true);
+        let second = api.refresh(LENIENT, first.refresh(), None).await.unwrap().tokens();
+        assert_eq!(said(&second), alone, "it was asked for and not given");
+        // What was exchanged meanwhile, and is not too long ago, is completed: of that login, and of no other.
+        let stepped = api.otp(LENIENT, &waiting, &phone.code(&world)).await.unwrap();
+        assert_eq!((said(&stepped), stepped.refresh()), (both.clone(), second.refresh()));
+        let third = api.refresh(LENIENT, second.refresh(), None).await.unwrap().tokens();
+        assert_eq!(said(&third), both);
+        assert_eq!(said(&api.refresh(LENIENT, other.refresh(), None).await.unwrap().tokens()), alone);
     }
 
     async fn a_login_that_is_too_old_is_refused_and_nothing_is_spent(world: World, api: Api) {
@@ -162,5 +194,56 @@ everywhere! {
         let phone = Phone::new(api.associate(&first).await.unwrap().secret, None);
         world.advance(590);
         api.otp(BACKEND, &first, &phone.code(&world)).await.expect("what was begun in time is finished");
+    }
+}
+
+/// Asked for a second factor with each refresh, if they have one.
+const ASKED: Client = Client { id: "asked", secret: None };
+/// Asked for one always, which is their mailbox.
+const MAILED: Client = Client { id: "mailed", secret: None };
+
+fn asked() -> Tenant {
+    Tenant::default().with_messages().and(
+        "[[clients]]\nid = 'asked'\nauthentication = 'none'\nmfa_demand = 'if-enrolled'\n\
+         grant_types = ['password', 'mfa-otp', 'mfa-oob', 'refresh_token']\nrefresh = { mfa = true }\n\
+         [[clients]]\nid = 'mailed'\nauthentication = 'none'\nmfa_demand = 'always'\nmfa_factors = ['email']\n\
+         grant_types = ['password', 'mfa-oob', 'refresh_token']\nrefresh = { mfa = true }\n",
+    )
+}
+
+everywhere! {
+    in asked();
+
+    async fn a_refresh_that_the_policy_asks_more_of_raises_the_login(world: World, api: Api) {
+        let ann = world.person("ann").await;
+        let first = api.login_for(ASKED, "ann", PASSWORD, LASTING).await.unwrap().tokens();
+        let login = jwt::claims(&first.access_token)["auth_time"].clone();
+        let phone = ann.enrol(&world, &api).await;
+        let mut token = first.refresh().to_owned();
+        for _ in 0..2 {
+            world.advance(1000);
+            let waiting = api.refresh(ASKED, &token, None).await.unwrap().mfa_token();
+            let next = api.otp(ASKED, &waiting, &phone.code(&world)).await.unwrap();
+            let claims = jwt::claims(&next.access_token);
+            assert_eq!((&claims["amr"], &claims["acr"]), (&json!(["pwd", "otp", "mfa"]), &json!(TWO_FACTORS)));
+            assert_eq!(claims["auth_time"], login);
+            next.refresh().clone_into(&mut token);
+        }
+    }
+
+    async fn the_same_channel_with_each_refresh_never_makes_two_factors(world: World, api: Api) {
+        world.person("ann").await;
+        let mut waiting = api.login_for(MAILED, "ann", PASSWORD, LASTING).await.unwrap().mfa_token();
+        let mut first = None;
+        for _ in 0..4 {
+            world.advance(120);
+            let (sent, message) = world.sent(api.send_code(MAILED, &waiting, None, Some("email"))).await;
+            let tokens = api.oob(MAILED, &waiting, &sent.oob_code, &message.code).await.unwrap();
+            let claims = jwt::claims(&tokens.access_token);
+            let said = ["amr", "acr", "auth_time"].map(|name| claims[name].clone());
+            assert_eq!(said[1], PASSWORD_ALONE);
+            assert_eq!(first.get_or_insert_with(|| said.clone()), &said);
+            waiting = api.refresh(MAILED, tokens.refresh(), None).await.unwrap().mfa_token();
+        }
     }
 }

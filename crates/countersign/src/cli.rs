@@ -7,6 +7,7 @@ pub mod health;
 pub mod keys;
 pub mod policy;
 pub mod run;
+pub mod target;
 pub mod user;
 
 use std::path::PathBuf;

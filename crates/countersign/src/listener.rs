@@ -45,10 +45,11 @@ const MAX_GRPC_STREAMS: u32 = 1000;
 const MAX_PENDING_RESETS: usize = 20;
 /// How often a silent HTTP/2 connection is asked whether it is there, and how long it may take to answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// Bytes of a frame, and of what may be under way on one stream and on one connection. Requests are small.
+/// Bytes of a frame, and of what may be under way on one stream and on one connection. Requests are small: h2 ends a connection whose frames
+/// of less than 256 bytes that nobody has read yet lack more than half of the connection's window of that, so it takes 512 for each stream.
 const MAX_FRAME: u32 = 16 * 1024;
 const STREAM_WINDOW: u32 = 64 * 1024;
-const CONNECTION_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 512 * (MAX_GRPC_STREAMS + 24);
 /// How often the certificate of a client is judged again while its connection lasts.
 const REJUDGE_EVERY: Duration = Duration::from_secs(60);
 /// How long accepting rests when the system has no room for another connection.

@@ -178,7 +178,7 @@ pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Re
         // Not by the first person who enrols a telephone.
         tokio::task::spawn_blocking(Phone::prepare);
     }
-    running.tasks.spawn(keys::reread(data_keys, Arc::clone(&keys), stop_seen.clone()));
+    running.tasks.spawn(keys::reread(data_keys, Arc::clone(&keys), metrics.clone(), stop_seen.clone()));
     running.tasks.spawn(keys::rotate(keys, stop_seen.clone()));
     running.tasks.spawn(purge::run(Arc::clone(&app), stop_seen));
     running.ops_task.spawn(

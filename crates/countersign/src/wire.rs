@@ -8,7 +8,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 
 use anyhow::Context as _;
 use countersign_crypto::{
-    data_key_keeper::DataKeyKeeper,
+    data_key_keeper::{Blocks, DataKeyKeeper},
     device::AwsLcDeviceVerifier,
     entropy::SystemEntropy,
     key_keeper::{KeyKeeper, KeyOptions},
@@ -119,7 +119,12 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
         let sessions = open_session_store(url.expose(), &*stores.users, options).await;
         stores.sessions = sessions.context("cannot open the session store")?;
     }
-    let data_keys = data_keys(&stores, aead, Arc::clone(&clock)).await?;
+    let blocks = if sessions == Sessions::AsConfigured { Blocks::SERVER } else { Blocks::COMMAND };
+    let data_keys = data_keys(&stores, aead, Arc::clone(&clock)).await?.taking(blocks);
+    if let Err(error) = data_keys.provide().await {
+        // What is sealed opens still: keys are published, and people told that they may not log in.
+        tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "nothing can be sealed");
+    }
     let options = key_options(config, &registry);
     let keeper = KeyKeeper::new(Arc::clone(&stores.keys), Arc::clone(&sealer), Arc::clone(&clock), options);
     let keys = KeyRing::load(keeper).await.context(
@@ -189,7 +194,8 @@ pub async fn keepers(config: &Checked) -> anyhow::Result<Keepers> {
     let sealer: Arc<dyn Sealer> = Arc::clone(&aead) as _;
     let registry = config.registry(&sealer);
     let stores = open_durable(config, &AuditChain::new(Arc::clone(&sealer))).await?;
-    let data = data_keys(&stores, aead, Arc::new(SystemClock)).await?.by(system::operator());
+    let data = data_keys(&stores, aead, Arc::new(SystemClock)).await?;
+    let data = data.taking(Blocks::COMMAND).by(system::operator());
     let signing = KeyKeeper::new(stores.keys, sealer, Arc::new(SystemClock), key_options(config, &registry))
         .by(system::operator());
     Ok(Keepers { signing, data })

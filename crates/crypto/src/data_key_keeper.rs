@@ -5,7 +5,8 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 use countersign_domain::{
     audit::{AuditEvent, Event},
     data_key::{
-        DataKeyId, DataKeyState, GRACE, LEAD, SETTLED, SealedCount, SealedIn, SealedValue, StoredDataKey, state_of,
+        DataKeyId, DataKeyState, GRACE, LEAD, SEALS, SEALS_BEFORE_ROTATION, SETTLED, SealedCount, SealedIn,
+        SealedValue, StoredDataKey, state_of,
     },
     port::{
         PortError,
@@ -27,6 +28,27 @@ pub struct DataKeyKeeper {
     sealer: Arc<AeadSealer>,
     clock: Arc<dyn Clock>,
     operator: Option<Cow<'static, str>>,
+    blocks: Blocks,
+}
+
+/// How many seals of a data key a process takes at once, and how many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocks {
+    /// At first.
+    pub least: u64,
+    /// At most.
+    pub most: u64,
+    /// How many the key is good for.
+    pub limit: u64,
+    /// From how many on another key is due.
+    pub due: u64,
+}
+
+impl Blocks {
+    /// For a server, which looks once a second whether half of a block is used.
+    pub const SERVER: Self = Self { least: 1 << 14, most: 1 << 20, limit: SEALS, due: SEALS_BEFORE_ROTATION };
+    /// For a command. There may be one every minute, and what it leaves is lost.
+    pub const COMMAND: Self = Self { least: 1 << 10, ..Self::SERVER };
 }
 
 /// A data key, and what is sealed with it.
@@ -42,6 +64,8 @@ pub struct Listed {
     pub ripe_at: Option<Timestamp>,
     /// How many values are sealed with it.
     pub values: u64,
+    /// How many it may have sealed ever.
+    pub seals: u64,
 }
 
 /// A rotation that begins, or goes on.
@@ -86,7 +110,13 @@ pub enum Refused {
 impl DataKeyKeeper {
     /// A keeper of the keys in `store`, who has `sealer` know them.
     pub fn new(store: Arc<dyn DataKeyStore>, sealer: Arc<AeadSealer>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, sealer, clock, operator: None }
+        Self { store, sealer, clock, operator: None, blocks: Blocks::SERVER }
+    }
+
+    /// Takes seals in these blocks.
+    #[must_use]
+    pub fn taking(self, blocks: Blocks) -> Self {
+        Self { blocks, ..self }
     }
 
     /// For an operator's command.
@@ -105,6 +135,38 @@ impl DataKeyKeeper {
         self.sealer.install(&keys, self.clock.now())
     }
 
+    /// Sees to it that what seals may go on, and what will seal may begin: takes seals where fewer are left than half of a block.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, or a key has sealed as much as it may. What is left is good still.
+    pub async fn provide(&self) -> Result<(), PortError> {
+        let mut outcome = Ok(());
+        for key in self.sealer.sealing() {
+            outcome = outcome.and(self.provide_for(key).await);
+        }
+        outcome
+    }
+
+    /// How many seals of the key that seals now were taken by all processes when this one last took some.
+    pub fn seals_taken(&self) -> u64 {
+        self.sealer.seals_taken()
+    }
+
+    async fn provide_for(&self, key: DataKeyId) -> Result<(), PortError> {
+        let Blocks { least, most, limit, due } = self.blocks;
+        let Some(seals) = self.sealer.seals_wanted(key, least, most) else { return Ok(()) };
+        let Some(taken) = self.store.take_seals(key, seals, limit).await? else {
+            let why = format!("{key} has sealed as much as it may; make another one: countersign keys rotate-data");
+            return Err(PortError::Unavailable("data key", why.into()));
+        };
+        self.sealer.grant(key, seals, taken);
+        if taken >= due {
+            tracing::warn!(data_key.id = %key, seals = taken, limit, "a data key is worn; run countersign keys rotate-data");
+        }
+        Ok(())
+    }
+
     /// All keys, those that sealed first first.
     ///
     /// # Errors
@@ -116,6 +178,7 @@ impl DataKeyKeeper {
         for count in self.store.count_sealed(now).await? {
             *values.entry(count.key).or_default() += count.values;
         }
+        let seals: BTreeMap<DataKeyId, u64> = self.store.list_seals().await?.into_iter().collect();
         let listed = keys.iter().map(|key| {
             let state = state_of(key, &keys, now);
             let (since, ripe_at) = match state {
@@ -124,7 +187,8 @@ impl DataKeyKeeper {
                 DataKeyState::Previous { until } => (Some(until), Some(until.plus(GRACE))),
                 DataKeyState::Dropped => (key.dropped_at, None),
             };
-            Listed { id: key.id, state, since, ripe_at, values: values.get(&key.id).copied().unwrap_or_default() }
+            let of = |counts: &BTreeMap<DataKeyId, u64>| counts.get(&key.id).copied().unwrap_or_default();
+            Listed { id: key.id, state, since, ripe_at, values: of(&values), seals: of(&seals) }
         });
         Ok(listed.collect())
     }
@@ -254,8 +318,9 @@ impl Pass {
     ///
     /// # Errors
     ///
-    /// The store failed, or the key is not known.
+    /// The store failed, or the key is not known or has no seals left.
     pub async fn next(&mut self) -> Result<Option<Batch>, PortError> {
+        self.keeper.provide_for(self.key).await?;
         let (store, sealer) = (&self.keeper.store, &self.keeper.sealer);
         while let Some(column) = self.columns.last().copied() {
             let values = store.list_sealed(column, self.key, self.after.as_ref(), BATCH).await?;

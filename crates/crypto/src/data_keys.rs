@@ -1,6 +1,9 @@
 //! The keys that encrypt, and those of them that one process knows.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use countersign_domain::{
@@ -26,6 +29,7 @@ pub(crate) struct DataKey {
     id: DataKeyId,
     header: [u8; HEADER_BYTES],
     key: LessSafeKey,
+    seals: Seals,
 }
 
 impl DataKey {
@@ -37,7 +41,7 @@ impl DataKey {
         for (byte, value) in header.iter_mut().zip([VERSION, ALGORITHM].into_iter().chain(*id.as_bytes())) {
             *byte = value;
         }
-        Ok(Self { id, header, key: LessSafeKey::new(key) })
+        Ok(Self { id, header, key: LessSafeKey::new(key), seals: Seals::default() })
     }
 
     /// The key that follows from `master` under `label`, with the id that follows under `id_label`.
@@ -49,6 +53,25 @@ impl DataKey {
         self.id
     }
 
+    /// The seals this process has of it.
+    pub(crate) const fn seals(&self) -> &Seals {
+        &self.seals
+    }
+
+    /// With one of the seals that were taken for it. Without any it seals nothing.
+    pub(crate) fn seal_counted(
+        &self,
+        place: Place<'_>,
+        plaintext: &[u8],
+        entropy: &dyn Entropy,
+    ) -> Result<Sealed, PortError> {
+        if !self.seals.spend() {
+            return Err(PortError::Unavailable("data key", "no seal of it is left here; see docs/keys.md".into()));
+        }
+        self.seal(place, plaintext, entropy)
+    }
+
+    /// Uncounted: for what is sealed with it hardly ever.
     pub(crate) fn seal(&self, place: Place<'_>, plaintext: &[u8], entropy: &dyn Entropy) -> Result<Sealed, PortError> {
         let mut nonce = [0; NONCE_LEN];
         entropy.fill(&mut nonce)?;
@@ -81,26 +104,67 @@ impl DataKey {
     }
 }
 
+/// Seals of one key that a process has taken from the store. A crash loses those that are left: too many are counted then, never too few.
+#[derive(Debug, Default)]
+pub(crate) struct Seals {
+    left: AtomicU64,
+    granted: AtomicU64,
+    taken: AtomicU64,
+}
+
+impl Seals {
+    /// Uses one. False: there is none.
+    fn spend(&self) -> bool {
+        self.left.try_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+
+    /// Has `seals` more, with which `taken` are taken by all processes.
+    pub(crate) fn grant(&self, seals: u64, taken: u64) {
+        self.taken.fetch_max(taken, Relaxed);
+        self.granted.fetch_add(seals, Relaxed);
+        self.left.fetch_add(seals, Relaxed);
+    }
+
+    /// How many should be taken now, between `least` and `most`: as many again as there were, so that few are lost when a process ends soon
+    /// and there are enough for one that has much to do. `None`: enough are left.
+    pub(crate) fn wanted(&self, least: u64, most: u64) -> Option<u64> {
+        let block = self.granted.load(Relaxed).clamp(least, most);
+        (self.left.load(Relaxed) < block.div_ceil(2)).then_some(block)
+    }
+
+    /// How many were taken by all processes when this one last took some.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Relaxed)
+    }
+}
+
 /// The data keys of one moment.
 pub(crate) struct DataKeys {
     current: Arc<DataKey>,
+    /// Those that will seal.
+    next: Vec<DataKeyId>,
     all: Vec<Arc<DataKey>>,
 }
 
 impl DataKeys {
-    /// `all`, of which `current` seals.
-    pub(crate) const fn new(current: Arc<DataKey>, all: Vec<Arc<DataKey>>) -> Self {
-        Self { current, all }
+    /// `all`, of which `current` seals and `next` will.
+    pub(crate) const fn new(current: Arc<DataKey>, next: Vec<DataKeyId>, all: Vec<Arc<DataKey>>) -> Self {
+        Self { current, next, all }
     }
 
     /// No other than `key`.
     pub(crate) fn only(key: Arc<DataKey>) -> Self {
-        Self { all: vec![Arc::clone(&key)], current: key }
+        Self { all: vec![Arc::clone(&key)], next: Vec::new(), current: key }
     }
 
     /// The key that seals.
     pub(crate) fn current(&self) -> &DataKey {
         &self.current
+    }
+
+    /// Those that seal, now or soon.
+    pub(crate) fn sealing(&self) -> impl Iterator<Item = DataKeyId> {
+        std::iter::once(self.current.id).chain(self.next.iter().copied())
     }
 
     /// The key `id`.

@@ -26,7 +26,8 @@ use crate::{
 /// Seals with a data key.
 ///
 /// A blob is `version (1) | algorithm (1) | key id (8) | nonce (12) | ciphertext | tag (16)`. Bound in are the first ten bytes
-/// and the [`Place`]. Nonces are random, so one data key is good for 2^32 seals (NIST SP 800-38D, section 8.3).
+/// and the [`Place`]. Nonces are random, so one data key is good for 2^32 seals (NIST SP 800-38D, section 8.3). They are counted: it
+/// seals only with what was [granted](Self::grant) to it.
 ///
 /// At first there is one data key, which follows from the master key. [`install`](Self::install) makes it know those that are stored.
 pub struct AeadSealer {
@@ -78,6 +79,28 @@ impl AeadSealer {
         self.derived.id()
     }
 
+    /// Lets the data key `id` seal `seals` more values. With them all processes have taken `taken`.
+    pub fn grant(&self, id: DataKeyId, seals: u64, taken: u64) {
+        if let Some(key) = self.known().get(id) {
+            key.seals().grant(seals, taken);
+        }
+    }
+
+    /// How many seals of the key that seals now were taken by all processes when this one last took some.
+    pub fn seals_taken(&self) -> u64 {
+        self.known().current().seals().taken()
+    }
+
+    /// The data keys that seal, now or soon.
+    pub(crate) fn sealing(&self) -> Vec<DataKeyId> {
+        self.known().sealing().collect()
+    }
+
+    /// How many seals of the data key `id` should be taken now; `None` if enough are left.
+    pub(crate) fn seals_wanted(&self, id: DataKeyId, least: u64, most: u64) -> Option<u64> {
+        self.known().get(id)?.seals().wanted(least, most)
+    }
+
     /// A new data key, which nobody knows yet: its id, and the key as it is to be stored.
     ///
     /// # Errors
@@ -113,7 +136,7 @@ impl AeadSealer {
             Ok::<_, PortError>(Arc::new(DataKey::new(stored.id, bytes)?))
         };
         let mut keys = Vec::with_capacity(stored.len() + 1);
-        let mut current = None;
+        let (mut current, mut next) = (None, Vec::new());
         if stored.iter().all(|key| key.id != self.derived.id()) {
             keys.push(Arc::clone(&self.derived));
         }
@@ -121,7 +144,11 @@ impl AeadSealer {
             let key = match state_of(stored_key, stored, now) {
                 DataKeyState::Dropped => continue,
                 DataKeyState::Current => Arc::clone(current.insert(key_of(stored_key)?)),
-                DataKeyState::Next | DataKeyState::Previous { .. } => key_of(stored_key)?,
+                DataKeyState::Next => {
+                    next.push(stored_key.id);
+                    key_of(stored_key)?
+                }
+                DataKeyState::Previous { .. } => key_of(stored_key)?,
             };
             keys.push(key);
         }
@@ -129,7 +156,7 @@ impl AeadSealer {
         let fallback = || keys.iter().find(|key| key.id() == self.derived.id()).cloned();
         let current =
             current.or_else(fallback).ok_or_else(|| data_keys::corrupt("of a store whose data keys are gone"))?;
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(DataKeys::new(current, keys));
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(DataKeys::new(current, next, keys));
         Ok(())
     }
 
@@ -137,11 +164,11 @@ impl AeadSealer {
     ///
     /// # Errors
     ///
-    /// [`PortError::Corrupt`] if it does not open; [`PortError::Unavailable`] if `id` is not known.
+    /// [`PortError::Corrupt`] if it does not open; [`PortError::Unavailable`] if `id` is not known or has no seals left.
     pub fn seal_anew(&self, place: Place<'_>, sealed: &Sealed, id: DataKeyId) -> Result<Sealed, PortError> {
         let known = self.known();
         let key = known.get(id).ok_or_else(|| PortError::Unavailable("data key", "it is not known".into()))?;
-        key.seal(place, known.find(sealed)?.open(place, sealed)?.expose(), self.entropy.as_ref())
+        key.seal_counted(place, known.find(sealed)?.open(place, sealed)?.expose(), self.entropy.as_ref())
     }
 
     fn known(&self) -> Arc<DataKeys> {
@@ -169,11 +196,15 @@ fn wrapped(id: &str) -> Place<'_> {
 
 impl Sealer for AeadSealer {
     fn seal(&self, place: Place<'_>, plaintext: &[u8]) -> Result<Sealed, PortError> {
-        self.known().current().seal(place, plaintext, self.entropy.as_ref())
+        self.known().current().seal_counted(place, plaintext, self.entropy.as_ref())
     }
 
     fn open(&self, place: Place<'_>, sealed: &Sealed) -> Result<Secret<Vec<u8>>, PortError> {
         self.known().find(sealed)?.open(place, sealed)
+    }
+
+    fn has_forgotten(&self, sealed: &Sealed) -> bool {
+        DataKeyId::of(sealed).is_some_and(|id| self.known().get(id).is_none())
     }
 
     fn keyed_digest(&self, purpose: DigestPurpose, parts: &[&[u8]]) -> Digest {
@@ -226,7 +257,9 @@ mod tests {
 
     fn sealer_of(last: &str) -> AeadSealer {
         let master = MasterKey::parse(&format!("{}{last}", "01".repeat(31))).unwrap();
-        AeadSealer::new(&master, Arc::new(SystemEntropy::new())).unwrap()
+        let sealer = AeadSealer::new(&master, Arc::new(SystemEntropy::new())).unwrap();
+        sealer.grant(sealer.derived_id(), 1000, 1000);
+        sealer
     }
 
     fn sealer() -> AeadSealer {
@@ -329,6 +362,51 @@ mod tests {
         assert_eq!(sealer.token_digest("mfa_token", b"value").as_bytes(), expected.as_ref());
         assert_ne!(sealer.token_digest("mfa_token", b"value"), sealer.token_digest("mfa_tokenv", b"alue"));
         assert_eq!(sealer.token_digest("a", b"b"), sealer_of("03").token_digest("a", b"b"));
+    }
+
+    #[test]
+    fn seals_what_was_granted_to_it_and_nothing_more() {
+        let sealer = sealer();
+        for _ in 0..1000 {
+            sealer.seal(PLACE, b"seed").unwrap();
+        }
+        let refused = |sealer: &AeadSealer| matches!(sealer.seal(PLACE, b"seed"), Err(PortError::Unavailable(..)));
+        assert!(refused(&sealer) && refused(&sealer), "it does not begin anew");
+        sealer.grant(sealer.derived_id(), 1, 1001);
+        let blob = sealer.seal(PLACE, b"seed").unwrap();
+        assert!(refused(&sealer));
+        assert_eq!(sealer.open(PLACE, &blob).unwrap().expose(), b"seed", "opening takes none");
+        let fresh =
+            AeadSealer::new(&MasterKey::parse(&"01c2".repeat(16)).unwrap(), Arc::new(SystemEntropy::new())).unwrap();
+        assert!(refused(&fresh));
+    }
+
+    #[test]
+    fn of_64_threads_none_uses_the_seal_of_another() {
+        let sealer = sealer();
+        let done = |sealer: &AeadSealer| (0..100).filter(|_| sealer.seal(PLACE, b"seed").is_ok()).count();
+        let total: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..64).map(|_| scope.spawn(|| done(&sealer))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(total, 1000);
+    }
+
+    #[test]
+    fn as_many_seals_are_taken_again_as_there_were() {
+        let sealer = sealer_of("04");
+        let id = sealer.derived_id();
+        assert_eq!(sealer.seals_wanted(id, 1000, 4000), None, "enough are left");
+        let mut blocks = Vec::new();
+        for _ in 0..20_000 {
+            sealer.seal(PLACE, b"").unwrap();
+            if let Some(block) = sealer.seals_wanted(id, 1000, 4000) {
+                sealer.grant(id, block, 0);
+                blocks.push(block);
+            }
+        }
+        assert_eq!(blocks[..4], [1000, 2000, 4000, 4000]);
+        assert!(blocks.iter().sum::<u64>() < 20_000 + 4000, "no more than are needed: {blocks:?}");
     }
 
     #[test]

@@ -190,7 +190,10 @@ impl App {
     ///
     /// The store failed.
     pub(crate) async fn find_approval(&self, digest: Digest) -> Result<Option<Found>, Error> {
-        let Some(record) = self.sessions.find_challenge(&digest).await? else { return Ok(None) };
+        // Under a data key that was dropped: another one is asked.
+        let record = self.sessions.find_challenge(&digest).await?;
+        let record = record.filter(|record| !self.sealer.has_forgotten(&record.sealed));
+        let Some(record) = record else { return Ok(None) };
         let plain = self.sealer.open(place(&HEXLOWER.encode(digest.as_bytes())), &record.sealed)?;
         let approval = serde_json::from_slice(plain.expose()).map_err(|error| PortError::Corrupt(Box::new(error)))?;
         let decision = self.decided(&digest, record.decision)?;

@@ -55,6 +55,11 @@ impl Authentication {
         self.methods.iter().filter_map(|known| FactorClass::of(known)).any(|class| class != FactorClass::Possession)
     }
 
+    /// The methods, to be stored.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.methods.iter().map(|method| method.clone().into_owned()).collect()
+    }
+
     fn has(&self, method: &str) -> bool {
         self.methods.iter().any(|known| known == method)
     }

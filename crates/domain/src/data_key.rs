@@ -28,6 +28,12 @@ pub const SETTLED: Duration = Duration::from_secs(3);
 /// How long a key is kept after it sealed last: longer than a login under way, whose state is sealed and nowhere counted if it is in Redis.
 pub const GRACE: Duration = Duration::from_secs(3600);
 
+/// How many values a key may seal: its nonces are random (NIST SP 800-38D, section 8.3).
+pub const SEALS: u64 = 1 << 32;
+
+/// From how many on another key is due.
+pub const SEALS_BEFORE_ROTATION: u64 = 1 << 30;
+
 /// Which data key sealed a value: it is written into each.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DataKeyId([u8; 8]);

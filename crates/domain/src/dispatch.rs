@@ -109,7 +109,10 @@ impl App {
         let invalid = |why| Error::new(Reason::OobCodeInvalid).because(why);
         let digest = opaque::handle_key(TokenKind::Oob, oob_code.expose(), self.sealer.as_ref());
         let digest = digest.ok_or_else(|| invalid("malformed"))?;
-        let record = self.sessions.take_try(&digest).await?.ok_or_else(|| invalid("unknown, superseded or used"))?;
+        let record = self.sessions.take_try(&digest).await?;
+        // Under a data key that was dropped: another one is sent.
+        let record = record.filter(|record| !self.sealer.has_forgotten(&record.sealed));
+        let record = record.ok_or_else(|| invalid("unknown, superseded or used"))?;
         let plain = self.sealer.open(place(&HEXLOWER.encode(digest.as_bytes())), &record.sealed)?;
         let challenge = serde_json::from_slice(plain.expose()).map_err(|error| PortError::Corrupt(Box::new(error)))?;
         Ok((challenge, digest, record.tries))

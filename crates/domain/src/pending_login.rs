@@ -68,6 +68,9 @@ impl App {
         let digest = opaque::handle_key(TokenKind::Mfa, token, self.sealer.as_ref());
         let digest = digest.ok_or_else(|| invalid("malformed"))?;
         let record = self.sessions.find_transaction(&digest).await?.ok_or_else(|| invalid("unknown or used"))?;
+        if self.sealer.has_forgotten(&record.sealed) {
+            return Err(invalid("sealed with a data key that was dropped"));
+        }
         let plain = self.sealer.open(place(&data_encoding::HEXLOWER.encode(digest.as_bytes())), &record.sealed)?;
         let transaction: MfaTransaction =
             serde_json::from_slice(plain.expose()).map_err(|error| PortError::Corrupt(Box::new(error)))?;

@@ -203,7 +203,12 @@ impl App {
             return Ok(None);
         }
         Ok(Some(Refreshing {
-            step: RefreshStep::Exchange { family: family.id, generation: family.generation, rotates: true },
+            step: RefreshStep::Exchange {
+                family: family.id,
+                generation: family.generation,
+                rotates: true,
+                adds: Vec::new(),
+            },
             family: family.id,
             token: self.refresh_token(&family, family.generation.saturating_add(1)),
         }))

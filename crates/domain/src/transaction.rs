@@ -61,7 +61,7 @@ pub enum OriginalGrant {
         family: FamilyId,
         /// The token's generation.
         generation: u32,
-        /// How the person authenticated when the family was opened.
+        /// How the person had authenticated when the exchange began. What the family says when it ends is what counts.
         methods: Vec<String>,
     },
 }

@@ -22,7 +22,7 @@ use countersign_domain::{
     audit::AuditEvent,
     authenticator::{Authenticator, RecoveryCode, Status},
     challenge::ChallengeRecord,
-    data_key::StoredDataKey,
+    data_key::{DataKeyId, StoredDataKey},
     id::{AuthenticatorId, FamilyId, MessageId, RealmName, UserId},
     message::OutboxRow,
     port::{
@@ -47,6 +47,7 @@ struct State {
     consumed: HashMap<Mark, Timestamp>,
     keys: Vec<StoredKey>,
     data_keys: Vec<StoredDataKey>,
+    seals: BTreeMap<DataKeyId, u64>,
     audit: Vec<AuditEvent>,
     transactions: HashMap<Digest, TransactionRecord>,
     challenges: HashMap<Digest, ChallengeRecord>,

@@ -5,7 +5,10 @@
 pub mod label;
 mod process;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::text,
@@ -41,6 +44,7 @@ struct Inner {
     endings: Family<EndingLabels, counter::Counter>,
     store_failures: Family<StoreLabels, counter::Counter>,
     hasher_shed: counter::Counter,
+    data_key_seals: Gauge<u64, AtomicU64>,
     connections: Family<ListenerLabels, Gauge>,
     connections_refused: Family<ListenerLabels, counter::Counter>,
 }
@@ -93,6 +97,11 @@ impl Metrics {
         self.0.hasher_shed.inc();
     }
 
+    /// So many seals of the data key that seals now are taken.
+    pub fn data_key_seals(&self, taken: u64) {
+        self.0.data_key_seals.set(taken);
+    }
+
     /// A connection was accepted; it counts as open until the guard is dropped.
     #[must_use = "the connection counts as open while the guard lives"]
     pub fn connection_opened(&self, listener: Listener) -> OpenConnection {
@@ -131,6 +140,7 @@ impl Default for Inner {
             endings: Family::default(),
             store_failures: Family::default(),
             hasher_shed: counter::Counter::default(),
+            data_key_seals: Gauge::default(),
             connections: Family::default(),
             connections_refused: Family::default(),
         };
@@ -153,6 +163,7 @@ impl Inner {
         own.register("message_ended", "Messages that left the outbox", self.endings.clone());
         own.register("store_failures", "Steps a store could not do", self.store_failures.clone());
         own.register("hasher_shed", "Passwords not hashed for lack of room", self.hasher_shed.clone());
+        own.register("data_key_seals", "Seals taken of the data key", self.data_key_seals.clone());
         own.register("connections", "Open connections", self.connections.clone());
         own.register("connections_refused", "Connections refused for lack of room", self.connections_refused.clone());
     }

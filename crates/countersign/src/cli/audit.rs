@@ -1,6 +1,6 @@
 //! `audit`: reads and checks the trail.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 use countersign_domain::{
@@ -14,7 +14,7 @@ use countersign_domain::{
 };
 use data_encoding::HEXLOWER;
 
-use super::{ConfigFile, exit::Failure, run, user};
+use super::{exit::Failure, run, target::Target};
 use crate::{cli::audit::show::Columns as _, system, wire};
 
 mod show;
@@ -32,17 +32,6 @@ pub struct AuditCommand {
     pub verb: Verb,
 }
 
-/// The store to read.
-#[derive(Args, Clone, Debug)]
-pub struct Trail {
-    /// Where the configuration is.
-    #[command(flatten)]
-    pub file: ConfigFile,
-    /// The folder of a demo, instead of a configuration.
-    #[arg(long, value_name = "DIR", conflicts_with = "config")]
-    pub dir: Option<PathBuf>,
-}
-
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -56,7 +45,7 @@ pub enum Verb {
         follow: bool,
         /// Where.
         #[command(flatten)]
-        trail: Trail,
+        trail: Target,
     },
     /// Check that no row was changed, moved, added, removed or cut off. The first broken row is named, and the status is 1.
     Verify {
@@ -66,7 +55,7 @@ pub enum Verb {
         contains: Option<Head>,
         /// Where.
         #[command(flatten)]
-        trail: Trail,
+        trail: Target,
     },
     /// Print rows for other programs.
     Export(ExportArgs),
@@ -89,7 +78,7 @@ pub struct ExportArgs {
     pub format: Format,
     /// Where.
     #[command(flatten)]
-    pub trail: Trail,
+    pub trail: Target,
 }
 
 /// Forms of an export.
@@ -114,7 +103,7 @@ pub async fn run(command: AuditCommand) -> Result<(), Failure> {
     }
 }
 
-async fn tail(trail: &Trail, rows: u32, follow: bool) -> Result<(), Failure> {
+async fn tail(trail: &Target, rows: u32, follow: bool) -> Result<(), Failure> {
     let (store, _) = open(trail).await?;
     let mut after = store.last_row().await.map_err(unreadable)?.saturating_sub(i64::from(rows));
     loop {
@@ -134,7 +123,7 @@ async fn tail(trail: &Trail, rows: u32, follow: bool) -> Result<(), Failure> {
     }
 }
 
-async fn verify(trail: &Trail, contains: Option<Head>) -> Result<(), Failure> {
+async fn verify(trail: &Target, contains: Option<Head>) -> Result<(), Failure> {
     let (store, chain) = open(trail).await?;
     let mut verifier = Verifier::new(chain);
     let (mut after, mut rows, mut found) = (0, 0_u64, contains.is_none());
@@ -191,11 +180,8 @@ async fn export(args: ExportArgs) -> Result<(), Failure> {
     }
 }
 
-async fn open(trail: &Trail) -> Result<(Arc<dyn AuditStore>, AuditChain), Failure> {
-    let config = match &trail.dir {
-        Some(dir) => user::demo_config(dir)?,
-        None => run::load(&trail.file)?,
-    };
+async fn open(trail: &Target) -> Result<(Arc<dyn AuditStore>, AuditChain), Failure> {
+    let config = trail.config()?;
     let chain = wire::audit_chain(&config)?;
     Ok((wire::open_durable(&config, &chain).await?.audit, chain))
 }

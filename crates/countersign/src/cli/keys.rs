@@ -3,8 +3,6 @@
 mod data;
 mod progress;
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use countersign_crypto::key_keeper::{Haste, KeyChange, KeyKeeper};
 use countersign_domain::{
@@ -15,11 +13,8 @@ use countersign_domain::{
     time::Timestamp,
 };
 
-use super::{ConfigFile, exit::Failure, run, user::demo_config};
-use crate::{
-    config::check::Checked,
-    wire::{self, Keepers},
-};
+use super::{exit::Failure, run, target::Target};
+use crate::wire::{self, Keepers};
 
 /// `keys` and what it works on.
 #[derive(Args, Debug)]
@@ -27,17 +22,6 @@ pub struct KeysCommand {
     /// The verb.
     #[command(subcommand)]
     pub verb: Verb,
-}
-
-/// The store to work on.
-#[derive(Args, Clone, Debug)]
-pub struct Target {
-    /// Where the configuration is.
-    #[command(flatten)]
-    pub file: ConfigFile,
-    /// The folder of a demo, instead of a configuration.
-    #[arg(long, value_name = "DIR", conflicts_with = "config")]
-    pub dir: Option<PathBuf>,
 }
 
 /// The verbs.
@@ -130,7 +114,7 @@ pub async fn run(command: KeysCommand) -> Result<(), Failure> {
             data::list(&data).await
         }
         Verb::Add { algorithm, target } => {
-            let keeper = open(&target).await?.signing;
+            let keeper = open_to_seal(&target).await?.signing;
             let wanted = keeper.options().algorithms.contains(&algorithm);
             let change = keeper.add(algorithm).await.map_err(failed)?;
             say(&change, "is made and published")?;
@@ -148,7 +132,7 @@ pub async fn run(command: KeysCommand) -> Result<(), Failure> {
             say(&change, "is retired; what it signed is void within five seconds")
         }
         Verb::Emergency { algorithm, target } => {
-            let (change, accounts) = open(&target).await?.signing.replace(algorithm).await.map_err(failed)?;
+            let (change, accounts) = open_to_seal(&target).await?.signing.replace(algorithm).await.map_err(failed)?;
             say(&change, "signs from now on; what the one before it signed is void within five seconds")?;
             run::print(&format!("everything that {accounts} accounts had in flight is ended"));
             Ok(())
@@ -167,14 +151,17 @@ fn failed(error: PortError) -> Failure {
 }
 
 async fn open(target: &Target) -> Result<Keepers, Failure> {
-    Ok(wire::keepers(&config(target)?).await?)
+    Ok(wire::keepers(&target.config()?).await?)
 }
 
-fn config(target: &Target) -> Result<Checked, Failure> {
-    match &target.dir {
-        Some(dir) => demo_config(dir),
-        None => run::load(&target.file),
+/// For verbs that make a signing key, which is sealed. Looking takes no seals.
+async fn open_to_seal(target: &Target) -> Result<Keepers, Failure> {
+    let keepers = open(target).await?;
+    if let Err(error) = keepers.data.provide().await {
+        // An emergency that finds a next key needs none. Whoever does fails.
+        eprintln!("note: {}", failed(error));
     }
+    Ok(keepers)
 }
 
 fn line(key: &StoredKey, keeper: &KeyKeeper) -> String {

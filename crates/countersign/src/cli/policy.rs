@@ -22,7 +22,7 @@ use serde_json::json;
 use super::{
     exit::Failure,
     run,
-    user::{Target, no_realm, no_user, open},
+    user::{InRealm, no_realm, no_user, open},
 };
 
 /// `policy` and its verb.
@@ -63,7 +63,7 @@ pub struct Explain {
     pub json: bool,
     /// Where they are.
     #[command(flatten)]
-    pub target: Target,
+    pub target: InRealm,
 }
 
 /// Explains.

@@ -44,7 +44,7 @@ fn a_change_of_addresses_names_one() {
 fn users_live_in_one_store() {
     assert!(parsed("user list --dir d --config f").is_err());
     let Ok(Command::User(command)) = parsed("user reset-mfa ada --dir d --realm staff") else { panic!() };
-    assert!(matches!(command.verb, Verb::ResetMfa(whom) if whom.login == "ada" && whom.target.dir.is_some()));
+    assert!(matches!(command.verb, Verb::ResetMfa(whom) if whom.login == "ada" && whom.target.store.dir.is_some()));
 }
 
 #[test]

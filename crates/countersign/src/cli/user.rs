@@ -1,10 +1,6 @@
 //! `user`: the operator's verbs on accounts.
 
-use std::{
-    io::Read as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io::Read as _, path::PathBuf, sync::Arc};
 
 use clap::{Args, Subcommand};
 use countersign_domain::{
@@ -22,12 +18,8 @@ use countersign_domain::{
     user::{AddressChange, Email, MAX_NOTIFICATION_ADDRESSES, Profile},
 };
 
-use super::{ConfigFile, exit::Failure, run};
-use crate::{
-    config::{check::Checked, registry::given},
-    demo::settings::{self, Place},
-    wire,
-};
+use super::{exit::Failure, run, target::Target};
+use crate::{config::registry::given, wire};
 
 /// The most of a password that is read, in bytes.
 const MAX_PASSWORD: u64 = 4096;
@@ -42,15 +34,12 @@ pub struct UserCommand {
     pub verb: Verb,
 }
 
-/// The store to work on.
+/// The realm to work on.
 #[derive(Args, Clone, Debug)]
-pub struct Target {
-    /// Where the configuration is.
+pub struct InRealm {
+    /// The store.
     #[command(flatten)]
-    pub file: ConfigFile,
-    /// The folder of a demo, instead of a configuration.
-    #[arg(long, value_name = "DIR", conflicts_with = "config")]
-    pub dir: Option<PathBuf>,
+    pub store: Target,
     /// The realm. Without: the default realm.
     #[arg(long, value_name = "NAME")]
     pub realm: Option<String>,
@@ -75,7 +64,7 @@ pub struct Whom {
     pub login: String,
     /// Where they are.
     #[command(flatten)]
-    pub target: Target,
+    pub target: InRealm,
 }
 
 /// The verbs.
@@ -93,7 +82,7 @@ pub enum Verb {
         password: PasswordSource,
     },
     /// List users, one a line: realm, username, address, state, active factors and addresses for notices, separated by tabs.
-    List(Target),
+    List(InRealm),
     /// Block a user and end what they have in flight.
     Block(Whom),
     /// Unblock a user.
@@ -135,7 +124,7 @@ pub struct AddArgs {
     pub username: String,
     /// Where to.
     #[command(flatten)]
-    pub target: Target,
+    pub target: InRealm,
     /// Their password.
     #[command(flatten)]
     pub password: PasswordSource,
@@ -267,7 +256,7 @@ fn shown(addresses: &[String]) -> String {
     if addresses.is_empty() { "-".to_owned() } else { addresses.join(",") }
 }
 
-async fn list(target: &Target) -> Result<(), Failure> {
+async fn list(target: &InRealm) -> Result<(), Failure> {
     let (app, _) = open(target).await?;
     let wanted = target.realm.as_deref();
     let mut after = None;
@@ -315,11 +304,8 @@ async fn find(whom: &Whom) -> Result<(App, Account), Failure> {
 }
 
 /// The application on the durable store alone: accounts are nowhere else.
-pub(super) async fn open(target: &Target) -> Result<(App, Option<RealmName>), Failure> {
-    let config = match &target.dir {
-        Some(dir) => demo_config(dir)?,
-        None => run::load(&target.file)?,
-    };
+pub(super) async fn open(target: &InRealm) -> Result<(App, Option<RealmName>), Failure> {
+    let config = target.store.config()?;
     let realm = target.realm.as_deref().or_else(|| given(&config.default_realm));
     if let Some(name) = realm
         && !config.realms.iter().any(|realm| realm.name == name)
@@ -330,12 +316,6 @@ pub(super) async fn open(target: &Target) -> Result<(App, Option<RealmName>), Fa
     let app = wire::wire(&config, wire::Sessions::InDurable, wire::Around::default()).await?.app;
     let app = Arc::into_inner(app).ok_or_else(|| anyhow::anyhow!("the application is shared"))?;
     Ok((app, realm))
-}
-
-pub(super) fn demo_config(dir: &Path) -> Result<Checked, Failure> {
-    let dir = dir.canonicalize().map_err(|error| Failure::Data(format!("{}: {error}", dir.display())))?;
-    // The port is in the issuer, which no account depends on.
-    Ok(settings::config(&Place { dir, https_port: 8443, redis: None }).check()?)
 }
 
 fn read(source: PasswordSource) -> Result<NewPassword, Failure> {

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use countersign_crypto::{data_key_keeper::DataKeyKeeper, keyring::KeyRing};
 use countersign_domain::port::PortError;
+use countersign_telemetry::Metrics;
 use tokio::{
     sync::watch,
     time::{Interval, MissedTickBehavior, interval},
@@ -16,10 +17,15 @@ const REREAD_EVERY: Duration = Duration::from_secs(1);
 /// How late a step of a rotation may be, at most.
 const ROTATE_EVERY: Duration = Duration::from_secs(60);
 
-/// Reads the keys again and again, until `stopping`.
-pub async fn reread(data_keys: DataKeyKeeper, keys: Arc<KeyRing>, mut stopping: watch::Receiver<bool>) {
+/// Reads the keys again and again, and takes seals, until `stopping`.
+pub async fn reread(
+    data_keys: DataKeyKeeper,
+    keys: Arc<KeyRing>,
+    metrics: Metrics,
+    mut stopping: watch::Receiver<bool>,
+) {
     let mut ticks = every(REREAD_EVERY);
-    let mut failing = false;
+    let (mut failing, mut wanting) = (false, false);
     loop {
         tokio::select! {
             () = told(&mut stopping) => return,
@@ -31,6 +37,11 @@ pub async fn reread(data_keys: DataKeyKeeper, keys: Arc<KeyRing>, mut stopping: 
                 if !std::mem::replace(&mut failing, outcome.is_err()) {
                     complain("the keys cannot be read again; those that are known stay", outcome);
                 }
+                let outcome = data_keys.provide().await;
+                if !std::mem::replace(&mut wanting, outcome.is_err()) {
+                    complain("no seals of the data key can be taken; nothing is sealed when those that are left are used", outcome);
+                }
+                metrics.data_key_seals(data_keys.seals_taken());
             }
         }
     }

@@ -142,7 +142,10 @@ impl KeyStore for Late {
 }
 
 fn sealer() -> AeadSealer {
-    AeadSealer::new(&MasterKey::parse(&"0123456789abcdef".repeat(4)).unwrap(), Arc::new(SystemEntropy::new())).unwrap()
+    let master = MasterKey::parse(&"0123456789abcdef".repeat(4)).unwrap();
+    let sealer = AeadSealer::new(&master, Arc::new(SystemEntropy::new())).unwrap();
+    sealer.grant(sealer.derived_id(), 100, 100);
+    sealer
 }
 
 fn keeper(store: Arc<dyn KeyStore>, clock: Arc<dyn Clock>, algorithms: &[Algorithm]) -> KeyKeeper {

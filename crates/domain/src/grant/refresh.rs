@@ -100,7 +100,7 @@ impl App {
                 self.note_cheap(failed("forged")).await?;
                 return Err(invalid("forged"));
             }
-            let exchange = self.exchange(client, &family, presented.generation, origin, now).await?;
+            let exchange = self.exchange(client, &family, presented.generation, Vec::new(), origin, now).await?;
             let account = match self.account_of(&family).await {
                 Ok(account) => account,
                 Err(error) => {
@@ -170,7 +170,8 @@ impl App {
         }
     }
 
-    /// How `login` ends once the second factor is committed, which is of some strength and which `by` adds.
+    /// How `login` ends once the second factor is committed, which is of some strength and which `by` adds. What a refresh goes on with
+    /// is from then on one of both: tokens of later exchanges say so too.
     ///
     /// # Errors
     ///
@@ -185,15 +186,18 @@ impl App {
         now: Timestamp,
     ) -> Result<Ending, Error> {
         let transaction = &login.transaction;
-        let authentication = by(Self::first_factor(transaction));
-        let refreshing = match &transaction.grant {
+        let (authentication, refreshing) = match &transaction.grant {
             OriginalGrant::Password | OriginalGrant::Asserted { .. } => {
+                let authentication = by(Self::first_factor(transaction));
                 let access = (&transaction.audience, transaction.scopes.as_slice());
-                self.opening(client, &login.account.user, access, &authentication, (now, None))?
+                let opening = self.opening(client, &login.account.user, access, &authentication, (now, None))?;
+                (authentication, opening)
             }
             OriginalGrant::Refresh { family, generation, .. } => {
                 let family = self.refresh.find_family(family).await?.ok_or_else(|| invalid("revoked"))?;
-                Some(self.exchange(client, &family, *generation, origin, now).await?)
+                let authentication = by(family.authentication());
+                let proven = authentication.names();
+                (authentication, Some(self.exchange(client, &family, *generation, proven, origin, now).await?))
             }
         };
         let remembering = self.remembering(client, &login.account.user, transaction, origin, now)?;
@@ -238,7 +242,7 @@ impl App {
             scopes: scopes.to_vec(),
             epoch: user.epoch,
             authenticated_at: authentication.at,
-            methods: authentication.methods.iter().map(|method| method.clone().into_owned()).collect(),
+            methods: authentication.names(),
             salt,
             generation: 0,
             rotated_at: now,
@@ -251,12 +255,13 @@ impl App {
         Ok(Some(Refreshing { step: RefreshStep::Open(Box::new(family)), family: id, token }))
     }
 
-    /// What exchanging a token of `generation` does. One that was exchanged before ends the family.
+    /// What exchanging a token of `generation` does, with which `proven` was. One that was exchanged before ends the family.
     async fn exchange(
         &self,
         client: &Client,
         family: &RefreshFamily,
         generation: u32,
+        proven: Vec<String>,
         origin: &Origin,
         now: Timestamp,
     ) -> Result<Refreshing, Error> {
@@ -281,8 +286,9 @@ impl App {
         }
         let rotates = current && policy.rotates;
         let handed_out = if rotates { family.generation.saturating_add(1) } else { family.generation };
+        let adds = proven.into_iter().filter(|method| !family.methods.contains(method)).collect();
         Ok(Refreshing {
-            step: RefreshStep::Exchange { family: family.id, generation: family.generation, rotates },
+            step: RefreshStep::Exchange { family: family.id, generation: family.generation, rotates, adds },
             family: family.id,
             token: self.refresh_token(family, handed_out),
         })
@@ -355,7 +361,8 @@ impl RefreshFamily {
         AuditEvent::about(event, &self.user, at).by(&client.id).at_address(client.address_of(origin))
     }
 
-    /// How the person authenticated when it was opened. An exchange proves nothing.
+    /// How the person authenticated: when it was opened, and with second factors that exchanges asked for since. An exchange by itself
+    /// proves nothing, and nothing makes the login younger.
     pub(crate) fn authentication(&self) -> Authentication {
         let methods = self.methods.iter().map(|method| method.clone().into()).collect();
         Authentication { at: self.authenticated_at, methods }

@@ -41,6 +41,13 @@ pub trait DataKeyStore: Send + Sync {
         audit: AuditEvent,
     ) -> Result<bool, PortError>;
 
+    /// Takes `seals` of those that `key` is good for, in one conditional statement that survives a loss of power before it is answered. The
+    /// answer is how many are taken with these. `None`, and nothing is taken, if it would be more than `limit`, however many ask at once.
+    async fn take_seals(&self, key: DataKeyId, seals: u64, limit: u64) -> Result<Option<u64>, PortError>;
+
+    /// How many seals of each key are taken. Keys that nobody has taken any of are left out.
+    async fn list_seals(&self) -> Result<Vec<(DataKeyId, u64)>, PortError>;
+
     /// How many values are sealed with which key, column by column. Logins and challenges that have ended at `now` do not count.
     async fn count_sealed(&self, now: Timestamp) -> Result<Vec<SealedCount>, PortError>;
 

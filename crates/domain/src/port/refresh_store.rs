@@ -59,7 +59,7 @@ pub struct RefreshFamily {
     pub epoch: u64,
     /// When the first factor was proven.
     pub authenticated_at: Timestamp,
-    /// How the person authenticated, by RFC 8176's names.
+    /// How the person authenticated, by RFC 8176's names: at the login, and with exchanges since. They never grow fewer.
     pub methods: Vec<String>,
     /// Goes into each token, so that no two families have tokens alike. Not secret.
     pub salt: [u8; 16],
@@ -93,6 +93,9 @@ pub enum RefreshStep {
         generation: u32,
         /// Whether it moves to the next.
         rotates: bool,
+        /// What was proven with it. Of these methods the family MUST have those it has not, in this order, after those it has: what another
+        /// exchange has added meanwhile stays.
+        adds: Vec<String>,
     },
 }
 

@@ -69,6 +69,11 @@ pub trait Sealer: Send + Sync {
     /// [`PortError::Corrupt`] if it was changed, moved, or sealed with a key that is gone.
     fn open(&self, place: Place<'_>, sealed: &Sealed) -> Result<Secret<Vec<u8>>, PortError>;
 
+    /// Whether `sealed` names a key that is not there, or no longer: what is short-lived begins again then, and is not damaged.
+    fn has_forgotten(&self, _sealed: &Sealed) -> bool {
+        false
+    }
+
     /// HMAC-SHA-256 over `parts`, each preceded by its length, with the key of `purpose`.
     fn keyed_digest(&self, purpose: DigestPurpose, parts: &[&[u8]]) -> Digest;
 

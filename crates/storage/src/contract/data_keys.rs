@@ -102,6 +102,28 @@ pub async fn a_data_key_reads_back_and_the_first_comes_with_it(stores: &Stores) 
     assert_eq!(rows.iter().filter(|row| row.event == Event::DataKeyAdded.as_str()).count(), 2);
 }
 
+/// Each is taken once, and never more than the limit, by however many at once.
+pub async fn seals_of_a_data_key_are_taken_up_to_its_limit(stores: &Stores) {
+    let take = |key: DataKeyId, seals, limit| {
+        let data_keys = Arc::clone(&stores.data_keys);
+        async move { data_keys.take_seals(key, seals, limit).await.unwrap() }
+    };
+    assert_eq!(stores.data_keys.list_seals().await.unwrap(), []);
+    assert_eq!(take(FIRST, 11, 10).await, None, "of a key that nothing was taken of");
+    assert_eq!(take(FIRST, 10, 10).await, Some(10));
+    assert_eq!(take(FIRST, 1, 10).await, None);
+    let taken = race(32, |_| take(id(1), 3, 64)).await;
+    let mut taken: Vec<u64> = taken.into_iter().flatten().collect();
+    taken.sort_unstable();
+    assert_eq!(taken, (1..=21).map(|n| n * 3).collect::<Vec<_>>(), "63 of 64, each block once");
+    assert_eq!(take(id(1), 2, 64).await, None);
+    assert_eq!(take(id(1), 1, 64).await, Some(64));
+    assert_eq!(take(id(1), 1 << 20, 1 << 32).await, Some(64 + (1 << 20)), "far beyond 32 bits too");
+    let mut listed = stores.data_keys.list_seals().await.unwrap();
+    listed.sort_unstable();
+    assert_eq!(listed, [(id(1), 64 + (1 << 20)), (FIRST, 10)]);
+}
+
 /// As long as a key does not seal yet, there is no other.
 pub async fn one_data_key_waits_at_a_time(stores: &Stores) {
     let inserted = race(32, |n| {

@@ -303,7 +303,7 @@ pub fn open(family: RefreshFamily) -> LoginCommit {
 
 /// Exchanges the token of the `n`th family that has this generation, for the next one.
 pub fn rotate(user: &UserId, n: usize, generation: u32) -> LoginCommit {
-    let refresh = RefreshStep::Exchange { family: family_id(n), generation, rotates: true };
+    let refresh = RefreshStep::Exchange { family: family_id(n), generation, rotates: true, adds: Vec::new() };
     LoginCommit { refresh, ..login(user, Burn::Nothing) }
 }
 

@@ -69,7 +69,7 @@ pub async fn a_token_is_exchanged_once(stores: &Stores) {
 pub async fn an_exchange_without_rotation_keeps_the_generation(stores: &Stores) {
     let user = with_family(stores).await;
     for now in [later(9), later(3)] {
-        let refresh = RefreshStep::Exchange { family: family_id(1), generation: 0, rotates: false };
+        let refresh = RefreshStep::Exchange { family: family_id(1), generation: 0, rotates: false, adds: vec![] };
         assert_eq!(commit(stores, LoginCommit { refresh, now, ..login(&user, Burn::Nothing) }).await, Committed);
         assert_eq!(find(stores, 1).await, Some(RefreshFamily { used_at: later(9), ..family(&user, 1) }));
     }
@@ -103,6 +103,36 @@ pub async fn an_exchange_may_come_with_a_proof(stores: &Stores) {
     assert_eq!(commit(stores, both(101)).await, Committed);
     assert_eq!(commit(stores, both(102)).await, RefreshSpent);
     assert_eq!(commit(stores, login(&user, otp(1, 102))).await, Committed, "the loser burnt nothing");
+}
+
+/// What is there stays, whatever was read before; what a refused exchange proved is not there.
+pub async fn an_exchange_adds_what_was_proven_with_it(stores: &Stores) {
+    let user = with_family(stores).await;
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let was = family(&user, 1).methods;
+    let with = |generation, rotates, adds: &[&str]| {
+        let refresh = RefreshStep::Exchange { family: family_id(1), generation, rotates, adds: words(adds) };
+        LoginCommit { refresh, ..login(&user, Burn::Nothing) }
+    };
+    let methods = async || find(stores, 1).await.unwrap().methods;
+    assert_eq!(commit(stores, with(1, true, &["hwk"])).await, RefreshSpent);
+    let burnt = LoginCommit { burn: otp(9, 100), ..with(0, true, &["hwk"]) };
+    assert_eq!(commit(stores, burnt).await, ProofSpent);
+    assert_eq!(methods().await, was);
+    assert_eq!(commit(stores, with(0, true, &[])).await, Committed);
+    assert_eq!(methods().await, was, "an exchange by itself proves nothing");
+    // Two that were begun at the same time, and a name that is part of another's.
+    assert_eq!(commit(stores, with(1, false, &["swk", "mfax"])).await, Committed);
+    assert_eq!(commit(stores, with(1, false, &["sms", "swk", "mfa"])).await, Committed);
+    let now = [was, words(&["swk", "mfax", "sms", "mfa"])].concat();
+    let now: Vec<_> =
+        now.iter().enumerate().filter(|(at, word)| !now[..*at].contains(word)).map(|(_, w)| w.clone()).collect();
+    assert_eq!(methods().await, now);
+    // One that had none.
+    commit(stores, open(RefreshFamily { methods: Vec::new(), ..family(&user, 2) })).await;
+    let refresh = RefreshStep::Exchange { family: family_id(2), generation: 0, rotates: true, adds: words(&["otp"]) };
+    assert_eq!(commit(stores, LoginCommit { refresh, ..login(&user, Burn::Nothing) }).await, Committed);
+    assert_eq!(find(stores, 2).await.unwrap().methods, ["otp"]);
 }
 
 /// Once, and nothing else with it.
@@ -240,7 +270,7 @@ pub async fn a_device_is_spent_with_its_login_or_not_at_all(stores: &Stores) {
     assert_eq!(stores.refresh.list_families(&user, FamilyKind::Refresh).await.unwrap().len(), 2);
     assert!(stores.refresh.list_families(&UserId::new("auth0|nobody"), FamilyKind::Device).await.unwrap().is_empty());
 
-    let spend = || RefreshStep::Exchange { family: family_id(2), generation: 0, rotates: true };
+    let spend = || RefreshStep::Exchange { family: family_id(2), generation: 0, rotates: true, adds: vec![] };
     assert_eq!(commit(stores, login_on(spend(), 4)).await, Committed);
     assert_eq!(commit(stores, login_on(spend(), 5)).await, RefreshSpent);
     assert_eq!(find(stores, 5).await, None, "nothing of the refused login is there");
@@ -255,7 +285,7 @@ pub async fn one_device_token_has_one_winner(stores: &Stores) {
     assert_eq!(commit(stores, LoginCommit { device: step, ..login(&user, Burn::Nothing) }).await, Committed);
     let outcomes = race(64, |_| {
         let (stores, user) = (stores.clone(), user.clone());
-        let step = RefreshStep::Exchange { family: family_id(2), generation: 0, rotates: true };
+        let step = RefreshStep::Exchange { family: family_id(2), generation: 0, rotates: true, adds: vec![] };
         async move { stores.logins.commit(LoginCommit { device: step, ..login(&user, Burn::Nothing) }).await.unwrap() }
     })
     .await;

@@ -42,6 +42,20 @@ impl DataKeyStore for MemoryStore {
         Ok(true)
     }
 
+    async fn take_seals(&self, key: DataKeyId, seals: u64, limit: u64) -> Result<Option<u64>, PortError> {
+        let mut state = self.lock();
+        let taken = state.seals.get(&key).copied().unwrap_or_default().saturating_add(seals);
+        if taken > limit {
+            return Ok(None);
+        }
+        state.seals.insert(key, taken);
+        Ok(Some(taken))
+    }
+
+    async fn list_seals(&self) -> Result<Vec<(DataKeyId, u64)>, PortError> {
+        Ok(self.lock().seals.iter().map(|(key, taken)| (*key, *taken)).collect())
+    }
+
     async fn count_sealed(&self, now: Timestamp) -> Result<Vec<SealedCount>, PortError> {
         Ok(self.lock().count_sealed(now))
     }

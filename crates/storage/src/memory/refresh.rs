@@ -66,8 +66,13 @@ impl State {
                 self.make_room(&family);
                 self.families.insert(family.id, *family);
             }
-            RefreshStep::Exchange { family, rotates, .. } => {
+            RefreshStep::Exchange { family, rotates, adds, .. } => {
                 if let Some(family) = self.families.get_mut(&family) {
+                    for method in adds {
+                        if !family.methods.contains(&method) {
+                            family.methods.push(method);
+                        }
+                    }
                     family.used_at = family.used_at.max(now);
                     if rotates {
                         family.generation += 1;

@@ -11,7 +11,7 @@ use countersign_domain::{
     secret::Sealed,
     time::Timestamp,
 };
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
     SqliteStore, rows, sealed,
@@ -52,6 +52,35 @@ impl DataKeyStore for SqliteStore {
                 Ok(Step::Keep(true))
             })
             .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.data_key.take_seals")]
+    async fn take_seals(&self, key: DataKeyId, seals: u64, limit: u64) -> Result<Option<u64>, PortError> {
+        self.writer
+            .submit(Durability::Full, move |connection| {
+                connection
+                    .prepare_cached(
+                        "INSERT INTO data_key_seals (id, taken) SELECT ?1, ?2 WHERE ?2 <= ?3 \
+                         ON CONFLICT (id) DO UPDATE SET taken = taken + excluded.taken \
+                         WHERE taken + excluded.taken <= ?3 RETURNING taken",
+                    )?
+                    .query_row(params![key.as_bytes(), rows::signed(seals), rows::signed(limit)], |row| {
+                        rows::unsigned(row, 0)
+                    })
+                    .optional()
+                    .map(Step::Keep)
+            })
+            .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.data_key.list_seals")]
+    async fn list_seals(&self) -> Result<Vec<(DataKeyId, u64)>, PortError> {
+        self.readers.read(|connection| {
+            connection
+                .prepare_cached("SELECT id, taken FROM data_key_seals")?
+                .query_map([], |row| Ok((DataKeyId::new(row.get(0)?), rows::unsigned(row, 1)?)))?
+                .collect()
+        })
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.data_key.count")]

@@ -95,14 +95,33 @@ fn apply_step(connection: &Connection, login: &LoginCommit, step: &RefreshStep) 
             make_room(connection, family)?;
             insert(connection, family).map(|()| true)
         }
-        RefreshStep::Exchange { family, generation, rotates } => connection
-            .prepare_cached(
-                "UPDATE refresh_family SET generation = generation + ?4, rotated_at = iif(?4, ?5, rotated_at), \
-                 used_at = max(used_at, ?5) WHERE id = ?1 AND user_id = ?2 AND generation = ?3",
-            )?
-            .execute(params![family.as_bytes(), login.user.as_str(), generation, rotates, login.now.as_millis()])
-            .map(|exchanged| exchanged == 1),
+        RefreshStep::Exchange { family, generation, rotates, adds } => {
+            let exchanged = connection
+                .prepare_cached(
+                    "UPDATE refresh_family SET generation = generation + ?4, rotated_at = iif(?4, ?5, rotated_at), \
+                     used_at = max(used_at, ?5) WHERE id = ?1 AND user_id = ?2 AND generation = ?3",
+                )?
+                .execute(params![family.as_bytes(), login.user.as_str(), generation, rotates, login.now.as_millis()])?;
+            if exchanged == 0 {
+                return Ok(false);
+            }
+            for method in adds {
+                add_method(connection, family, method)?;
+            }
+            Ok(true)
+        }
     }
+}
+
+/// Unless it is there: another exchange may have added it.
+fn add_method(connection: &Connection, family: &FamilyId, method: &str) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE refresh_family SET methods = ltrim(methods || ' ' || ?2) \
+             WHERE id = ?1 AND instr(' ' || methods || ' ', ' ' || ?2 || ' ') = 0",
+        )?
+        .execute(params![family.as_bytes(), method])
+        .map(|_| ())
 }
 
 /// Those that have expired go first, then the oldest.

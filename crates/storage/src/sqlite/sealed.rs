@@ -130,7 +130,7 @@ mod tests {
     use crate::sqlite::schema;
 
     /// Columns of bytes that are digests, salts and names, and hold nothing that opens.
-    const NOT_SEALED: [&str; 20] = [
+    const NOT_SEALED: [&str; 21] = [
         "audit.link",
         "audit.seal",
         "authenticator.address",
@@ -142,6 +142,7 @@ mod tests {
         "challenge.slot",
         "consumed.id",
         "data_key.id",
+        "data_key_seals.id",
         "data_key.wrapped",
         "mfa_transaction.digest",
         "proof.network",

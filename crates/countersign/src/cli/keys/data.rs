@@ -7,7 +7,7 @@ use countersign_crypto::{
     key_keeper::Haste,
 };
 use countersign_domain::{
-    data_key::{DataKeyId, DataKeyState},
+    data_key::{DataKeyId, DataKeyState, SEALS, SEALS_BEFORE_ROTATION},
     port::clock::Clock as _,
     time::Timestamp,
 };
@@ -40,10 +40,13 @@ pub(super) async fn list(keeper: &DataKeyKeeper) -> Result<(), Failure> {
 
 fn line(key: &Listed) -> String {
     let at = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), Timestamp::to_rfc3339);
-    let (values, ripe) = (key.values, at(key.ripe_at));
+    let (values, seals, ripe) = (key.values, key.seals, at(key.ripe_at));
     let then = match key.state {
         DataKeyState::Next => format!("seals from {ripe}"),
-        DataKeyState::Current => format!("{values} values are sealed with it"),
+        DataKeyState::Current => {
+            let due = if seals >= SEALS_BEFORE_ROTATION { "; have another take over: keys rotate-data" } else { "" };
+            format!("{values} values are sealed with it, {seals} of {SEALS} seals are taken{due}")
+        }
         DataKeyState::Previous { .. } => format!("{values} values are left, may be dropped from {ripe}"),
         DataKeyState::Dropped => "-".to_owned(),
     };
