@@ -23,6 +23,7 @@ mod jose;
 mod key_emergency;
 mod keys;
 mod languages;
+mod large_bodies;
 mod locks;
 mod login;
 mod mailboxes;
