@@ -70,7 +70,7 @@ impl App {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<TokenSet, Error> {
-        let login = self.pending_login(offer.token.expose(), Some(client), now).await?;
+        let login = self.pending_login(offer.token.expose(), client, origin, now).await?;
         let account = &login.account;
         let proven = self.judge_oob(client, account, offer, origin, Some(&login.digest), now).await?;
         let burn = proven.burn(true);

@@ -56,7 +56,7 @@ impl App {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<TokenSet, Error> {
-        let login = self.pending_login(token.expose(), Some(client), now).await?;
+        let login = self.pending_login(token.expose(), client, origin, now).await?;
         let account = &login.account;
         let approved = match self.poll(client, account, token, oob_code, now).await {
             Ok(approved) => approved,
