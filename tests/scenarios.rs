@@ -32,6 +32,7 @@ mod notices;
 mod operator;
 mod planted;
 mod policy;
+mod profile_changes;
 mod profiles;
 mod providers;
 mod recovery;

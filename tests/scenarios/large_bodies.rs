@@ -57,9 +57,12 @@ async fn demo() -> (TempDir, Running, [String; 2], reqwest::Client) {
 async fn over_http2_a_body_that_is_too_large_is_taken_and_answered() {
     let (_folder, _running, urls, client) = demo().await;
     for url in &urls {
-        for (path, announced, status) in
-            [("oauth/token", false, 413), ("oauth/token", true, 413), ("mfa/associate", true, 413), ("nowhere", true, 404)]
-        {
+        for (path, announced, status) in [
+            ("oauth/token", false, 413),
+            ("oauth/token", true, 413),
+            ("mfa/associate", true, 413),
+            ("nowhere", true, 404),
+        ] {
             let unsent = Arc::new(AtomicUsize::new(3_000_000));
             let request = client
                 .post(format!("{url}/{path}"))

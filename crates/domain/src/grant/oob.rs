@@ -180,6 +180,10 @@ impl App {
         }
         let gone = || Error::new(Reason::OobCodeInvalid).because("the authenticator is gone");
         let authenticator = account.authenticator(&challenge.authenticator).ok_or_else(gone)?;
+        // The deployment may have stopped using it since the code was sent.
+        if !self.registry.factors.contains(&authenticator.kind) {
+            return Err(Error::new(Reason::OobCodeInvalid).because("the factor is off"));
+        }
         let begun_here = authenticator.is_pending(now) && authenticator.bearer() == Some(bearer);
         if authenticator.is_active() || begun_here {
             Ok((challenge, digest, tries, authenticator))

@@ -37,7 +37,11 @@ async fn bytes_that_are_no_message_are_malformed_at_every_method() {
             ("something after it", [frame(0, 0, b""), frame(0, 20, &garbage)].concat()),
         ] {
             let refused = sent(&rig, method, body).await;
-            assert_eq!((refused.code, &*refused.reason), (Code::InvalidArgument, "REQUEST_MALFORMED"), "{method}: {what}");
+            assert_eq!(
+                (refused.code, &*refused.reason),
+                (Code::InvalidArgument, "REQUEST_MALFORMED"),
+                "{method}: {what}"
+            );
             assert_eq!(refused.fields(), ["message"], "{method}: {what}");
         }
     }
