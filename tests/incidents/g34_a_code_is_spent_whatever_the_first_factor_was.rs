@@ -107,7 +107,7 @@ impl<'a> Logins<'a> {
 
     /// What completed one: it has the refresh token to go on with.
     fn completed(&mut self, tokens: &Tokens) {
-        self.refresh = tokens.refresh().to_owned();
+        tokens.refresh().clone_into(&mut self.refresh);
     }
 }
 
