@@ -24,6 +24,7 @@ mod g28_the_lock_holds_on_every_way;
 mod g29_every_code_expires;
 mod g31_a_recovery_code_is_spent_once;
 mod g32_reading_checking_and_deleting_is_one_step;
+mod g34_a_code_is_spent_whatever_the_first_factor_was;
 mod g35_a_step_is_spent_once;
 mod g37_a_secret_has_160_bits;
 mod g40_forged_device_answers_are_refused;

@@ -1,17 +1,15 @@
 """A login of one's own with countersign behind it. Arguments: countersign's URL, its issuer, the file of the private key, a port (0: any).
 
-Needs PyJWT with cryptography. A real one is reached by HTTPS only, hashes its passwords and counts wrong ones.
-"""
+Needs requests, and PyJWT with cryptography. A real one is reached by HTTPS only, hashes its passwords and counts wrong ones."""
 
 import secrets
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.error import HTTPError
-from urllib.parse import parse_qsl, urlencode
-from urllib.request import urlopen
+from urllib.parse import parse_qsl
 
 import jwt
+import requests
 
 URL, ISSUER, KEY_FILE, PORT = sys.argv[1:]
 CLIENT, AUDIENCE = "shop", "https://api.example.com"
@@ -26,15 +24,11 @@ def signed(kind: str, subject: str, **claims) -> str:
     return jwt.encode(basic | claims, KEY, algorithm="EdDSA", headers={"typ": kind})
 
 
-def ask(**parameters) -> tuple[int, bytes]:
+def ask(**parameters) -> requests.Response:
     """What countersign answers: tokens, or mfa_required with an mfa_token to go on with."""
     kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
     proof = {"client_assertion_type": kind, "client_assertion": signed("JWT", CLIENT)}
-    try:
-        with urlopen(f"{URL}/oauth/token", urlencode(parameters | proof).encode()) as answer:
-            return answer.status, answer.read()
-    except HTTPError as refusal:
-        return refusal.code, refusal.read()
+    return requests.post(f"{URL}/oauth/token", data=parameters | proof, timeout=10)
 
 
 class Login(BaseHTTPRequestHandler):
@@ -45,21 +39,20 @@ class Login(BaseHTTPRequestHandler):
             if known and secrets.compare_digest(known.encode(), typed.encode()):
                 who = signed("asserted-login+jwt", form["username"], auth_time=int(time.time()), amr=["pwd"])
                 grant = "urn:countersign:grant-type:asserted-login"
-                self.answer(*ask(grant_type=grant, assertion=who, audience=AUDIENCE, scope="openid"))
+                self.answer(ask(grant_type=grant, assertion=who, audience=AUDIENCE, scope="openid"))
             else:
-                self.answer(401, b'{"error":"wrong username or password"}')
+                self.send_error(401, "Wrong username or password")
         elif self.path == "/code":
             grant = "http://auth0.com/oauth/grant-type/mfa-otp"
-            self.answer(*ask(grant_type=grant, mfa_token=form.get("mfa_token", ""), otp=form.get("code", "")))
+            self.answer(ask(grant_type=grant, mfa_token=form.get("mfa_token", ""), otp=form.get("code", "")))
         else:
-            self.answer(404, b'{"error":"no such page"}')
+            self.send_error(404)
 
-    def answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
+    def answer(self, said: requests.Response) -> None:
+        self.send_response(said.status_code)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(said.content)
 
 
 server = ThreadingHTTPServer(("127.0.0.1", int(PORT)), Login)

@@ -1,6 +1,9 @@
 //! What was refused is a row too: enrolments, their confirmations, challenges that led to nothing, services. A flood is few rows.
 
-use countersign_domain::audit::Event;
+use countersign_domain::{
+    audit::{Event, chain::AuditRow},
+    opaque::{self, TokenKind},
+};
 use countersign_tests::{
     api::{To, Transport, Wish},
     device::{Device, ticket},
@@ -19,6 +22,7 @@ use countersign_tests::{
 
 const REFUSED: &str = "enrollment.refused";
 const UNCONFIRMED: &str = "enrollment.unconfirmed";
+const OVER: &str = "token_refused.mfa";
 const NOTHING_CAME: &str = "exchange_refused.oob";
 
 everywhere! {
@@ -168,4 +172,109 @@ async fn a_flood_of_refusals_is_few_rows_that_count_the_rest() {
     let untold = 260 - rows.len();
     trail.says_why("service.refused", &format!("grant not allowed; and {untold} more before it"));
     assert!(trail::rows(&world.database()).len() < 220);
+}
+
+everywhere! {
+    in Tenant::default().with_devices();
+
+    async fn a_token_that_is_over_is_a_row_that_says_whose_it_was(world: World, api: Api) {
+        let (ann, phone) = world.enrolled(&api, "ann").await;
+        let token = ann.mfa_token(&api).await;
+        let used = ann.mfa_token(&api).await;
+        api.otp(BACKEND, &used, &phone.code(&world)).await.unwrap();
+        let mut trail = Trail::of(&world);
+        let tried = async |token: &str| {
+            api.otp(BACKEND, token, "123456").await.unwrap_err();
+            api.recovery(BACKEND, token, "AAAAAAAAAAAAAAAAAAAAAAAA").await.unwrap_err();
+            api.oob(BACKEND, token, "x", "123456").await.unwrap_err();
+            api.challenge(BACKEND, token, "otp", None).await.unwrap_err();
+            api.associate(token).await.unwrap_err();
+        };
+        let mut said = |user: &str, why: &str| {
+            let rows = trail.new_rows();
+            assert_eq!(rows.len(), 5, "{rows:?}");
+            for row in rows {
+                let known = (row.event.as_str(), row.user.as_str(), row.detail.as_deref());
+                assert_eq!(known, (OVER, user, Some(why)));
+                assert_eq!(row.address.as_deref(), Some("127.0.0.1"));
+                assert!(row.client.as_deref() == Some(BACKEND.id) || user.is_empty(), "{row:?}");
+            }
+        };
+        tried(&used).await;
+        said("", "unknown or used");
+        let stranger = opaque::of_bytes(TokenKind::Mfa, &[7; 32]);
+        tried(stranger.expose()).await;
+        said("", "unknown or used");
+        tried("csmfa_x").await;
+        assert!(trail.new_rows().is_empty(), "what is no token by its form is no result");
+
+        let of_ann = |row: AuditRow| {
+            assert_eq!((row.user.as_str(), row.client.as_deref()), (ann.id.as_str(), Some(BACKEND.id)));
+        };
+        world.app().set_blocked(&ann.id, true).await.unwrap();
+        trail.new_rows();
+        api.otp(BACKEND, &token, "123456").await.unwrap_err();
+        of_ann(trail.says_why(OVER, "blocked"));
+        world.app().set_blocked(&ann.id, false).await.unwrap();
+        trail.new_rows();
+        api.associate(&token).await.unwrap_err();
+        of_ann(trail.says_why(OVER, "account has changed"));
+        let token = ann.mfa_token(&api).await;
+        trail.new_rows();
+        api.challenge(NATIVE, &token, "otp", None).await.unwrap_err();
+        let row = trail.says_why(OVER, "token of another client");
+        assert_eq!((row.user.as_str(), row.client.as_deref()), (ann.id.as_str(), Some(NATIVE.id)));
+        world.advance(600);
+        api.challenge(BACKEND, &token, "otp", None).await.unwrap_err();
+        of_ann(trail.says_why(OVER, "expired"));
+        let token = ann.mfa_token(&api).await;
+        for _ in 0..11 {
+            api.otp(BACKEND, &token, &phone.wrong(&world)).await.unwrap_err();
+        }
+        trail.new_rows();
+        api.otp(BACKEND, &token, &phone.wrong(&world)).await.unwrap_err();
+        of_ann(trail.says_why(OVER, "exhausted"));
+    }
+
+    async fn an_access_token_that_is_over_enrols_nothing_and_is_a_row(world: World, api: Api) {
+        let (ann, phone) = world.enrolled(&api, "ann").await;
+        let manager = ann.manager(&world, &api, &phone).await;
+        let mut trail = Trail::of(&world);
+        let tried = async || {
+            api.associate(&manager).await.unwrap_err();
+            api.otp(BACKEND, &manager, "123456").await.unwrap_err();
+        };
+        let mut said = |why: &str| {
+            for row in trail.says(why, &["token_refused.access", "token_refused.access"]) {
+                let known = (row.user.as_str(), row.client.as_deref(), row.detail.as_deref());
+                assert_eq!(known, (ann.id.as_str(), Some(BACKEND.id), Some(why)));
+            }
+        };
+        world.advance(86_400);
+        tried().await;
+        said("expired");
+        api.list(&manager).await.unwrap_err();
+        api.associate("no token").await.unwrap_err();
+        api.otp(BACKEND, &format!("{manager}x"), "123456").await.unwrap_err();
+        assert!(trail.new_rows().is_empty(), "reading, and what anybody can write, is no result");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_tokens_that_nobody_has_is_few_rows() {
+    let world = World::start(Store::Sqlite, Tenant::default()).await;
+    let api = world.api(Transport::Grpc);
+    let ann = world.person("ann").await;
+    let mut trail = Trail::of(&world);
+    for n in 0..=255 {
+        let stranger = opaque::of_bytes(TokenKind::Mfa, &[n; 32]);
+        api.otp(BACKEND, stranger.expose(), "123456").await.unwrap_err();
+    }
+    assert_eq!(trail.new_rows().len(), 200);
+    let token = ann.mfa_token(&api).await;
+    trail.new_rows();
+    world.advance(600);
+    api.otp(BACKEND, &token, "123456").await.unwrap_err();
+    let row = trail.new_rows().remove(0);
+    assert_eq!((row.user.as_str(), row.detail.as_deref()), (ann.id.as_str(), Some("expired; and 56 more before it")));
 }

@@ -90,6 +90,12 @@ impl World {
         self.server = Some(server);
     }
 
+    /// The same with another configuration.
+    pub async fn restart_as(&mut self, tenant: Tenant) {
+        self.tenant = tenant;
+        self.restart().await;
+    }
+
     /// The server.
     pub fn server(&self) -> &Server {
         self.server.as_ref().expect("the server runs")

@@ -16,6 +16,7 @@ pub mod registry;
 pub mod secret;
 pub mod stores;
 pub mod telemetry;
+mod warnings;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -76,6 +76,11 @@ impl App {
         Ok(device.filter(|device| device.number_matching || !self.registry.policy.number_matching_required))
     }
 
+    /// Whether a login was begun that shows no number, where none goes without.
+    pub(crate) const fn lacks_number(&self, asks: &Asks) -> bool {
+        matches!(asks, Asks::Login { number: None, .. }) && self.registry.policy.number_matching_required
+    }
+
     /// Asks a device about a login. Charges the budget, and asks whether notifications leave; nothing is sent yet.
     ///
     /// # Errors

@@ -162,6 +162,10 @@ events! {
     RecoveryFailed = "proof_rejected.recovery_code", "fercft gd_recovery_failed";
     /// Nothing came of a challenge, and no code was looked at: it is over, of another login, or was refused on the device.
     ExchangeRefused = "exchange_refused.oob", "feoobft";
+    /// An `mfa_token` was presented that opens nothing; `detail` says why. No `user`: it is unknown, or was used.
+    MfaTokenRefused = "token_refused.mfa", "";
+    /// An access token of the MFA API was presented, to begin or confirm an enrolment, that opens nothing any more.
+    AccessTokenRefused = "token_refused.access", "";
     /// An enrolment was begun.
     EnrollmentStarted = "enrollment.started", "gd_start_enroll";
     /// An enrolment was not begun; `detail` says why.

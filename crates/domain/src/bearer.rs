@@ -8,6 +8,7 @@ use crate::{
     factor_set::FactorSet,
     id::ClientId,
     opaque::{self, TokenKind},
+    over::Over,
     secret::Digest,
     time::Timestamp,
     transaction::MfaTransaction,
@@ -44,12 +45,14 @@ impl App {
     ///
     /// [`Reason::MfaTokenInvalid`], [`Reason::MfaTokenExpired`], [`Reason::AccessTokenInvalid`], [`Reason::ScopeMissing`],
     /// [`Reason::UserBlocked`]; a store failed.
-    pub(crate) async fn actor(&self, bearer: &str, scope: &'static str, now: Timestamp) -> Result<Actor, Error> {
+    pub(crate) async fn actor(&self, bearer: &str, scope: &'static str, now: Timestamp) -> Result<Actor, Over> {
         if opaque::is_well_formed(TokenKind::Mfa, bearer) {
-            let login = self.pending_login(bearer, None, now).await.map_err(|error| match error.reason() {
+            let login = self.find_login(bearer, None, now).await.map_err(|over| match over.error.reason() {
                 // Here the token is a credential like any other: it is void once the attempts ran out in it.
-                Reason::TooManyAttempts => Error::new(Reason::MfaTokenInvalid).because("exhausted"),
-                _ => error,
+                Reason::TooManyAttempts => {
+                    Over { error: Error::new(Reason::MfaTokenInvalid).because("exhausted"), ..over }
+                }
+                _ => over,
             })?;
             let MfaTransaction { client, allowed, .. } = login.transaction;
             return Ok(Actor { account: login.account, client, token: None, allowed });
@@ -65,12 +68,13 @@ impl App {
     ///
     /// [`Reason::AccessTokenInvalid`]: not one, or issued before its person's tokens were voided; [`Reason::UserBlocked`]; the
     /// store failed.
-    pub(crate) async fn management_token(&self, bearer: &str, now: Timestamp) -> Result<(AccessToken, Account), Error> {
-        let invalid = |why| Error::new(Reason::AccessTokenInvalid).because(why);
+    pub(crate) async fn management_token(&self, bearer: &str, now: Timestamp) -> Result<(AccessToken, Account), Over> {
         let token = self.access_token(bearer, &self.registry.mfa_audience(), now)?;
+        let over = |error| Over::of(&token.user, &token.client, error);
+        let invalid = |why| over(Error::new(Reason::AccessTokenInvalid).because(why));
         let account = self.account(&token.user).await?.ok_or_else(|| invalid("user is gone"))?;
         if account.user.blocked {
-            return Err(Error::new(Reason::UserBlocked));
+            return Err(over(Error::new(Reason::UserBlocked)));
         }
         if token.issued_at < account.user.tokens_valid_from {
             return Err(invalid("voided"));

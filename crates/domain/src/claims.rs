@@ -10,6 +10,7 @@ use crate::{
     error::{Error, Reason},
     id::{Audience, ClientId, FamilyId, Scope, UserId},
     opaque::{ALPHANUMERIC, random_text},
+    over::Over,
     port::{
         PortError,
         signer::{Algorithm, TokenType},
@@ -217,10 +218,11 @@ impl App {
     /// # Errors
     ///
     /// [`Reason::AccessTokenInvalid`], whatever is wrong with it.
-    pub(crate) fn access_token(&self, token: &str, audience: &Audience, now: Timestamp) -> Result<AccessToken, Error> {
+    pub(crate) fn access_token(&self, token: &str, audience: &Audience, now: Timestamp) -> Result<AccessToken, Over> {
         let claims = self.verified_claims(token, now)?;
         if !claims.is_for(audience) {
-            return Err(Error::new(Reason::AccessTokenInvalid).because("audience"));
+            let error = Error::new(Reason::AccessTokenInvalid).because("audience");
+            return Err(Over::of(&UserId::new(claims.sub), &ClientId::new(claims.client_id), error));
         }
         Ok(AccessToken {
             user: UserId::new(claims.sub),
@@ -238,19 +240,19 @@ impl App {
     /// # Errors
     ///
     /// [`Reason::AccessTokenInvalid`], whatever is wrong with it.
-    pub(crate) fn verified_claims(&self, token: &str, now: Timestamp) -> Result<VerifiedClaims, Error> {
+    pub(crate) fn verified_claims(&self, token: &str, now: Timestamp) -> Result<VerifiedClaims, Over> {
         let invalid = |why| Error::new(Reason::AccessTokenInvalid).because(why);
         let verified = self.signer.verify(token).ok_or_else(|| invalid("signature or form"))?;
         let claims: VerifiedClaims =
             serde_json::from_slice(&verified.claims).map_err(|_wrong_type| invalid("claims"))?;
         if claims.azp.as_ref().is_some_and(|azp| *azp != claims.client_id) {
-            return Err(invalid("two clients"));
+            return Err(invalid("two clients").into());
         }
         if claims.iss != self.registry.issuer {
-            return Err(invalid("issuer"));
+            return Err(invalid("issuer").into());
         }
         if now.as_secs() >= claims.exp {
-            return Err(invalid("expired"));
+            return Err(Over::of(&UserId::new(claims.sub), &ClientId::new(claims.client_id), invalid("expired")));
         }
         Ok(claims)
     }

@@ -19,6 +19,7 @@ use crate::{
     error::{Error, Reason},
     grant::refresh::Ending,
     id::{Audience, AuthenticatorId, Scope},
+    over::Over,
     pending_login::PendingLogin,
     port::login_store::{CommitOutcome, LoginCommit},
     registry::Client,
@@ -143,7 +144,14 @@ impl App {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<Confirming, Error> {
-        let confirming = self.presented(token, now).await?;
+        let confirming = match self.presented(token, now).await {
+            Ok(confirming) => confirming,
+            Err(over) => {
+                let address = client.address_of(origin);
+                let error = self.note_over(Event::AccessTokenRefused, over, Some(client), address, now).await;
+                return Err(no_mfa_token(error));
+            }
+        };
         match self.may_confirm(client, &confirming) {
             Ok(()) => Ok(confirming),
             Err(error) => {
@@ -165,18 +173,12 @@ impl App {
         token: &Secret<String>,
         now: Timestamp,
     ) -> Result<Account, Error> {
-        let confirming = self.presented(token, now).await?;
+        let confirming = self.presented(token, now).await.map_err(|over| no_mfa_token(over.error))?;
         self.may_confirm(client, &confirming).map(|()| confirming.account)
     }
 
-    async fn presented(&self, token: &Secret<String>, now: Timestamp) -> Result<Confirming, Error> {
-        let (access, account) = self.management_token(token.expose(), now).await.map_err(|error| {
-            // In this place anything that is no mfa_token is a malformed one.
-            match error.reason() {
-                Reason::AccessTokenInvalid => Error::new(Reason::MfaTokenInvalid).because("no access token either"),
-                _ => error,
-            }
-        })?;
+    async fn presented(&self, token: &Secret<String>, now: Timestamp) -> Result<Confirming, Over> {
+        let (access, account) = self.management_token(token.expose(), now).await?;
         Ok(Confirming { access, account })
     }
 
@@ -186,6 +188,14 @@ impl App {
         }
         access.require("enroll")?;
         self.require_second_factor(access, account)
+    }
+}
+
+/// Where an `mfa_token` belongs, anything else is a malformed one.
+fn no_mfa_token(error: Error) -> Error {
+    match error.reason() {
+        Reason::AccessTokenInvalid => Error::new(Reason::MfaTokenInvalid).because("no access token either"),
+        _ => error,
     }
 }
 

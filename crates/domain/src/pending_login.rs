@@ -2,11 +2,13 @@
 
 use crate::{
     account::Account,
-    app::App,
+    app::{App, Origin},
+    audit::Event,
     authenticator::FactorKind,
     error::{Error, Reason, Throttle},
     factor::{oob, otp, recovery_code},
     opaque::{self, TokenKind},
+    over::Over,
     port::{
         PortError,
         login_store::{ConsumedTransaction, sweep_at},
@@ -51,6 +53,27 @@ impl App {
         Ok(token)
     }
 
+    /// The pending login that `token` names, if it can still be completed by `client`. If it cannot, that is a row.
+    ///
+    /// # Errors
+    ///
+    /// As [`App::find_login`].
+    pub(crate) async fn pending_login(
+        &self,
+        token: &str,
+        client: &Client,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<PendingLogin, Error> {
+        match self.find_login(token, Some(client), now).await {
+            Ok(login) => Ok(login),
+            Err(over) => {
+                let address = client.address_of(origin);
+                Err(self.note_over(Event::MfaTokenRefused, over, Some(client), address, now).await)
+            }
+        }
+    }
+
     /// The pending login that `token` names, if it can still be completed by `client` (any client: `None`).
     ///
     /// # Errors
@@ -58,37 +81,38 @@ impl App {
     /// [`Reason::MfaTokenInvalid`]: none of ours, swept, or the account has changed since. [`Reason::MfaTokenExpired`].
     /// [`Reason::MfaTokenOfOtherClient`]. [`Reason::UserBlocked`]. [`Reason::TooManyAttempts`]: the attempts ran out in this
     /// login and none has come back; once one has, the login must start again.
-    pub(crate) async fn pending_login(
+    pub(crate) async fn find_login(
         &self,
         token: &str,
         client: Option<&Client>,
         now: Timestamp,
-    ) -> Result<PendingLogin, Error> {
+    ) -> Result<PendingLogin, Over> {
         let invalid = |why| Error::new(Reason::MfaTokenInvalid).because(why);
         let digest = opaque::handle_key(TokenKind::Mfa, token, self.sealer.as_ref());
         let digest = digest.ok_or_else(|| invalid("malformed"))?;
         let record = self.sessions.find_transaction(&digest).await?.ok_or_else(|| invalid("unknown or used"))?;
         if self.sealer.has_forgotten(&record.sealed) {
-            return Err(invalid("sealed with a data key that was dropped"));
+            return Err(invalid("sealed with a data key that was dropped").into());
         }
         let plain = self.sealer.open(place(&data_encoding::HEXLOWER.encode(digest.as_bytes())), &record.sealed)?;
         let transaction: MfaTransaction =
             serde_json::from_slice(plain.expose()).map_err(|error| PortError::Corrupt(Box::new(error)))?;
+        let over = |error| Over::of(&transaction.user, &transaction.client, error);
         if client.is_some_and(|client| client.id != transaction.client) {
-            return Err(Error::new(Reason::MfaTokenOfOtherClient));
+            return Err(over(Error::new(Reason::MfaTokenOfOtherClient)));
         }
         if now >= transaction.expires_at {
-            return Err(Error::new(Reason::MfaTokenExpired));
+            return Err(over(Error::new(Reason::MfaTokenExpired)));
         }
-        let account = self.account(&transaction.user).await?.ok_or_else(|| invalid("user is gone"))?;
+        let account = self.account(&transaction.user).await?.ok_or_else(|| over(invalid("user is gone")))?;
         if record.exhausted {
-            return Err(self.exhausted(&account, now).await?);
+            return Err(over(self.exhausted(&account, now).await?));
         }
         if account.user.blocked {
-            return Err(Error::new(Reason::UserBlocked));
+            return Err(over(Error::new(Reason::UserBlocked)));
         }
         if account.user.epoch != transaction.epoch {
-            return Err(invalid("account has changed"));
+            return Err(over(invalid("account has changed")));
         }
         Ok(PendingLogin { digest, transaction, account })
     }

@@ -2,49 +2,22 @@
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, header::CONTENT_LENGTH};
+use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
-use crate::{config::GatewayConfig, oauth_error::Problem};
+use crate::{config::GatewayConfig, leftover::announced, oauth_error::Problem};
 
-/// How many times the limit is still read, and thrown away, of a body that is too large.
-const PATIENCE: usize = 8;
-
-/// The whole body.
-///
-/// Of one that is somewhat too large the rest is awaited first: over HTTP/2 a client whose stream is reset while it sends may never
-/// look at the answer.
+/// The whole body. What is left of one that is too large is for [`leftover`](crate::leftover).
 ///
 /// # Errors
 ///
 /// [`Problem::BodyTooLarge`], [`Problem::BodyTooSlow`], [`Problem::BodyBroken`].
 pub(crate) async fn read(config: &GatewayConfig, headers: &HeaderMap, mut body: Body) -> Result<Bytes, Problem> {
-    let most = config.body_limit.saturating_mul(PATIENCE);
-    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > most) {
+    if announced(headers).is_some_and(|length| length > config.body_limit) {
         return Err(Problem::BodyTooLarge);
     }
-    let collected = match announced {
-        Some(length) if length > config.body_limit => Err(Problem::BodyTooLarge),
-        _ => timeout(config.body_read_timeout, collect(config.body_limit, &mut body))
-            .await
-            .unwrap_or(Err(Problem::BodyTooSlow)),
-    };
-    if collected == Err(Problem::BodyTooLarge) {
-        // In time or not, the answer is the same.
-        drop(timeout(config.body_read_timeout, discard(body, most)).await);
-    }
-    collected
-}
-
-async fn discard(mut body: Body, most: usize) {
-    let mut seen = 0;
-    while seen <= most
-        && let Some(Ok(frame)) = body.frame().await
-    {
-        seen += frame.data_ref().map_or(0, Bytes::len);
-    }
+    timeout(config.body_read_timeout, collect(config.body_limit, &mut body)).await.unwrap_or(Err(Problem::BodyTooSlow))
 }
 
 async fn collect(limit: usize, body: &mut Body) -> Result<Bytes, Problem> {
@@ -76,7 +49,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use std::{convert::Infallible, sync::Arc, time::Duration};
 
-    use futures_util::StreamExt as _;
+    use http::header::CONTENT_LENGTH;
 
     use super::*;
 
@@ -106,17 +79,6 @@ mod tests {
         }
     }
 
-    /// Pieces of five bytes, and how many of them nobody has taken.
-    fn counted(pieces: usize) -> (Body, Arc<std::sync::atomic::AtomicUsize>) {
-        let unread = Arc::new(std::sync::atomic::AtomicUsize::new(pieces));
-        let left = Arc::clone(&unread);
-        let stream = futures_util::stream::iter(0..pieces).map(move |_| {
-            left.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
-            Ok::<_, Infallible>(Bytes::from_static(b"12345"))
-        });
-        (Body::from_stream(stream), unread)
-    }
-
     #[tokio::test]
     async fn joins_pieces_in_order() {
         let body = Body::new(Pieces(vec![b"ab", b"cd", b"ef"], false));
@@ -130,19 +92,6 @@ mod tests {
         assert_eq!(read(&config(), &announced, Body::empty()).await.unwrap_err(), Problem::BodyTooLarge);
         let body = Body::new(Pieces(vec![b"12345678", b"9"], false));
         assert_eq!(read(&config(), &HeaderMap::new(), body).await.unwrap_err(), Problem::BodyTooLarge);
-    }
-
-    #[tokio::test]
-    async fn lets_who_sends_somewhat_too_much_finish_and_nobody_else() {
-        for (announced, pieces, left) in [("20", 4, 0), ("1000", 4, 4), ("", 40, 25)] {
-            let (pieces, unread) = counted(pieces);
-            let mut headers = HeaderMap::new();
-            if !announced.is_empty() {
-                headers.insert(CONTENT_LENGTH, http::HeaderValue::from_static(announced));
-            }
-            assert_eq!(read(&config(), &headers, pieces).await.unwrap_err(), Problem::BodyTooLarge);
-            assert_eq!(unread.load(std::sync::atomic::Ordering::Relaxed), left, "{announced}");
-        }
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ mod convert;
 mod routes;
 mod service;
 pub mod status;
+mod undecodable;
 mod watch;
 mod work;
 

@@ -20,10 +20,10 @@ use tonic::{body::Body, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::Service;
 
-use crate::{caller::Caller, service::Services};
+use crate::{caller::Caller, service::Services, undecodable::Reasoned};
 
 /// The largest message that is read, in bytes.
-const MAX_MESSAGE: usize = 256 * 1024;
+pub(crate) const MAX_MESSAGE: usize = 256 * 1024;
 
 /// Full names of the methods that are served, for logs and metrics.
 pub const METHODS: [&str; 25] = [
@@ -112,11 +112,11 @@ pub async fn routes(app: Arc<App>) -> Result<(Routes, HealthHandle), tonic_refle
 fn with_services(routes: Routes, app: Arc<App>, stopping: watch::Receiver<bool>) -> Routes {
     let services = Services::new(app, stopping);
     routes
-        .add_service(TokenServiceServer::new(services.clone()).max_decoding_message_size(MAX_MESSAGE))
-        .add_service(ChallengeServiceServer::new(services.clone()).max_decoding_message_size(MAX_MESSAGE))
-        .add_service(AssociateServiceServer::new(services.clone()).max_decoding_message_size(MAX_MESSAGE))
-        .add_service(DeviceServiceServer::new(services.clone()).max_decoding_message_size(MAX_MESSAGE))
-        .add_service(NoticeServiceServer::new(services).max_decoding_message_size(MAX_MESSAGE))
+        .add_service(Reasoned(TokenServiceServer::new(services.clone()).max_decoding_message_size(MAX_MESSAGE)))
+        .add_service(Reasoned(ChallengeServiceServer::new(services.clone()).max_decoding_message_size(MAX_MESSAGE)))
+        .add_service(Reasoned(AssociateServiceServer::new(services.clone()).max_decoding_message_size(MAX_MESSAGE)))
+        .add_service(Reasoned(DeviceServiceServer::new(services.clone()).max_decoding_message_size(MAX_MESSAGE)))
+        .add_service(Reasoned(NoticeServiceServer::new(services).max_decoding_message_size(MAX_MESSAGE)))
         .prepare()
 }
 

@@ -18,3 +18,5 @@ mod ports;
 mod rig;
 #[path = "service/token.rs"]
 mod token;
+#[path = "service/undecodable.rs"]
+mod undecodable;

@@ -311,6 +311,13 @@ mod tests {
                     format!("[[clients]]\nid = 'b'\nauthentication = 'none'\nmfa_factors = {factors}\n{every}");
                 refused(profile, &client, "clients[1].mfa_factors", "3.2.9");
             }
+            for more in [
+                "[[clients]]\nid = 'b'\nauthentication = 'none'\nmfa_factors = ['otp', 'email']\n",
+                "[[apis]]\naudience = 'https://a.test'\nmfa_factors = ['email']\n",
+            ] {
+                let mistakes = parsed(profile, more).check().unwrap_err().to_string();
+                assert!(mistakes.contains("is not one of mfa.factors"), "no rule brings e-mail back: {mistakes}");
+            }
             let stricter = "[limits]\noob_code_lifetime = '3m'\n[limits.factor_failures]\ncapacity = 5\nrefill = '1h'\n\
                             [limits.otp_window]\nbehind = 0\n";
             parsed(profile, stricter).check().expect("stricter");

@@ -99,26 +99,6 @@ impl Checked {
         names(&self.grpc.tls.gateways)
     }
 
-    /// What the operator should know though it is no mistake.
-    pub fn warnings(&self) -> Vec<String> {
-        let mut warnings: Vec<String> = self
-            .clients
-            .iter()
-            // The demo's clients have them on purpose.
-            .filter(|client| !self.demo && client.grant_types.iter().any(|grant| grant.takes_password()))
-            .map(|client| {
-                format!("client {} may use password grants, which RFC 9700, section 2.4 advises against", client.id)
-            })
-            .collect();
-        if self.grpc.enabled && !self.grpc.tls.enabled && !self.grpc.listen.ip().is_loopback() {
-            warnings.push("gRPC is served without TLS beyond loopback".to_owned());
-        }
-        if self.http.enabled && !self.http.listen.ip().is_loopback() {
-            warnings.push("HTTP is served without TLS beyond loopback; a proxy in front must end TLS".to_owned());
-        }
-        warnings
-    }
-
     fn client(&self, client: &ClientConfig, sealer: &Arc<dyn Sealer>) -> Client {
         let id = ClientId::new(client.id.as_str());
         let digests = || -> Vec<Digest> {

@@ -290,6 +290,32 @@ fn password_grants_are_warned_about() {
 }
 
 #[test]
+fn rules_that_go_by_network_are_warned_about_where_callers_of_grpc_may_meet_them() {
+    let toml = |grpc: bool, client: &str, api: &str| {
+        format!(
+            "{GOOD}\n[grpc]\nenabled = {grpc}\n[[clients]]\nid = 'web'\nauthentication = 'none'\n{client}\n\
+             [[apis]]\naudience = 'https://api.example.com'\n{api}\n"
+        )
+    };
+    let warned = |toml: &str| loaded(toml, &[]).unwrap().warnings().join("\n");
+    let (context, elsewhere) = ("mfa_demand = 'context'", "mfa_context = { new_network = false, max_age = '1h' }");
+    let both = warned(&toml(true, context, context));
+    assert!(both.starts_with("client web, API https://api.example.com: decided by network"), "{both}");
+    assert!(warned(&toml(true, context, "")).starts_with("client web: decided by network"));
+    assert!(warned(&toml(true, "", context)).starts_with("API https://api.example.com: decided by network"));
+    let by_default = format!("{}[mfa]\ndemand = 'context'\n", toml(true, "", ""));
+    assert!(warned(&by_default).starts_with("client web: decided by network"));
+    for quiet in [
+        toml(true, "", ""),
+        toml(false, context, context),
+        toml(true, &format!("{context}\n{elsewhere}"), ""),
+        toml(true, "", &format!("{context}\n{elsewhere}")),
+    ] {
+        assert_eq!(warned(&quiet), "", "{quiet}");
+    }
+}
+
+#[test]
 fn the_printed_default_is_what_it_was_and_reads_back() {
     let printed = reference::default_toml().unwrap();
     let (config, mistakes) = parse(&printed, &Variables::new());

@@ -70,7 +70,7 @@ impl App {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<TokenSet, Error> {
-        let login = self.pending_login(offer.token.expose(), Some(client), now).await?;
+        let login = self.pending_login(offer.token.expose(), client, origin, now).await?;
         let account = &login.account;
         let proven = self.judge_oob(client, account, offer, origin, Some(&login.digest), now).await?;
         let burn = proven.burn(true);
@@ -180,6 +180,10 @@ impl App {
         }
         let gone = || Error::new(Reason::OobCodeInvalid).because("the authenticator is gone");
         let authenticator = account.authenticator(&challenge.authenticator).ok_or_else(gone)?;
+        // The deployment may have stopped using it since the code was sent.
+        if !self.registry.factors.contains(&authenticator.kind) {
+            return Err(Error::new(Reason::OobCodeInvalid).because("the factor is off"));
+        }
         let begun_here = authenticator.is_pending(now) && authenticator.bearer() == Some(bearer);
         if authenticator.is_active() || begun_here {
             Ok((challenge, digest, tries, authenticator))

@@ -62,7 +62,7 @@ impl App {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<TokenSet, Error> {
-        let login = self.pending_login(token.expose(), Some(client), now).await?;
+        let login = self.pending_login(token.expose(), client, origin, now).await?;
         let account = &login.account;
         let enrolled = account.is_enrolled();
         let candidates = if !login.transaction.allowed.has(FactorKind::Otp) {

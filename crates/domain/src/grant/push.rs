@@ -56,7 +56,7 @@ impl App {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<TokenSet, Error> {
-        let login = self.pending_login(token.expose(), Some(client), now).await?;
+        let login = self.pending_login(token.expose(), client, origin, now).await?;
         let account = &login.account;
         let approved = match self.poll(client, account, token, oob_code, now).await {
             Ok(approved) => approved,
@@ -117,6 +117,12 @@ impl App {
         }
         let gone = || Error::new(Reason::OobCodeInvalid).because("the authenticator is gone");
         let authenticator = account.authenticator(&found.approval.authenticator).ok_or_else(gone)?;
+        if !self.registry.factors.contains(&authenticator.kind) {
+            return Err(Error::new(Reason::OobCodeInvalid).because("the factor is off"));
+        }
+        if self.lacks_number(&found.approval.asks) {
+            return Err(Error::new(Reason::OobCodeInvalid).because("approved without a number"));
+        }
         let bearer = digest_of(&found.approval.bearer)?;
         let fits = match found.approval.asks {
             // Whatever the session store says, there is a device.

@@ -33,7 +33,7 @@ impl App {
     ) -> Result<TokenSet, Error> {
         client.may_use(GrantType::MfaRecoveryCode)?;
         let now = self.clock.now();
-        let login = self.pending_login(token.expose(), Some(client), now).await?;
+        let login = self.pending_login(token.expose(), client, origin, now).await?;
         let user = &login.account.user;
         let current = login.account.usable_recovery_code();
         let failures = current.map_or(0, |code| code.failures);

@@ -368,10 +368,12 @@ impl RefreshFamily {
         Authentication { at: self.authenticated_at, methods }
     }
 
-    /// Whether its tokens are of no use at `now`: too long after the login, or not used for too long.
+    /// Whether its tokens are of no use at `now`: too long after the login, or not used for too long. Settings that have become stricter
+    /// since the login count.
     pub(crate) fn has_expired(&self, client: &Client, now: Timestamp) -> bool {
         let idle = client.refresh.idle_lifetime.map(|lifetime| self.used_at.plus(lifetime));
-        self.expires_at.into_iter().chain(idle).any(|at| now >= at)
+        let overall = client.refresh.lifetime.map(|lifetime| self.created_at.plus(lifetime));
+        self.expires_at.into_iter().chain(overall).chain(idle).any(|at| now >= at)
     }
 }
 

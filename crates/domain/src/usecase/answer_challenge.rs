@@ -80,6 +80,9 @@ impl App {
         let device = push::open(authenticator, self.sealer.as_ref())?.ok_or_else(|| unknown("no device"))?;
         let claims = self.claims_of(&device, &found.approval, &command.response, now)?;
         let wanted = if claims.auth0_guardian_accepted { Decision::Approved } else { Decision::Rejected };
+        if wanted == Decision::Approved && self.lacks_number(&found.approval.asks) {
+            return Err(unknown("no number is shown"));
+        }
         if found.decision == Decision::Pending && wanted == Decision::Approved {
             self.judge_number(&found, &account, authenticator, &claims, now).await?;
         }

@@ -17,7 +17,7 @@ use crate::{
     grant::recovery_code::new_recovery_code,
     id::{AuthenticatorId, PairId},
     message::{Channel, OutboxRow, Purpose},
-    opaque::{ALPHANUMERIC, random_text},
+    opaque::{self, ALPHANUMERIC, TokenKind, random_text},
     phone::Phone,
     port::authenticator_store::{EnrollmentBegun, NewEnrollment},
     registry::GrantType,
@@ -134,8 +134,15 @@ impl App {
     /// Any reason `AssociateAuthenticator` lists in the protobuf contract.
     pub async fn associate(&self, command: Command) -> Result<Association, Error> {
         let now = self.clock.now();
-        let actor = self.actor(command.bearer.expose(), "enroll", now).await?;
         let address = command.origin.address;
+        let actor = match self.actor(command.bearer.expose(), "enroll", now).await {
+            Ok(actor) => actor,
+            Err(over) => {
+                let mfa = opaque::is_well_formed(TokenKind::Mfa, command.bearer.expose());
+                let event = if mfa { Event::MfaTokenRefused } else { Event::AccessTokenRefused };
+                return Err(self.note_over(event, over, None, address, now).await);
+            }
+        };
         let begun = self.begin(&actor, command, now).await;
         if let Err(error) = &begun
             && let Some(why) = refusal(error)

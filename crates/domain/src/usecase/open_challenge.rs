@@ -87,7 +87,7 @@ impl App {
             return Err(Error::new(Reason::GrantNotAllowed).with("grant_type", GrantType::MfaOtp.as_str()));
         }
         let now = self.clock.now();
-        let login = self.pending_login(command.mfa_token.expose(), Some(client), now).await?;
+        let login = self.pending_login(command.mfa_token.expose(), client, &command.origin, now).await?;
         // A code that the client cannot bring back would be sent for nothing.
         let may_return_codes = client.may_use(GrantType::MfaOob).is_ok();
         let accepts = |kind: FactorKind| {

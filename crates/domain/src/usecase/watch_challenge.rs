@@ -57,7 +57,7 @@ impl App {
         let now = self.clock.now();
         let token = &command.mfa_token;
         let account = if opaque::is_well_formed(TokenKind::Mfa, token.expose()) {
-            self.pending_login(token.expose(), Some(client), now).await?.account
+            self.find_login(token.expose(), Some(client), now).await?.account
         } else {
             self.watching(client, token, now).await?
         };
