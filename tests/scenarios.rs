@@ -29,6 +29,7 @@ mod login;
 mod mailboxes;
 mod management;
 mod notices;
+mod odd_requests;
 mod operator;
 mod planted;
 mod policy;
