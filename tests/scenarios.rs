@@ -30,6 +30,7 @@ mod login;
 mod mailboxes;
 mod management;
 mod notices;
+mod odd_requests;
 mod operator;
 mod planted;
 mod policy;

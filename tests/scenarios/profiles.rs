@@ -143,15 +143,43 @@ async fn a_device_that_is_25_seconds_ahead_is_followed_and_one_that_is_70_ahead_
             let token = ann.mfa_token(&api).await;
             api.otp(BACKEND, &token, &shown(70)).await.refused(&WRONG_OTP);
         }
-        // A clock that is put right takes the step back that was given to it: here it is a whole one behind.
+        // The window has moved and is no wider. The present step is in it, for a clock that was put right.
         world.advance(60);
         let token = ann.mfa_token(&api).await;
-        api.otp(BACKEND, &token, &code(&phone, &world, -1)).await.unwrap();
-        world.advance(60);
-        let token = ann.mfa_token(&api).await;
-        let ahead = api.otp(BACKEND, &token, &shown(25)).await;
-        assert_eq!(ahead.is_err(), row.learns, "{}", row.name);
+        let late = api.otp(BACKEND, &token, &code(&phone, &world, -1)).await;
+        assert_eq!(late.is_err(), row.learns, "{}", row.name);
+        for offset in [0, 1] {
+            world.advance(60);
+            let token = ann.mfa_token(&api).await;
+            api.otp(BACKEND, &token, &code(&phone, &world, offset)).await.unwrap();
+            // What was accepted is dead, and what was before it, wherever the window is.
+            for dead in [offset, offset - 1] {
+                let token = ann.mfa_token(&api).await;
+                api.otp(BACKEND, &token, &code(&phone, &world, dead)).await.refused(&WRONG_OTP);
+            }
+        }
     }
+}
+
+/// R-008, where the window has room ahead: a clock that goes wrong later is followed, a step with each code, and no further than two.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_code_teaches_where_the_window_has_room() {
+    let window = ["behind = 1", "ahead = 1", "learn_drift = true"];
+    let world = World::start(Store::Sqlite, Tenant::default().section("limits.otp_window", &window)).await;
+    let api = world.api(Transport::Grpc);
+    let (ann, phone) = world.enrolled(&api, "ann").await;
+    let tried = async |offset: i64| {
+        world.advance(300);
+        let token = ann.mfa_token(&api).await;
+        api.otp(BACKEND, &token, &code(&phone, &world, offset)).await.is_ok()
+    };
+    assert!(!tried(2).await, "nothing is learned yet");
+    assert!(tried(1).await, "the clock is a step ahead");
+    assert!(!tried(-1).await, "the window has moved, and is no wider");
+    assert!(tried(2).await && !tried(3).await, "and no further: the present step stays in it");
+    assert!(tried(0).await && tried(-1).await && tried(-2).await, "it goes back as it came");
+    assert!(!tried(1).await, "and is behind now");
+    assert!(tried(0).await && tried(1).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -211,8 +211,8 @@ pub struct OtpWindowConfig {
     pub behind: u64,
     /// Steps ahead. 0 to 2.
     pub ahead: u64,
-    /// Whether an app whose clock is off when it is enrolled is given one step more on that side. It is accepted then, and taken back when
-    /// the clock is right again.
+    /// Whether the window follows the clock of each app: it moves with what each code says of the clock, by a step at a time and two at
+    /// most, and is never wider. The code that confirms an enrolment may be one step further off.
     pub learn_drift: bool,
 }
 

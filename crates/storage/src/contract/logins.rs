@@ -225,6 +225,7 @@ pub async fn what_was_learned_of_a_clock_is_kept_with_its_code(stores: &Stores) 
     assert_eq!(commit(stores, with(otp(1, 101), None)).await, Committed);
     assert_eq!(drift().await, 1);
     assert_eq!(commit(stores, with(otp(1, 101), Some(0))).await, ProofSpent);
+    assert_eq!(commit(stores, with(otp(1, 100), Some(0))).await, ProofSpent);
     assert_eq!(drift().await, 1, "what was refused taught nothing");
     assert_eq!(commit(stores, with(otp(1, 102), Some(0))).await, Committed);
     assert_eq!(drift().await, 0);
