@@ -4,20 +4,23 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, LazyLock},
+    time::Duration,
 };
 
 use countersign_crypto::{
     device::AwsLcDeviceVerifier,
     entropy::SystemEntropy,
-    keyring::{KeyRing, KeyRingOptions, RsaBits},
+    key_keeper::{KeyKeeper, KeyOptions},
+    keyring::{KeyRing, RsaBits},
     master_key::MasterKey,
     sealer::AeadSealer,
 };
 use countersign_domain::{
     port::{
         device_verifier::{DeviceKey, DeviceVerifier as _},
-        signer::{Algorithm, Signer as _},
+        signer::{Algorithm, Signer as _, TokenType},
     },
+    signing_key::RotationPolicy,
     testing::ManualClock,
     time::Timestamp,
 };
@@ -30,10 +33,14 @@ static SIGNED: LazyLock<(KeyRing, DeviceKey, String)> = LazyLock::new(|| {
         let master = MasterKey::parse(&"01c2".repeat(16)).expect("a key");
         let sealer = AeadSealer::new(&master, Arc::new(SystemEntropy::new())).expect("keys derive");
         sealer.grant(sealer.derived_id(), 10, 10);
-        let options = KeyRingOptions { algorithms: BTreeSet::from([Algorithm::Es256]), rsa_bits: RsaBits::Bits2048 };
-        let clock = ManualClock::new(Timestamp::from_millis(0));
-        let ring = KeyRing::load(&MemoryStore::default(), &sealer, &clock, options).await.expect("a key ring");
-        let token = ring.sign(Algorithm::Es256, br#"{"sub":"auth0|1","aud":"https://api.example/"}"#.to_vec()).await;
+        let rotation = RotationPolicy { age: None, lead: Duration::ZERO, keep: Duration::ZERO };
+        let algorithms = BTreeSet::from([Algorithm::Es256]);
+        let options = KeyOptions { algorithms, rsa_bits: RsaBits::Bits2048, rotation };
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
+        let keeper = KeyKeeper::new(Arc::new(MemoryStore::default()), Arc::new(sealer), clock, options);
+        let ring = KeyRing::load(keeper).await.expect("a key ring");
+        let claims = br#"{"sub":"auth0|1","aud":"https://api.example/"}"#;
+        let token = ring.sign(Algorithm::Es256, TokenType::Jwt, claims.to_vec()).await;
         let public = ring.public_keys().remove(0);
         let device = DeviceKey { algorithm: public.algorithm, material: public.material };
         (ring, device, token.expect("signs").expose().clone())

@@ -202,7 +202,7 @@ everywhere! {
         };
         tried(&used).await;
         said("", "unknown or used");
-        let stranger = opaque::of_bytes(TokenKind::Mfa, &[7; 32]);
+        let stranger = opaque::of_bytes(TokenKind::Mfa, &[7; 38]);
         tried(stranger.expose()).await;
         said("", "unknown or used");
         tried("csmfa_x").await;
@@ -267,7 +267,7 @@ async fn a_flood_of_tokens_that_nobody_has_is_few_rows() {
     let ann = world.person("ann").await;
     let mut trail = Trail::of(&world);
     for n in 0..=255 {
-        let stranger = opaque::of_bytes(TokenKind::Mfa, &[n; 32]);
+        let stranger = opaque::of_bytes(TokenKind::Mfa, &[n; 38]);
         api.otp(BACKEND, stranger.expose(), "123456").await.unwrap_err();
     }
     assert_eq!(trail.new_rows().len(), 200);

@@ -94,6 +94,7 @@ fn encoding(symbols: &str) -> Encoding {
 ///
 /// [`PortError::Unavailable`] if there is no randomness.
 pub fn mint(kind: TokenKind, entropy: &dyn Entropy) -> Result<Secret<String>, PortError> {
+    debug_assert_eq!(kind.bytes(), RANDOM_BYTES, "others are made in their own ways");
     let mut random = [0u8; RANDOM_BYTES];
     entropy.fill(&mut random)?;
     Ok(of_bytes(kind, &random))
