@@ -4,6 +4,7 @@
 //! own, and because the address of the peer has to reach both HTTP and gRPC.
 
 mod counter;
+mod leftover;
 mod patience;
 
 use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, task, time::Duration};
@@ -11,7 +12,11 @@ use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, task, time:
 use axum::{Router, body::Body, extract::ConnectInfo};
 use countersign_server::Caller;
 use countersign_telemetry::{Metrics, metrics::label::Listener as Label};
-use http::Request;
+use http::{
+    HeaderValue, Request, Version,
+    header::{CONNECTION, EXPECT},
+};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -28,7 +33,10 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 pub use self::counter::Connections;
-use self::patience::{Conversation, Patience};
+use self::{
+    leftover::{Next, lend},
+    patience::{Conversation, Patience},
+};
 use crate::{
     system,
     tls::{Peer, Side},
@@ -238,7 +246,16 @@ impl tower::Service<Request<Incoming>> for PerConnection {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let mut request = request.map(Body::new);
+        // In HTTP/2 requests do not stand in each other's way.
+        let in_line = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
+        let asks_first = request.headers().contains_key(EXPECT);
+        let (mut request, leftover) = if in_line {
+            let (head, body) = request.into_parts();
+            let (body, leftover) = lend(body);
+            (Request::from_parts(head, Body::new(body)), Some(leftover))
+        } else {
+            (request.map(Body::new), None)
+        };
         request.extensions_mut().insert(ConnectInfo(self.peer));
         request.extensions_mut().insert(countersign_server::PeerAddress(self.peer));
         request.extensions_mut().insert(self.caller.clone());
@@ -246,9 +263,14 @@ impl tower::Service<Request<Incoming>> for PerConnection {
         let answer = self.router.clone().oneshot(request);
         let conversation = self.conversation.clone();
         Box::pin(async move {
-            let answer = answer.await;
+            let mut answer = answer.await?;
+            if let Some(leftover) = leftover
+                && leftover.settle(asks_first).await == Next::Close
+            {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             conversation.answered();
-            answer
+            Ok(answer)
         })
     }
 }
