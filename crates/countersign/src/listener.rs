@@ -6,6 +6,7 @@
 mod counter;
 mod leftover;
 mod patience;
+mod progress;
 
 use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, task, time::Duration};
 
@@ -36,6 +37,7 @@ pub use self::counter::Connections;
 use self::{
     leftover::{Next, lend},
     patience::{Conversation, Patience},
+    progress::Progress,
 };
 use crate::{
     system,
@@ -164,6 +166,7 @@ impl Connection {
             tracing::debug!(%error, "the connection is gone");
             return;
         }
+        let stream = Progress::new(stream);
         match self.tls.clone() {
             None => self.speak(stream, Shown(None)).await,
             Some(side) => {
