@@ -9,3 +9,4 @@ mod garbage;
 mod lost_answer;
 mod provider_down;
 mod redis_gone;
+mod stalled_log;

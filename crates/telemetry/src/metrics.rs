@@ -41,6 +41,7 @@ struct Inner {
     endings: Family<EndingLabels, counter::Counter>,
     store_failures: Family<StoreLabels, counter::Counter>,
     hasher_shed: counter::Counter,
+    log_lines_dropped: counter::Counter,
     connections: Family<ListenerLabels, Gauge>,
     connections_refused: Family<ListenerLabels, counter::Counter>,
 }
@@ -93,6 +94,11 @@ impl Metrics {
         self.0.hasher_shed.inc();
     }
 
+    /// Lines of the log were not written because nobody read.
+    pub fn log_lines_dropped(&self, lines: u64) {
+        self.0.log_lines_dropped.inc_by(lines);
+    }
+
     /// A connection was accepted; it counts as open until the guard is dropped.
     #[must_use = "the connection counts as open while the guard lives"]
     pub fn connection_opened(&self, listener: Listener) -> OpenConnection {
@@ -131,6 +137,7 @@ impl Default for Inner {
             endings: Family::default(),
             store_failures: Family::default(),
             hasher_shed: counter::Counter::default(),
+            log_lines_dropped: counter::Counter::default(),
             connections: Family::default(),
             connections_refused: Family::default(),
         };
@@ -153,6 +160,7 @@ impl Inner {
         own.register("message_ended", "Messages that left the outbox", self.endings.clone());
         own.register("store_failures", "Steps a store could not do", self.store_failures.clone());
         own.register("hasher_shed", "Passwords not hashed for lack of room", self.hasher_shed.clone());
+        own.register("log_lines_dropped", "Log lines that nobody read in time", self.log_lines_dropped.clone());
         own.register("connections", "Open connections", self.connections.clone());
         own.register("connections_refused", "Connections refused for lack of room", self.connections_refused.clone());
     }

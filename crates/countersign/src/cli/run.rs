@@ -84,8 +84,10 @@ pub(super) fn printed(line: &str) -> bool {
 }
 
 async fn serve(config: Checked) -> Result<(), Failure> {
-    let telemetry = start_telemetry(&config, LogWriter::Stdout)?;
-    let running = serve::start_checked(config, StartOptions::default()).await?;
+    let metrics = Metrics::new();
+    let telemetry = start_telemetry(&config, LogWriter::Stdout, &metrics)?;
+    let running =
+        serve::start_checked(config, StartOptions { metrics: Some(metrics), ..StartOptions::default() }).await?;
     tracing::info!(
         grpc.address = running.grpc_addr.map(tracing::field::display),
         http.address = running.http_addr.map(tracing::field::display),
@@ -99,16 +101,17 @@ async fn serve(config: Checked) -> Result<(), Failure> {
 }
 
 async fn demo(options: Demo) -> Result<(), Failure> {
-    let telemetry = Telemetry::start(&TelemetryConfig {
+    let metrics = Metrics::new();
+    let config = TelemetryConfig {
         format: LogFormat::Human,
         // People read this; standard output is for the greeting.
         writer: LogWriter::Stderr,
         ..TelemetryConfig::default()
-    })
-    .map_err(anyhow::Error::from)?;
+    };
+    let telemetry = Telemetry::start(&config, &metrics).map_err(anyhow::Error::from)?;
     let Demo { dir, users, redis, https_port, http_port, grpc_port, ops_port } = options;
     let options = DemoOptions { dir, users, redis, https_port, http_port, grpc_port, ops_port };
-    let (running, description) = demo::start(&options, Metrics::new()).await?;
+    let (running, description) = demo::start(&options, metrics).await?;
     print(&welcome::text(&description));
     drop(description);
     until_asked(running).await?;
@@ -116,8 +119,8 @@ async fn demo(options: Demo) -> Result<(), Failure> {
     Ok(())
 }
 
-fn start_telemetry(config: &Checked, writer: LogWriter) -> Result<Telemetry, Failure> {
-    let started = Telemetry::start(&TelemetryConfig {
+fn start_telemetry(config: &Checked, writer: LogWriter, metrics: &Metrics) -> Result<Telemetry, Failure> {
+    let config = TelemetryConfig {
         format: match config.log.format {
             LogFormatName::Json => LogFormat::Json,
             LogFormatName::Human => LogFormat::Human,
@@ -126,8 +129,8 @@ fn start_telemetry(config: &Checked, writer: LogWriter) -> Result<Telemetry, Fai
         writer,
         otlp_endpoint: config.otlp.enabled.then(|| config.otlp.endpoint.clone()),
         ..TelemetryConfig::default()
-    });
-    Ok(started.map_err(anyhow::Error::from)?)
+    };
+    Ok(Telemetry::start(&config, metrics).map_err(anyhow::Error::from)?)
 }
 
 /// Serves until SIGTERM or SIGINT, then stops well; a second signal stops at once.
@@ -149,10 +152,7 @@ async fn until_asked(running: Running) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Sends the last spans. They are not worth a failure.
+/// Sends the last spans and writes the last lines. They are not worth a failure.
 async fn end_telemetry(telemetry: Telemetry) {
-    let ended = tokio::task::spawn_blocking(move || telemetry.shutdown()).await;
-    if let Ok(Err(error)) = ended {
-        tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "the last spans were lost");
-    }
+    drop(tokio::task::spawn_blocking(move || telemetry.shutdown()).await);
 }
