@@ -5,6 +5,7 @@ mod crash;
 mod crash_sending;
 mod data_keys;
 mod disk_full;
+mod ending;
 mod garbage;
 mod lost_answer;
 mod provider_down;

@@ -3,14 +3,14 @@
 use std::{io::Write as _, path::Path};
 
 use countersign_telemetry::{LogFormat, LogWriter, Metrics, Telemetry, TelemetryConfig};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Cli, Command, ConfigFile, Demo, audit, device, exit::Failure, health, keys, policy, user};
 use crate::{
     config::{check::Checked, layers, reference, telemetry::LogFormatName},
     demo::{self, DemoOptions, welcome},
     serve::{self, Running, StartOptions},
-    wire,
+    system, wire,
 };
 
 /// Runs one command.
@@ -133,23 +133,35 @@ fn start_telemetry(config: &Checked, writer: LogWriter, metrics: &Metrics) -> Re
     Ok(Telemetry::start(&config, metrics).map_err(anyhow::Error::from)?)
 }
 
-/// Serves until SIGTERM or SIGINT, then stops well; a second signal stops at once.
+/// Serves until SIGTERM, SIGINT or SIGHUP, then stops well; a second SIGTERM or SIGINT stops at once.
 async fn until_asked(running: Running) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(anyhow::Error::from)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(anyhow::Error::from)?;
-    let mut asked = async || {
-        tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        }
+    // What `nohup` started stays when its terminal goes.
+    let hears = !system::ignores_hang_up();
+    let mut hang_up = hears.then(|| signal(SignalKind::hangup())).transpose().map_err(anyhow::Error::from)?;
+    let name = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+        () = heard(hang_up.as_mut()) => "SIGHUP",
     };
-    let name = asked().await;
     tracing::info!(signal = name, "stopping");
     tokio::select! {
         () = running.stop() => tracing::info!("stopped"),
-        _ = asked() => tracing::warn!("stopped at once"),
+        // A terminal that goes may say so twice; that is no second thought.
+        _ = terminate.recv() => tracing::warn!("stopped at once"),
+        _ = interrupt.recv() => tracing::warn!("stopped at once"),
     }
     Ok(())
+}
+
+async fn heard(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// Sends the last spans and writes the last lines. They are not worth a failure.
