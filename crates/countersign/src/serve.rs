@@ -5,6 +5,7 @@
 
 mod keys;
 mod purge;
+pub mod readiness;
 
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -185,6 +186,7 @@ pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Re
         running.tasks.spawn(side.follow(stop_seen.clone()));
     }
     running.tasks.spawn(worker.run(stop_seen.clone(), in_flight));
+    running.tasks.spawn(readiness::follow(Arc::clone(&app), running.health.clone(), stop_seen.clone()));
     if app.registry.factors.iter().any(|kind| matches!(kind, FactorKind::Sms | FactorKind::Voice)) {
         // Not by the first person who enrols a telephone.
         tokio::task::spawn_blocking(Phone::prepare);
@@ -227,7 +229,7 @@ impl Running {
     /// Stops: says "not ready", waits as configured, lets requests end, closes.
     pub async fn stop(mut self) {
         self.draining.send_replace(true);
-        self.health.set_not_serving().await;
+        self.health.stop().await;
         system::pause(self.drain).await;
         self.stopping.send_replace(true);
         let ended = async { while self.tasks.join_next().await.is_some() {} };
