@@ -10,4 +10,5 @@ mod garbage;
 mod lost_answer;
 mod provider_down;
 mod redis_gone;
+mod second_process;
 mod stalled_log;

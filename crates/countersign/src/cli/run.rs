@@ -7,6 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Cli, Command, ConfigFile, Demo, audit, device, exit::Failure, health, keys, policy, user};
 use crate::{
+    alone,
     config::{check::Checked, layers, reference, telemetry::LogFormatName},
     demo::{self, DemoOptions, welcome},
     serve::{self, Running, StartOptions},
@@ -86,6 +87,8 @@ pub(super) fn printed(line: &str) -> bool {
 async fn serve(config: Checked) -> Result<(), Failure> {
     let metrics = Metrics::new();
     let telemetry = start_telemetry(&config, LogWriter::Stdout, &metrics)?;
+    // Where sessions live in the file, one server alone may count tries at passwords there.
+    let _alone = config.session_url.is_none().then(|| alone::at_store(&config.storage.url)).transpose()?;
     let running =
         serve::start_checked(config, StartOptions { metrics: Some(metrics), ..StartOptions::default() }).await?;
     tracing::info!(
@@ -111,6 +114,7 @@ async fn demo(options: Demo) -> Result<(), Failure> {
     let telemetry = Telemetry::start(&config, &metrics).map_err(anyhow::Error::from)?;
     let Demo { dir, users, redis, https_port, http_port, grpc_port, ops_port } = options;
     let options = DemoOptions { dir, users, redis, https_port, http_port, grpc_port, ops_port };
+    let _alone = demo::take(&options.dir)?;
     let (running, description) = demo::start(&options, metrics).await?;
     print(&welcome::text(&description));
     drop(description);
