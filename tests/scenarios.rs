@@ -21,6 +21,7 @@ mod forwarded;
 mod grace;
 mod http_rules;
 mod jose;
+mod kept_connections;
 mod key_emergency;
 mod keys;
 mod languages;

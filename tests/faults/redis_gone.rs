@@ -3,12 +3,14 @@
 use countersign_tests::{
     api::{To, Transport},
     device::{Device, ticket},
-    dump,
+    dump, process,
     refusal::{BAD_TICKET, MALFORMED_TOKEN, NO_LOGIN_WAITS, Refused as _, STORE_DOWN, TOO_MANY_CODES, WRONG_OTP},
     sent::NUMBER,
     tenant::{BACKEND, Tenant},
     world::{Store, World},
 };
+use tonic::transport::Channel;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_logins_are_refused_with_a_time_to_come_back_and_work_again_after_it() {
@@ -167,4 +169,26 @@ async fn without_redis_no_code_is_sent_and_none_is_believed() {
         api.oob(BACKEND, &fresh, &sent.oob_code, &message.code).await.unwrap_err();
         ann.log_in_over(&world, &api, "sms").await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpc_health_says_when_redis_is_away_and_when_it_is_back() {
+    let mut world = World::start(Store::Redis, Tenant::default()).await;
+    let address = format!("http://{}", world.server().grpc());
+    let mut health = HealthClient::new(Channel::from_shared(address).unwrap().connect_lazy());
+    let service = || HealthCheckRequest { service: "countersign.v1.TokenService".to_owned() };
+    let mut changes = health.watch(service()).await.unwrap().into_inner();
+    let mut next = async || changes.message().await.unwrap().map(|answer| answer.status());
+    assert_eq!(next().await, Some(ServingStatus::Serving));
+    let redis = world.redis().pid().unwrap();
+    process::signal(redis, "STOP").await;
+    assert_eq!(next().await, Some(ServingStatus::NotServing));
+    assert_eq!(health.check(service()).await.unwrap().into_inner().status(), ServingStatus::NotServing);
+    process::signal(redis, "CONT").await;
+    assert_eq!(next().await, Some(ServingStatus::Serving));
+    world.redis().kill();
+    assert_eq!(next().await, Some(ServingStatus::NotServing));
+    world.redis().restart();
+    assert_eq!(next().await, Some(ServingStatus::Serving));
+    assert_eq!(health.check(service()).await.unwrap().into_inner().status(), ServingStatus::Serving);
 }

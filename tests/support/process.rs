@@ -7,8 +7,9 @@ use std::{
 
 use serde_json::Value;
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, Command},
+    io::{AsyncBufReadExt as _, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+    task::JoinHandle,
 };
 
 use crate::{
@@ -93,6 +94,15 @@ impl DemoProcess {
 pub struct ServeProcess {
     child: Child,
     ready: Value,
+    log: Log,
+}
+
+/// The log of a process.
+enum Log {
+    /// It is read as it comes.
+    Read(JoinHandle<Vec<Value>>),
+    /// Nobody reads it any more.
+    Stalled(Lines<BufReader<ChildStdout>>),
 }
 
 impl ServeProcess {
@@ -108,7 +118,32 @@ impl ServeProcess {
 
     /// Starts one with `config`, whose files are in `folder`, and waits until it serves.
     pub async fn start(folder: &Path, config: &str) -> Self {
-        let mut child = Command::new(binary())
+        Self::start_after("", folder, config).await
+    }
+
+    /// The same, after a shell has done `first`.
+    pub async fn start_after(first: &str, folder: &Path, config: &str) -> Self {
+        let Self { child, ready, log } = Self::start_unread(first, folder, config).await;
+        let Log::Stalled(mut lines) = log else { unreachable!("nobody reads yet") };
+        let reading = tokio::spawn(async move {
+            let mut read = Vec::new();
+            while let Ok(Some(line)) = lines.next_line().await {
+                read.push(serde_json::from_str(&line).expect("each line is JSON"));
+            }
+            read
+        });
+        Self { child, ready, log: Log::Read(reading) }
+    }
+
+    /// The same, and nobody reads its log once it serves.
+    pub async fn start_stalled(folder: &Path, config: &str) -> Self {
+        Self::start_unread("", folder, config).await
+    }
+
+    async fn start_unread(first: &str, folder: &Path, config: &str) -> Self {
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("{first}\nexec \"$@\""), "sh"])
+            .arg(binary())
             .args(["serve", "--config"])
             .arg(written(folder, config))
             .stdin(Stdio::null())
@@ -125,8 +160,27 @@ impl ServeProcess {
                 break line;
             }
         };
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { child, ready }
+        Self { child, ready, log: Log::Stalled(lines) }
+    }
+
+    /// Sends it a signal, such as `TERM`.
+    pub async fn signal(&self, name: &str) {
+        signal(self.child.id().expect("it runs"), name).await;
+    }
+
+    /// Waits until it has ended, and answers its exit code and what it logged once it was ready. A log that nobody reads is empty.
+    pub async fn ended(mut self) -> (Option<i32>, Vec<Value>) {
+        let code = self.child.wait().await.expect("it ends").code();
+        let log = match self.log {
+            Log::Read(reading) => reading.await.expect("the log is read to its end"),
+            Log::Stalled(_) => Vec::new(),
+        };
+        (code, log)
+    }
+
+    /// Base of the ops listener.
+    pub fn ops(&self) -> String {
+        format!("http://{}", self.address("ops.address"))
     }
 
     /// The API over `transport`.
@@ -148,6 +202,12 @@ impl ServeProcess {
     fn address(&self, member: &str) -> &str {
         self.ready[member].as_str().unwrap_or_else(|| panic!("no {member} in {}", self.ready))
     }
+}
+
+/// Sends a signal, such as `TERM`, to a process.
+pub async fn signal(process: u32, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status().await;
+    assert!(sent.expect("kill is there").success());
 }
 
 /// What a configuration says of places: everything is in `folder` and on free ports.

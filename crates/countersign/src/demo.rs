@@ -10,8 +10,8 @@ pub mod settings;
 pub mod welcome;
 
 use std::{
-    fs::{self, OpenOptions},
-    io::Write as _,
+    fs::{self, File, OpenOptions},
+    io::{ErrorKind, Write as _},
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -25,7 +25,13 @@ use data_encoding::BASE64;
 use tokio::net::TcpListener;
 
 use self::{certificates::Certificates, description::Description, settings::Place};
-use crate::serve::{self, Running, Sockets, StartOptions};
+use crate::{
+    alone,
+    serve::{self, Running, Sockets, StartOptions},
+};
+
+/// Tells programs where everything is.
+const DESCRIPTION_FILE: &str = "demo.json";
 
 /// What a demo may be told.
 #[derive(Clone, Debug)]
@@ -60,6 +66,22 @@ impl Default for DemoOptions {
     }
 }
 
+/// Takes the folder for one demo, for as long as the answer lives, and removes what the last one said of where it is.
+///
+/// # Errors
+///
+/// Another demo runs in it; it cannot be written.
+pub fn take(dir: &Path) -> anyhow::Result<File> {
+    let dir = folder(dir)?;
+    let file = alone::at(&dir.join("demo.lock"), &format!("another demo runs in {}", dir.display()))?;
+    match fs::remove_file(dir.join(DESCRIPTION_FILE)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {DESCRIPTION_FILE} of an earlier start"))
+        }
+        _ => Ok(file),
+    }
+}
+
 /// Starts a demo and writes its description.
 ///
 /// # Errors
@@ -82,7 +104,7 @@ pub async fn start(options: &DemoOptions, metrics: Metrics) -> anyhow::Result<(R
     people::add_numbered(&running.app, options.users).await?;
     let outbox = dir.join(settings::OUTBOX_FILE);
     let description = Description::new(&running, &certificates.ca, &outbox, options.users)?;
-    description.write(&dir.join("demo.json"))?;
+    description.write(&dir.join(DESCRIPTION_FILE))?;
     Ok((running, description))
 }
 

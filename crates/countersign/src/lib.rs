@@ -2,6 +2,7 @@
 //!
 //! It is a library too, so that tests and benchmarks start a whole server in their process: [`serve::start`].
 
+pub mod alone;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -4,14 +4,20 @@
 //! own, and because the address of the peer has to reach both HTTP and gRPC.
 
 mod counter;
+mod leftover;
 mod patience;
+mod progress;
 
 use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, task, time::Duration};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
 use countersign_server::Caller;
 use countersign_telemetry::{Metrics, metrics::label::Listener as Label};
-use http::Request;
+use http::{
+    HeaderMap, HeaderValue, Request, StatusCode, Version,
+    header::{CONNECTION, CONTENT_TYPE, EXPECT},
+};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -28,7 +34,11 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 pub use self::counter::Connections;
-use self::patience::{Conversation, Patience};
+use self::{
+    leftover::{Next, lend},
+    patience::{Conversation, Patience},
+    progress::Progress,
+};
 use crate::{
     system,
     tls::{Peer, Side},
@@ -157,6 +167,7 @@ impl Connection {
             tracing::debug!(%error, "the connection is gone");
             return;
         }
+        let stream = Progress::new(stream);
         match self.tls.clone() {
             None => self.speak(stream, Shown(None)).await,
             Some(side) => {
@@ -239,7 +250,16 @@ impl tower::Service<Request<Incoming>> for PerConnection {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let mut request = request.map(Body::new);
+        // In HTTP/2 requests do not stand in each other's way.
+        let in_line = request.version() < Version::HTTP_2;
+        let asks_first = in_line && request.headers().contains_key(EXPECT);
+        let (mut request, leftover) = if !request.body().is_end_stream() && !is_grpc(request.headers()) {
+            let (head, body) = request.into_parts();
+            let (body, leftover) = lend(body);
+            (Request::from_parts(head, Body::new(body)), Some(leftover))
+        } else {
+            (request.map(Body::new), None)
+        };
         request.extensions_mut().insert(ConnectInfo(self.peer));
         request.extensions_mut().insert(countersign_server::PeerAddress(self.peer));
         request.extensions_mut().insert(self.caller.clone());
@@ -247,11 +267,24 @@ impl tower::Service<Request<Incoming>> for PerConnection {
         let answer = self.router.clone().oneshot(request);
         let conversation = self.conversation.clone();
         Box::pin(async move {
-            let answer = answer.await;
+            let mut answer = answer.await?;
+            // Whoever was waited for in vain is not waited for again.
+            let waits = answer.status() != StatusCode::REQUEST_TIMEOUT;
+            if let Some(leftover) = leftover
+                && (!waits || leftover.settle(asks_first).await == Next::Close)
+                && in_line
+            {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             conversation.answered();
-            answer
+            Ok(answer)
         })
     }
+}
+
+/// Whether tonic reads it, whose clients wait for the answer whatever became of the request.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 #[cfg(test)]

@@ -18,7 +18,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(cli)) {
+    let outcome = runtime.block_on(run(cli));
+    // What still hangs in a call of the system then must not keep the process.
+    runtime.shutdown_timeout(countersign::serve::RUNTIME_ENDS_WITHIN);
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("countersign: {failure}");

@@ -5,6 +5,7 @@
 
 mod keys;
 mod purge;
+pub mod readiness;
 
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -16,7 +17,7 @@ use countersign_domain::{
     phone::Phone,
     port::{clock::Clock, entropy::Entropy},
 };
-use countersign_telemetry::{Metrics, metrics::label::Listener as Label};
+use countersign_telemetry::{Metrics, Telemetry, metrics::label::Listener as Label};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
@@ -29,6 +30,15 @@ use crate::{
 
 /// The most connections of the ops listener.
 const OPS_CONNECTIONS: usize = 64;
+/// How long what works beside requests (keys, sweeps) may take longer than those to notice that it is to end.
+const BESIDE: Duration = Duration::from_secs(1);
+/// How long requests to the ops listener may take at the end.
+const OPS_IN_FLIGHT: Duration = Duration::from_secs(1);
+/// How long calls of the system may take at the very end.
+pub const RUNTIME_ENDS_WITHIN: Duration = Duration::from_secs(1);
+/// How long a process may take to stop beyond `shutdown.drain` and `shutdown.in_flight`, at most.
+pub const ENDS_WITHIN: Duration =
+    BESIDE.saturating_add(OPS_IN_FLIGHT).saturating_add(Telemetry::ENDS_WITHIN).saturating_add(RUNTIME_ENDS_WITHIN);
 
 /// What a server may be given from outside.
 #[derive(Default)]
@@ -81,6 +91,7 @@ pub struct Running {
     tasks: JoinSet<()>,
     ops_task: JoinSet<()>,
     drain: Duration,
+    in_flight: Duration,
 }
 
 /// The TLS sides of the listeners that have one.
@@ -155,6 +166,7 @@ pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Re
         tasks: JoinSet::new(),
         ops_task: JoinSet::new(),
         drain: config.shutdown.drain,
+        in_flight,
     };
     let mut serve = |socket, label, tls, router| {
         let metrics = (metrics.clone(), label);
@@ -173,7 +185,8 @@ pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Re
     for side in [sides.grpc, sides.https].into_iter().flatten() {
         running.tasks.spawn(side.follow(stop_seen.clone()));
     }
-    running.tasks.spawn(worker.run(stop_seen.clone()));
+    running.tasks.spawn(worker.run(stop_seen.clone(), in_flight));
+    running.tasks.spawn(readiness::follow(Arc::clone(&app), running.health.clone(), stop_seen.clone()));
     if app.registry.factors.iter().any(|kind| matches!(kind, FactorKind::Sms | FactorKind::Voice)) {
         // Not by the first person who enrols a telephone.
         tokio::task::spawn_blocking(Phone::prepare);
@@ -190,7 +203,7 @@ pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Re
             metrics: (metrics, Label::Ops),
             stopping: ops_stop_seen,
         }
-        .run(Duration::from_secs(1)),
+        .run(OPS_IN_FLIGHT),
     );
     Ok(running)
 }
@@ -216,11 +229,47 @@ impl Running {
     /// Stops: says "not ready", waits as configured, lets requests end, closes.
     pub async fn stop(mut self) {
         self.draining.send_replace(true);
-        self.health.set_not_serving().await;
+        self.health.stop().await;
         system::pause(self.drain).await;
         self.stopping.send_replace(true);
-        while self.tasks.join_next().await.is_some() {}
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.in_flight + BESIDE, ended).await.is_err() {
+            tracing::warn!(tasks = self.tasks.len(), "tasks were cut off");
+        }
         self.ops_stopping.send_replace(true);
         while self.ops_task.join_next().await.is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::config::{layers, listeners::ShutdownConfig};
+
+    /// The number of seconds behind `key` in a file of `deploy`.
+    fn seconds(file: &str, key: &str) -> u64 {
+        let text = deployed(file);
+        text.lines().find_map(|line| line.trim().strip_prefix(key)).unwrap().trim().parse().unwrap()
+    }
+
+    fn deployed(file: &str) -> String {
+        std::fs::read_to_string(format!("{}/../../deploy/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    #[test]
+    fn nobody_kills_a_server_that_stops_in_its_time() {
+        let (config, mistakes) = layers::parse(&deployed("countersign.toml"), &layers::Variables::new());
+        assert!(mistakes.as_slice().is_empty(), "{mistakes}");
+        let ShutdownConfig { drain, in_flight } = config.shutdown;
+        let most = (drain + in_flight + ENDS_WITHIN).as_secs();
+        for (file, key) in [
+            ("kubernetes/statefulset.yaml", "terminationGracePeriodSeconds:"),
+            ("systemd/countersign.service", "TimeoutStopSec="),
+        ] {
+            assert!(seconds(file, key) > most, "{file}: it may take {most} s");
+        }
+        assert!(most < 25, "{most} s");
     }
 }

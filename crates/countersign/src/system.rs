@@ -24,6 +24,17 @@ pub async fn pause(span: Duration) {
     tokio::time::sleep(span).await;
 }
 
+/// Whether whoever started this process has it ignore that its terminal goes (SIGHUP), as `nohup` does.
+pub fn ignores_hang_up() -> bool {
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignored_signals(&status) & 1 == 1)
+}
+
+/// The signals that a process ignores, the first in the lowest bit.
+fn ignored_signals(status: &str) -> u64 {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
+}
+
 /// Who runs this process: `process 4242 of ann (1000)`. The system says so, not the caller's environment.
 pub fn operator() -> String {
     use std::os::unix::fs::MetadataExt as _;
@@ -59,6 +70,12 @@ mod tests {
         assert_eq!(name_of(1000, passwd), Some("ann"));
         assert_eq!(name_of(0, passwd), Some("root"));
         assert_eq!(name_of(7, passwd), None);
+    }
+
+    #[test]
+    fn the_ignored_signals_are_a_mask() {
+        assert_eq!(ignored_signals("SigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\nSigCgt:\tf"), 0x1001);
+        assert_eq!(ignored_signals("Name:\tcountersign"), 0);
     }
 
     #[test]

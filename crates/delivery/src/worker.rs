@@ -138,8 +138,9 @@ impl Worker {
         Self { bell, work: Arc::new(Work { ports, done: Mutex::default() }) }
     }
 
-    /// Works until `stop` turns true or its sender is gone. Then it claims no more, and returns when what is in flight has ended.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    /// Works until `stop` turns true or its sender is gone. Then it claims no more, and returns when what is in flight has ended, or
+    /// after `in_flight`: what was not sent by then stays in the outbox, as if the process had died.
+    pub async fn run(self, mut stop: watch::Receiver<bool>, in_flight: Duration) {
         let mut ticks = tokio::time::interval(POLL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut tasks = JoinSet::new();
@@ -171,7 +172,11 @@ impl Worker {
                 }
             }
         }
-        while tasks.join_next().await.is_some() {}
+        let ended = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(in_flight, ended).await.is_err() {
+            tracing::warn!(messages = tasks.len(), "messages in flight were cut off; they stay in the outbox");
+            tasks.shutdown().await;
+        }
     }
 }
 

@@ -2,13 +2,13 @@
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
-use crate::{config::GatewayConfig, leftover::announced, oauth_error::Problem};
+use crate::{config::GatewayConfig, oauth_error::Problem};
 
-/// The whole body. What is left of one that is too large is for [`leftover`](crate::leftover).
+/// The whole body. What is left of one that is too large is the listener's to read.
 ///
 /// # Errors
 ///
@@ -18,6 +18,11 @@ pub(crate) async fn read(config: &GatewayConfig, headers: &HeaderMap, mut body: 
         return Err(Problem::BodyTooLarge);
     }
     timeout(config.body_read_timeout, collect(config.body_limit, &mut body)).await.unwrap_or(Err(Problem::BodyTooSlow))
+}
+
+/// How long the body says that it is.
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 async fn collect(limit: usize, body: &mut Body) -> Result<Bytes, Problem> {
@@ -48,8 +53,6 @@ async fn collect(limit: usize, body: &mut Body) -> Result<Bytes, Problem> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use std::{convert::Infallible, sync::Arc, time::Duration};
-
-    use http::header::CONTENT_LENGTH;
 
     use super::*;
 

@@ -15,7 +15,6 @@ mod credentials;
 mod finish;
 mod forwarded;
 mod guardian_error;
-mod leftover;
 mod oauth_error;
 mod openapi;
 mod page;

@@ -20,7 +20,6 @@ use crate::{
     config::GatewayConfig,
     cors::Cors,
     finish::finish,
-    leftover,
     oauth_error::Problem,
     openapi,
     reply::Kind,
@@ -146,7 +145,6 @@ pub fn router<T: Transport>(transport: T, config: GatewayConfig) -> Router {
         .method_not_allowed_fallback(method_not_allowed::<T>)
         // Outermost, so that errors of the router itself get the same headers.
         .layer(middleware::from_fn_with_state(Arc::clone(&gateway), finish::<T>))
-        .layer(middleware::from_fn_with_state(Arc::clone(&gateway), leftover::read::<T>))
         .with_state(gateway)
 }
 

@@ -15,7 +15,7 @@ use countersign_proto::{
         token_service_server::TokenServiceServer,
     },
 };
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tonic::{body::Body, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::Service;
@@ -59,18 +59,24 @@ pub const METHODS: [&str; 25] = [
 pub struct HealthHandle {
     reporter: HealthReporter,
     stopping: watch::Sender<bool>,
+    /// Held while it is switched, so that nobody turns on what was stopped meanwhile.
+    turn: Arc<Mutex<()>>,
 }
 
 impl HealthHandle {
-    /// From now on every service is not serving, and streams of those who wait end: there are others to wait at.
-    pub async fn set_not_serving(&self) {
+    /// From now on every service is not serving, for good, and streams of those who wait end: there are others to wait at.
+    pub async fn stop(&self) {
+        let _turn = self.turn.lock().await;
         self.stopping.send_replace(true);
         self.set(ServingStatus::NotServing).await;
     }
 
-    /// From now on every service is serving.
-    pub async fn set_serving(&self) {
-        self.set(ServingStatus::Serving).await;
+    /// From now on every service is serving, or none is, unless it was stopped. Streams go on: what they wait for may come back.
+    pub async fn set_ready(&self, ready: bool) {
+        let _turn = self.turn.lock().await;
+        if !*self.stopping.borrow() {
+            self.set(if ready { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
+        }
     }
 
     async fn set(&self, status: ServingStatus) {
@@ -95,8 +101,8 @@ impl HealthHandle {
 pub async fn routes(app: Arc<App>) -> Result<(Routes, HealthHandle), tonic_reflection::server::Error> {
     let (reporter, health) = tonic_health::server::health_reporter();
     let (stopping, stop_seen) = watch::channel(false);
-    let handle = HealthHandle { reporter, stopping };
-    handle.set_serving().await;
+    let handle = HealthHandle { reporter, stopping, turn: Arc::default() };
+    handle.set_ready(true).await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)

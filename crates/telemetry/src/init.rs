@@ -1,6 +1,6 @@
 //! Start and end of telemetry.
 
-use std::{io, panic};
+use std::{fs::File, io, os::fd::AsFd as _, panic, time::Duration};
 
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::ExporterBuildError;
@@ -9,22 +9,29 @@ use tracing::{Dispatch, level_filters::LevelFilter};
 use tracing_subscriber::{
     Layer as _,
     filter::{FilterExt as _, ParseError, Targets, filter_fn},
-    fmt::{self, MakeWriter, writer::BoxMakeWriter},
+    fmt::{self, MakeWriter},
     layer::SubscriberExt as _,
 };
 
 use crate::{
     config::{LogWriter, TelemetryConfig},
+    lines::{self, Writing},
     log::{LineFormat, NoSpanFields},
+    metrics::Metrics,
     otlp,
     request_log::REQUEST_TARGET,
 };
 
-/// Telemetry that is running. Dropping it exports nothing: call [`Telemetry::shutdown`].
+/// How long the last spans may take.
+const LAST_SPANS: Duration = Duration::from_secs(2);
+
+/// Telemetry that is running. Dropping it writes the last lines and exports nothing: call [`Telemetry::shutdown`].
 #[derive(Debug)]
 #[must_use = "spans are lost without a shutdown"]
 pub struct Telemetry {
     traces: Option<SdkTracerProvider>,
+    /// Writes the lines, if they go out of the process.
+    _writing: Option<Writing>,
 }
 
 /// Why telemetry cannot start or end.
@@ -45,25 +52,36 @@ pub enum TelemetryError {
     /// Somebody has installed a subscriber before.
     #[error("telemetry was started twice")]
     Started(#[source] tracing::dispatcher::SetGlobalDefaultError),
+    /// The system gives no second way to write to the log, or no thread.
+    #[error("the log cannot be written")]
+    Writer(#[source] io::Error),
     /// The last spans could not be sent.
     #[error("the last spans were not exported")]
     Flush(#[source] OTelSdkError),
 }
 
 impl Telemetry {
-    /// Begins to log and to export, for the whole process, and logs where a panic happened from now on.
+    /// The longest that [`Telemetry::shutdown`] takes.
+    pub const ENDS_WITHIN: Duration = LAST_SPANS.saturating_add(Writing::LAST);
+
+    /// Begins to log and to export, for the whole process, and logs where a panic happened from now on. Nobody waits for the reader
+    /// of the log: lines that it does not take in time are dropped and counted in `metrics`.
     ///
     /// With an OTLP endpoint this must be called within a Tokio runtime. The collector need not be there yet.
     ///
     /// # Errors
     ///
     /// The configuration cannot be used, or a subscriber is installed already.
-    pub fn start(config: &TelemetryConfig) -> Result<Self, TelemetryError> {
-        let writer = match config.writer {
-            LogWriter::Stdout => BoxMakeWriter::new(io::stdout),
-            LogWriter::Stderr => BoxMakeWriter::new(io::stderr),
+    pub fn start(config: &TelemetryConfig, metrics: &Metrics) -> Result<Self, TelemetryError> {
+        // Not through the library's buffer, which writes each line by itself and locks the program's other words out meanwhile.
+        let out = match config.writer {
+            LogWriter::Stdout => io::stdout().as_fd().try_clone_to_owned(),
+            LogWriter::Stderr => io::stderr().as_fd().try_clone_to_owned(),
         };
-        let (dispatch, telemetry) = Self::build(config, writer)?;
+        let begun = out.and_then(|out| lines::begin(File::from(out), metrics, tell_dropped));
+        let (lines, writing) = begun.map_err(TelemetryError::Writer)?;
+        let (dispatch, telemetry) = Self::build(config, lines)?;
+        let telemetry = Self { _writing: Some(writing), ..telemetry };
         tracing::dispatcher::set_global_default(dispatch).map_err(TelemetryError::Started)?;
         panic::set_hook(Box::new(log_panic));
         Ok(telemetry)
@@ -111,7 +129,7 @@ impl Telemetry {
             // Lines take nothing from spans: where none are exported, none are kept.
             .with_filter(filter.and(filter_fn(|meta| !meta.is_span()).with_max_level_hint(LevelFilter::TRACE)));
         let subscriber = tracing_subscriber::registry().with(spans).with(lines);
-        Ok((Dispatch::new(subscriber), Self { traces }))
+        Ok((Dispatch::new(subscriber), Self { traces, _writing: None }))
     }
 
     /// Sends all spans that ended. Blocks until the collector has them or a few seconds have passed: not to be called on
@@ -124,14 +142,24 @@ impl Telemetry {
         self.traces.as_ref().map_or(Ok(()), |traces| traces.force_flush().map_err(TelemetryError::Flush))
     }
 
-    /// Sends what is left and stops exporting. Blocks like [`Telemetry::flush`], and needs the runtime still running.
+    /// Sends what is left and stops exporting, and writes the last lines. Blocks for [`Telemetry::ENDS_WITHIN`] at most, and needs
+    /// the runtime still running.
     ///
     /// # Errors
     ///
     /// The collector did not take the last spans.
     pub fn shutdown(self) -> Result<(), TelemetryError> {
-        self.traces.map_or(Ok(()), |traces| traces.shutdown().map_err(TelemetryError::Flush))
+        let ended = self.traces.as_ref().map_or(Ok(()), |traces| traces.shutdown_with_timeout(LAST_SPANS));
+        if let Err(error) = &ended {
+            tracing::warn!(error = error as &dyn std::error::Error, "the last spans were lost");
+        }
+        ended.map_err(TelemetryError::Flush)
     }
+}
+
+/// Tells of lines that were not written. Spans and requests are not at fault, so it is no error of theirs.
+fn tell_dropped(lines: u64) {
+    tracing::warn!(lines, "lines of the log were dropped because nobody read them in time");
 }
 
 /// Logs the place of a panic and its message if that is a literal; one that was formatted may hold a secret.

@@ -9,6 +9,7 @@
 pub mod config;
 pub mod grpc_code;
 pub mod init;
+mod lines;
 mod log;
 pub mod metrics;
 pub mod never_log;

@@ -45,6 +45,7 @@ struct Inner {
     store_failures: Family<StoreLabels, counter::Counter>,
     hasher_shed: counter::Counter,
     data_key_seals: Gauge<u64, AtomicU64>,
+    log_lines_dropped: counter::Counter,
     connections: Family<ListenerLabels, Gauge>,
     connections_refused: Family<ListenerLabels, counter::Counter>,
 }
@@ -102,6 +103,11 @@ impl Metrics {
         self.0.data_key_seals.set(taken);
     }
 
+    /// Lines of the log were not written because nobody read.
+    pub fn log_lines_dropped(&self, lines: u64) {
+        self.0.log_lines_dropped.inc_by(lines);
+    }
+
     /// A connection was accepted; it counts as open until the guard is dropped.
     #[must_use = "the connection counts as open while the guard lives"]
     pub fn connection_opened(&self, listener: Listener) -> OpenConnection {
@@ -141,6 +147,7 @@ impl Default for Inner {
             store_failures: Family::default(),
             hasher_shed: counter::Counter::default(),
             data_key_seals: Gauge::default(),
+            log_lines_dropped: counter::Counter::default(),
             connections: Family::default(),
             connections_refused: Family::default(),
         };
@@ -164,6 +171,7 @@ impl Inner {
         own.register("store_failures", "Steps a store could not do", self.store_failures.clone());
         own.register("hasher_shed", "Passwords not hashed for lack of room", self.hasher_shed.clone());
         own.register("data_key_seals", "Seals taken of the data key", self.data_key_seals.clone());
+        own.register("log_lines_dropped", "Log lines that nobody read in time", self.log_lines_dropped.clone());
         own.register("connections", "Open connections", self.connections.clone());
         own.register("connections_refused", "Connections refused for lack of room", self.connections_refused.clone());
     }

@@ -3,14 +3,15 @@
 use std::{io::Write as _, path::Path};
 
 use countersign_telemetry::{LogFormat, LogWriter, Metrics, Telemetry, TelemetryConfig};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Cli, Command, ConfigFile, Demo, audit, device, exit::Failure, health, keys, policy, user};
 use crate::{
+    alone,
     config::{check::Checked, layers, reference, telemetry::LogFormatName},
     demo::{self, DemoOptions, welcome},
     serve::{self, Running, StartOptions},
-    wire,
+    system, wire,
 };
 
 /// Runs one command.
@@ -84,8 +85,12 @@ pub(super) fn printed(line: &str) -> bool {
 }
 
 async fn serve(config: Checked) -> Result<(), Failure> {
-    let telemetry = start_telemetry(&config, LogWriter::Stdout)?;
-    let running = serve::start_checked(config, StartOptions::default()).await?;
+    let metrics = Metrics::new();
+    let telemetry = start_telemetry(&config, LogWriter::Stdout, &metrics)?;
+    // Where sessions live in the file, one server alone may count tries at passwords there.
+    let _alone = config.session_url.is_none().then(|| alone::at_store(&config.storage.url)).transpose()?;
+    let running =
+        serve::start_checked(config, StartOptions { metrics: Some(metrics), ..StartOptions::default() }).await?;
     tracing::info!(
         grpc.address = running.grpc_addr.map(tracing::field::display),
         http.address = running.http_addr.map(tracing::field::display),
@@ -99,16 +104,18 @@ async fn serve(config: Checked) -> Result<(), Failure> {
 }
 
 async fn demo(options: Demo) -> Result<(), Failure> {
-    let telemetry = Telemetry::start(&TelemetryConfig {
+    let metrics = Metrics::new();
+    let config = TelemetryConfig {
         format: LogFormat::Human,
         // People read this; standard output is for the greeting.
         writer: LogWriter::Stderr,
         ..TelemetryConfig::default()
-    })
-    .map_err(anyhow::Error::from)?;
+    };
+    let telemetry = Telemetry::start(&config, &metrics).map_err(anyhow::Error::from)?;
     let Demo { dir, users, redis, https_port, http_port, grpc_port, ops_port } = options;
     let options = DemoOptions { dir, users, redis, https_port, http_port, grpc_port, ops_port };
-    let (running, description) = demo::start(&options, Metrics::new()).await?;
+    let _alone = demo::take(&options.dir)?;
+    let (running, description) = demo::start(&options, metrics).await?;
     print(&welcome::text(&description));
     drop(description);
     until_asked(running).await?;
@@ -116,8 +123,8 @@ async fn demo(options: Demo) -> Result<(), Failure> {
     Ok(())
 }
 
-fn start_telemetry(config: &Checked, writer: LogWriter) -> Result<Telemetry, Failure> {
-    let started = Telemetry::start(&TelemetryConfig {
+fn start_telemetry(config: &Checked, writer: LogWriter, metrics: &Metrics) -> Result<Telemetry, Failure> {
+    let config = TelemetryConfig {
         format: match config.log.format {
             LogFormatName::Json => LogFormat::Json,
             LogFormatName::Human => LogFormat::Human,
@@ -126,33 +133,42 @@ fn start_telemetry(config: &Checked, writer: LogWriter) -> Result<Telemetry, Fai
         writer,
         otlp_endpoint: config.otlp.enabled.then(|| config.otlp.endpoint.clone()),
         ..TelemetryConfig::default()
-    });
-    Ok(started.map_err(anyhow::Error::from)?)
+    };
+    Ok(Telemetry::start(&config, metrics).map_err(anyhow::Error::from)?)
 }
 
-/// Serves until SIGTERM or SIGINT, then stops well; a second signal stops at once.
+/// Serves until SIGTERM, SIGINT or SIGHUP, then stops well; a second SIGTERM or SIGINT stops at once.
 async fn until_asked(running: Running) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(anyhow::Error::from)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(anyhow::Error::from)?;
-    let mut asked = async || {
-        tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        }
+    // What `nohup` started stays when its terminal goes.
+    let hears = !system::ignores_hang_up();
+    let mut hang_up = hears.then(|| signal(SignalKind::hangup())).transpose().map_err(anyhow::Error::from)?;
+    let name = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+        () = heard(hang_up.as_mut()) => "SIGHUP",
     };
-    let name = asked().await;
     tracing::info!(signal = name, "stopping");
     tokio::select! {
         () = running.stop() => tracing::info!("stopped"),
-        _ = asked() => tracing::warn!("stopped at once"),
+        // A terminal that goes may say so twice; that is no second thought.
+        _ = terminate.recv() => tracing::warn!("stopped at once"),
+        _ = interrupt.recv() => tracing::warn!("stopped at once"),
     }
     Ok(())
 }
 
-/// Sends the last spans. They are not worth a failure.
-async fn end_telemetry(telemetry: Telemetry) {
-    let ended = tokio::task::spawn_blocking(move || telemetry.shutdown()).await;
-    if let Ok(Err(error)) = ended {
-        tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "the last spans were lost");
+async fn heard(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
     }
+}
+
+/// Sends the last spans and writes the last lines. They are not worth a failure.
+async fn end_telemetry(telemetry: Telemetry) {
+    drop(tokio::task::spawn_blocking(move || telemetry.shutdown()).await);
 }

@@ -204,7 +204,7 @@ pub struct ShutdownConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub drain: Duration,
-    /// How long requests that have begun may still take then.
+    /// How long requests that have begun, and messages that are on their way to a provider, may still take then.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub in_flight: Duration,

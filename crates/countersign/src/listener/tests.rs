@@ -39,6 +39,7 @@ async fn served(max_per_address: usize, in_flight: Duration) -> Served {
                 "through"
             }),
         )
+        .route("/large", get(async || vec![0_u8; 1 << 20]))
         .with_state(gate.clone());
     let connections = Connections::new(100, max_per_address);
     let metrics = Metrics::new();
@@ -114,4 +115,20 @@ async fn what_takes_too_long_is_cut_off() {
     served.stopping.send_replace(true);
     served.task.await.unwrap();
     assert_eq!(answer(stream).await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_and_does_not_read_is_let_go() {
+    let served = served(9, Duration::ZERO).await;
+    // More than the system keeps for a reader who may come.
+    let _stream = send(served.address, &"GET /large HTTP/1.1\r\nHost: x\r\n\r\n".repeat(40)).await;
+    let open = async |wanted| {
+        while !served.metrics.render().contains(&format!("connections{{listener=\"http\"}} {wanted}")) {
+            system::pause(Duration::from_millis(100)).await;
+        }
+    };
+    open(1).await;
+    let begin = tokio::time::Instant::now();
+    assert!(tokio::time::timeout(Duration::from_secs(600), open(0)).await.is_ok(), "still there after ten minutes");
+    assert!(begin.elapsed() >= Duration::from_secs(9), "{:?}", begin.elapsed());
 }

@@ -25,6 +25,9 @@ use super::{
     store::{Outbox, ToySealer, waiting},
 };
 
+/// What messages in flight may take at the end.
+const IN_FLIGHT: Duration = Duration::from_secs(10);
+
 #[derive(Default)]
 struct Endings(Mutex<Vec<Ending>>);
 
@@ -73,7 +76,7 @@ impl Rig {
         let (stop, stopped) = watch::channel(false);
         let bell = Bell::new();
         let worker = Worker::new(bell.clone(), self.ports.clone());
-        Running { bell, stop, task: tokio::spawn(worker.run(stopped)) }
+        Running { bell, stop, task: tokio::spawn(worker.run(stopped, IN_FLIGHT)) }
     }
 
     /// Waits until the last try of a message is over: its row is due later, but not because it is leased.
@@ -489,6 +492,22 @@ async fn on_stop_nothing_is_claimed_any_more_and_what_is_in_flight_ends() {
     running.task.await.unwrap();
     assert!(rig.outbox.row("msg_1").is_none());
     assert_eq!(rig.outbox.row("msg_2").unwrap().attempts, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_stop_what_takes_too_long_is_cut_off_and_stays() {
+    let rig = Rig::new(&[sms("msg_1")], Scripted::always(Do::Wait));
+    let running = rig.start();
+    while rig.provider.inside() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let begin = tokio::time::Instant::now();
+    running.stop.send(true).unwrap();
+    running.task.await.unwrap();
+    assert!(begin.elapsed() < IN_FLIGHT + Duration::from_secs(1), "{:?}", begin.elapsed());
+    let row = rig.outbox.row("msg_1").unwrap();
+    assert_eq!((row.attempts, row.due_at), (1, rig.now().plus(Duration::from_secs(30))), "its lease ends");
+    assert!(rig.endings().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

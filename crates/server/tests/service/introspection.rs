@@ -35,12 +35,15 @@ async fn health_follows_its_handle() {
     for service in everything() {
         assert_eq!(status(&channel, service).await, Ok(ServingStatus::Serving), "{service}");
     }
-    rig.health.set_not_serving().await;
+    rig.health.set_ready(false).await;
     for service in everything() {
         assert_eq!(status(&channel, service).await, Ok(ServingStatus::NotServing), "{service}");
     }
-    rig.health.set_serving().await;
+    rig.health.set_ready(true).await;
     assert_eq!(status(&channel, "").await, Ok(ServingStatus::Serving));
+    rig.health.stop().await;
+    rig.health.set_ready(true).await;
+    assert_eq!(status(&channel, "").await, Ok(ServingStatus::NotServing), "who stops does not begin again");
     assert_eq!(status(&channel, "countersign.v1.Nothing").await, Err(Code::NotFound));
 }
 
@@ -50,7 +53,7 @@ async fn a_watcher_is_told_when_health_changes() {
     let mut client = HealthClient::new(rig.in_process());
     let mut changes = client.watch(HealthCheckRequest { service: String::new() }).await.unwrap().into_inner();
     assert_eq!(changes.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
-    rig.health.set_not_serving().await;
+    rig.health.stop().await;
     assert_eq!(changes.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
 }
 
