@@ -339,12 +339,12 @@ impl App {
     /// [`Reason::AudienceUnknown`].
     pub(crate) fn offer(&self, client: &Client, audience: Audience) -> Result<Offer, Error> {
         let named = |names: &[&'static str]| names.iter().map(|name| Scope::new(*name)).collect::<Vec<_>>();
-        let oidc = named(&OIDC_SCOPES);
         if self.registry.is_mfa_audience(audience.as_str()) {
+            // Nothing that says who somebody is: what the client demands of a login was not asked for (decision 6).
             let own = named(&MFA_API_SCOPES);
-            let scopes = own.iter().cloned().chain(oidc).collect();
-            return Ok(Offer { audience: self.registry.mfa_audience(), scopes, when_unnamed: own });
+            return Ok(Offer { audience: self.registry.mfa_audience(), scopes: own.clone(), when_unnamed: own });
         }
+        let oidc = named(&OIDC_SCOPES);
         let (all, offline): (Vec<Scope>, _) = if let Some(api) = self.registry.apis.get(&audience) {
             (oidc.into_iter().chain(api.scopes.iter().cloned()).collect(), api.allow_offline_access)
         } else if audience == self.registry.userinfo_audience() {
