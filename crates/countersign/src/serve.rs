@@ -1,7 +1,7 @@
 //! A whole server: listeners, stores, and how it stops.
 //!
 //! Stopping goes in steps: not ready; a while for load balancers to notice; no new connections, and those there are told to
-//! finish; at last whatever still runs is cut off.
+//! finish; whatever is still connected is cut off; at last the calls that were left by their callers end.
 
 mod keys;
 mod purge;
@@ -220,6 +220,8 @@ impl Running {
         system::pause(self.drain).await;
         self.stopping.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
+        // Those whose callers hung up: what came of them is to be written down.
+        self.health.calls_ended().await;
         self.ops_stopping.send_replace(true);
         while self.ops_task.join_next().await.is_some() {}
     }

@@ -20,7 +20,7 @@ use tonic::{body::Body, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::Service;
 
-use crate::{caller::Caller, service::Services};
+use crate::{caller::Caller, service::Services, work::Room};
 
 /// The largest message that is read, in bytes.
 const MAX_MESSAGE: usize = 256 * 1024;
@@ -54,11 +54,12 @@ pub const METHODS: [&str; 25] = [
     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
-/// Switches what `grpc.health.v1` says.
+/// Switches what `grpc.health.v1` says, and knows when the last call has ended.
 #[derive(Clone)]
 pub struct HealthHandle {
     reporter: HealthReporter,
     stopping: watch::Sender<bool>,
+    room: Room,
 }
 
 impl HealthHandle {
@@ -71,6 +72,12 @@ impl HealthHandle {
     /// From now on every service is serving.
     pub async fn set_serving(&self) {
         self.set(ServingStatus::Serving).await;
+    }
+
+    /// Until no call runs any more, whoever hung up on it. Each has ended [`crate::DEADLINE`] after it began, so this takes no longer;
+    /// meanwhile nobody is let in.
+    pub async fn calls_ended(&self) {
+        self.room.emptied().await;
     }
 
     async fn set(&self, status: ServingStatus) {
@@ -95,7 +102,8 @@ impl HealthHandle {
 pub async fn routes(app: Arc<App>) -> Result<(Routes, HealthHandle), tonic_reflection::server::Error> {
     let (reporter, health) = tonic_health::server::health_reporter();
     let (stopping, stop_seen) = watch::channel(false);
-    let handle = HealthHandle { reporter, stopping };
+    let room = Room::new();
+    let handle = HealthHandle { reporter, stopping, room: room.clone() };
     handle.set_serving().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -106,11 +114,10 @@ pub async fn routes(app: Arc<App>) -> Result<(Routes, HealthHandle), tonic_refle
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    Ok((with_services(routes, app, stop_seen), handle))
+    Ok((with_services(routes, Services::new(app, room, stop_seen)), handle))
 }
 
-fn with_services(routes: Routes, app: Arc<App>, stopping: watch::Receiver<bool>) -> Routes {
-    let services = Services::new(app, stopping);
+fn with_services(routes: Routes, services: Services) -> Routes {
     routes
         .add_service(TokenServiceServer::new(services.clone()).max_decoding_message_size(MAX_MESSAGE))
         .add_service(ChallengeServiceServer::new(services.clone()).max_decoding_message_size(MAX_MESSAGE))

@@ -16,6 +16,7 @@ use crate::{
     login_policy::FirstFactor,
     policy::{Context, Decision, Verdict, Wish},
     port::{
+        PortError,
         login_store::{Burn, CommitOutcome, LoginCommit},
         password_hasher::PasswordVerdict,
         session_store::Settlement,
@@ -88,14 +89,17 @@ impl App {
             None => Subject::Unknown(&realm, grant.login.as_ref()),
         };
         let address = client.address_of(origin);
+        if origin.presence.has_left() {
+            return Err(PortError::Abandoned.into());
+        }
         let permit = self.reserve_password_attempt(subject, address, now).await?;
         // Without an account the same work is done, so that the time tells nothing.
         // Who has no password here, likewise.
         let stored = account.as_ref().map(|account| account.user.password.clone()).filter(PasswordHash::is_set);
-        let verdict = match self.hasher.verify(stored, grant.password).await {
+        let verdict = match self.hasher.verify(stored, grant.password, &origin.presence).await {
             Ok(verdict) => verdict,
             Err(error) => {
-                // Nothing was looked at: who is told to come back must find their attempt.
+                // Nothing was looked at: who is told to come back, or has left, must find their attempt.
                 self.sessions.settle(Settlement { refund: vec![permit.refund()], ..Settlement::default() }, now).await;
                 return Err(error.into());
             }
