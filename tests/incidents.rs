@@ -44,3 +44,5 @@ mod g57_pumping_text_messages_runs_dry;
 mod g58_nobody_is_asked_until_they_agree;
 mod g59_unanswered_codes_lock_nobody;
 mod g60_what_is_open_to_everybody_is_listed;
+mod g61_a_token_that_manages_factors_lets_nobody_in;
+mod g62_hanging_up_gives_no_new_tries;

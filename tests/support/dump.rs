@@ -76,6 +76,12 @@ pub fn audited(path: &Path, event: &str, user: &str) -> i64 {
     open(path).query_row(sql, [event, user], |row| row.get(0)).expect("the trail can be read")
 }
 
+/// The most failures in a row that a factor in `table` of `user` has, for good.
+pub fn failures(path: &Path, table: &str, user: &str) -> i64 {
+    let sql = format!("SELECT coalesce(max(failures), 0) FROM {table} WHERE user_id = ?1");
+    open(path).query_row(&sql, [user], |row| row.get(0)).expect("the table is there")
+}
+
 /// What the rows of the audit trail that tell of `event` and `user` give as the reason, the oldest first.
 pub fn details(path: &Path, event: &str, user: &str) -> Vec<String> {
     let connection = open(path);

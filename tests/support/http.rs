@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use http::{HeaderMap, Method};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use crate::{openapi::OpenApi, signer::ASSERTION_TYPE, tenant::Client};
 
@@ -137,6 +138,19 @@ impl Http {
     /// Posts `body` as JSON with a bearer.
     pub async fn post_as(&self, bearer: &str, path: &str, body: &Value) -> Answer {
         self.send(self.request(Method::POST, path).bearer_auth(bearer).json(body)).await
+    }
+
+    /// Posts `body` as JSON on a connection of its own, and resets that a `moment` after it was sent.
+    pub async fn post_and_reset(&self, path: &str, body: &Value, moment: u32) {
+        let (host, body) = (self.base.trim_start_matches("http://"), body.to_string());
+        let head = format!("POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n");
+        let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+        let mut connection = TcpStream::connect(host).await.expect("the server listens");
+        connection.write_all(request.as_bytes()).await.expect("the request is sent");
+        for _ in 0..moment {
+            tokio::task::yield_now().await;
+        }
+        connection.set_zero_linger().expect("closing may reset");
     }
 
     /// Gets `path`.

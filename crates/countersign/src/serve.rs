@@ -1,7 +1,7 @@
 //! A whole server: listeners, stores, and how it stops.
 //!
 //! Stopping goes in steps: not ready; a while for load balancers to notice; no new connections, and those there are told to
-//! finish; at last whatever still runs is cut off.
+//! finish; whatever is still connected is cut off; at last the calls that were left by their callers end.
 
 mod keys;
 mod purge;
@@ -17,6 +17,7 @@ use countersign_domain::{
     phone::Phone,
     port::{clock::Clock, entropy::Entropy},
 };
+use countersign_server::DEADLINE;
 use countersign_telemetry::{Metrics, Telemetry, metrics::label::Listener as Label};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
@@ -232,8 +233,12 @@ impl Running {
         self.health.stop().await;
         system::pause(self.drain).await;
         self.stopping.send_replace(true);
-        let ended = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.in_flight + BESIDE, ended).await.is_err() {
+        let ended = async {
+            while self.tasks.join_next().await.is_some() {}
+            // Those whose callers hung up: what came of them is to be written down.
+            self.health.calls_ended().await;
+        };
+        if tokio::time::timeout(self.in_flight.max(DEADLINE) + BESIDE, ended).await.is_err() {
             tracing::warn!(tasks = self.tasks.len(), "tasks were cut off");
         }
         self.ops_stopping.send_replace(true);

@@ -22,6 +22,7 @@ use countersign_domain::{
         entropy::Entropy,
         password_hasher::{PasswordHasher, PasswordVerdict},
     },
+    presence::Presence,
     secret::Secret,
     user::PasswordHash,
 };
@@ -141,10 +142,15 @@ impl Argon2Hasher {
     }
 
     /// The peppered hash of `password`, computed on the pool.
-    async fn compute(&self, recipe: Recipe, password: Secret<String>) -> Result<[u8; 32], PortError> {
+    async fn compute(
+        &self,
+        recipe: Recipe,
+        password: Secret<String>,
+        asked_by: &Presence,
+    ) -> Result<[u8; 32], PortError> {
         let (pepper, usual, hashes_run) = (self.pepper.clone(), self.params, Arc::clone(&self.hashes_run));
         self.pool
-            .run(move |memory| {
+            .run_unless(asked_by.leaving(), move |memory| {
                 let mut output = Zeroizing::new(vec![0; recipe.output_bytes]);
                 let password = composed(&password);
                 argon2id_raw(memory, recipe.params, password.as_bytes(), &recipe.salt, &mut output)?;
@@ -162,6 +168,7 @@ impl PasswordHasher for Argon2Hasher {
         &self,
         stored: Option<PasswordHash>,
         password: Secret<String>,
+        asked_by: &Presence,
     ) -> Result<PasswordVerdict, PortError> {
         let known = stored.is_some();
         let expected = match stored {
@@ -171,7 +178,7 @@ impl PasswordHasher for Argon2Hasher {
         if expected.pepper_id != self.pepper.id {
             return Err(corrupt("the verifier was made with another pepper"));
         }
-        let mac = self.compute(expected.recipe, password).await?;
+        let mac = self.compute(expected.recipe, password, asked_by).await?;
         let equal = bool::from(mac.ct_eq(&expected.mac));
         Ok(if known && equal { PasswordVerdict::Right } else { PasswordVerdict::Wrong })
     }
@@ -180,7 +187,7 @@ impl PasswordHasher for Argon2Hasher {
         let mut salt = [0; 16];
         self.entropy.fill(&mut salt)?;
         let recipe = Recipe::new(self.params, &salt);
-        let mac = self.compute(recipe.clone(), password).await?;
+        let mac = self.compute(recipe.clone(), password, &Presence::default()).await?;
         Ok(PasswordHash::new(Verifier { pepper_id: self.pepper.id, recipe, mac }.to_string()))
     }
 

@@ -4,9 +4,12 @@ mod queue;
 
 use std::{
     fmt,
+    future::{Future, pending, poll_fn},
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    task::Poll,
     thread,
     time::{Duration, Instant},
 };
@@ -99,16 +102,44 @@ impl<S: Default + 'static> WorkPool<S> {
         T: Send + 'static,
         F: FnOnce(&mut S) -> T + Send + 'static,
     {
-        let (job, answer) = Pending::new(work);
-        {
+        self.run_unless(pending(), work).await
+    }
+
+    /// The same for somebody who may leave. If `left` ends before a thread has taken the work, it is not done; what was taken is finished
+    /// and answered.
+    ///
+    /// # Errors
+    ///
+    /// As [`WorkPool::run`]; [`PortError::Abandoned`] if they left in time.
+    pub async fn run_unless<T, F>(&self, left: impl Future<Output = ()>, work: F) -> Result<T, PortError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut S) -> T + Send + 'static,
+    {
+        let (job, mut answer) = Pending::new(work);
+        let ticket = {
             let mut line = self.shared.line();
             let idle = line.idle;
-            if !line.queue.push(Box::new(job), idle, Instant::now()) {
-                return Err(PortError::Overloaded);
-            }
-        }
+            line.queue.push(Box::new(job), idle, Instant::now()).ok_or(PortError::Overloaded)?
+        };
         self.shared.arrived.notify_one();
-        answer.await.unwrap_or_else(|gone| Err(PortError::Unavailable(self.name, Box::new(gone))))
+        let mut left = pin!(left);
+        let first = poll_fn(|cx| match Pin::new(&mut answer).poll(cx) {
+            Poll::Ready(answered) => Poll::Ready(Some(answered)),
+            Poll::Pending => left.as_mut().poll(cx).map(|()| None),
+        })
+        .await;
+        let answered = if let Some(answered) = first {
+            answered
+        } else {
+            // Under the lock under which a thread takes it: it is one or the other.
+            let given_up = self.shared.line().queue.leave(ticket);
+            if given_up.is_some() {
+                return Err(PortError::Abandoned);
+            }
+            answer.await
+        };
+        answered.unwrap_or_else(|gone| Err(PortError::Unavailable(self.name, Box::new(gone))))
     }
 }
 
@@ -172,10 +203,8 @@ fn wait<'a, S>(shared: &Shared<S>, line: MutexGuard<'a, Line<S>>, state: &mut Op
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use std::{
-        future::Future,
-        pin::pin,
         sync::mpsc,
-        task::{Context, Poll, Waker},
+        task::{Context, Waker},
     };
 
     use super::*;
@@ -253,6 +282,42 @@ mod tests {
         assert_eq!(pool.run(|count| *count).await.unwrap(), 0);
         assert_eq!(pool.waiting(), 0);
         busy.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_leaves_before_a_thread_took_the_job_is_answered_at_once_and_it_is_not_run() {
+        let pool = Arc::new(pool(1, 1));
+        let (release, busy) = occupy(&pool);
+        let (leave, left) = tokio::sync::oneshot::channel::<()>();
+        let left = async { drop(left.await) };
+        let mut waiting = pin!(pool.run_unless(left, |_| panic!("nobody waits for this")));
+        assert!(poll_once(waiting.as_mut()).is_pending());
+        drop(leave);
+        assert!(matches!(waiting.await, Err::<(), _>(PortError::Abandoned)));
+        assert_eq!(pool.waiting(), 0, "the seat is free at once");
+        drop(release);
+        busy.await.unwrap().unwrap();
+        assert_eq!(pool.run(|count| *count).await.unwrap(), 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_leaves_while_the_job_runs_is_answered_what_came_of_it() {
+        let pool = pool(1, 1);
+        let (entered, inside) = mpsc::channel();
+        let (release, gate) = mpsc::channel::<()>();
+        let (leave, left) = tokio::sync::oneshot::channel::<()>();
+        let left = async { drop(left.await) };
+        let mut running = pin!(pool.run_unless(left, move |_| {
+            entered.send(()).unwrap();
+            assert!(gate.recv().is_err());
+            7
+        }));
+        assert!(poll_once(running.as_mut()).is_pending());
+        inside.recv().unwrap();
+        drop(leave);
+        assert!(poll_once(running.as_mut()).is_pending());
+        drop(release);
+        assert_eq!(running.await.unwrap(), 7);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

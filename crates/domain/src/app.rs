@@ -24,6 +24,7 @@ use crate::{
         signer::Signer,
         user_store::UserStore,
     },
+    presence::Presence,
     registry::Registry,
     secret::Secret,
     wakes::Wakes,
@@ -110,6 +111,8 @@ pub struct Origin {
     pub device_token: Option<Secret<String>>,
     /// Whether the device is to be remembered once the second factor is proven.
     pub remember_device: bool,
+    /// Whether somebody still waits for the answer.
+    pub presence: Presence,
 }
 
 /// The bearer token of a call, as it came.

@@ -140,8 +140,11 @@ impl App {
         let has = |scope: &str| issue.scopes.iter().any(|granted| granted.as_str() == scope);
         let jti = random_text(ALPHANUMERIC, 22, self.entropy.as_ref())?;
         let userinfo = self.registry.userinfo_audience();
+        let manages = self.registry.is_mfa_audience(issue.audience.as_str());
+        // Who manages factors has not met what the client demands of a login: no such token says who they are, whatever was granted.
+        let identifies = has("openid") && !manages;
         // A client that asked for "openid" may also call userinfo, which verifies RS256 like everybody else.
-        let both = has("openid") && algorithm == Algorithm::Rs256 && *issue.audience != userinfo;
+        let both = identifies && algorithm == Algorithm::Rs256 && *issue.audience != userinfo;
         let scope = issue.scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" ");
         let iat = issue.now.as_secs();
         let claims = AccessTokenClaims {
@@ -160,10 +163,10 @@ impl App {
             gty: as_auth0.then_some(issue.grant),
             scope: &scope,
             sid: issue.family.map(FamilyId::to_string),
-            authentication: Self::authentication_claims(issue, self.registry.is_mfa_audience(issue.audience.as_str())),
+            authentication: Self::authentication_claims(issue, manages),
         };
         let access_token = self.signer.sign(algorithm, dialect.token_type(), to_json(&claims)?).await?;
-        let id_token = if has("openid") {
+        let id_token = if identifies {
             let user = issue.user;
             let claims = IdTokenClaims {
                 iss: &self.registry.issuer,

@@ -232,7 +232,7 @@ impl From<PortError> for Error {
     fn from(error: PortError) -> Self {
         let reason = match error {
             PortError::Unavailable(..) => Reason::StoreUnavailable,
-            PortError::Overloaded => Reason::Overloaded,
+            PortError::Overloaded | PortError::Abandoned => Reason::Overloaded,
             PortError::Corrupt(_) => Reason::Internal,
         };
         Self { source: Some(Box::new(error)), ..Self::new(reason) }

@@ -40,6 +40,7 @@ mod pending_login;
 pub mod phone;
 pub mod policy;
 pub mod port;
+pub mod presence;
 mod refresh_token;
 pub mod registry;
 mod remembered;

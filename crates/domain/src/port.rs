@@ -31,6 +31,9 @@ pub enum PortError {
     /// Too much is waiting already; the step did not happen.
     #[error("too many callers are waiting")]
     Overloaded,
+    /// Who asked for it left before it was begun; the step did not happen, and nobody will hear of it.
+    #[error("nobody waits for it any more")]
+    Abandoned,
     /// What came back cannot be what was stored: a seal that does not open, a row that does not parse.
     #[error("stored data is damaged")]
     Corrupt(#[source] Box<dyn std::error::Error + Send + Sync>),

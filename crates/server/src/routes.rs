@@ -20,7 +20,7 @@ use tonic::{body::Body, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::Service;
 
-use crate::{caller::Caller, service::Services, undecodable::Reasoned};
+use crate::{caller::Caller, service::Services, undecodable::Reasoned, work::Room};
 
 /// The largest message that is read, in bytes.
 pub(crate) const MAX_MESSAGE: usize = 256 * 1024;
@@ -54,13 +54,14 @@ pub const METHODS: [&str; 25] = [
     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
-/// Switches what `grpc.health.v1` says.
+/// Switches what `grpc.health.v1` says, and knows when the last call has ended.
 #[derive(Clone)]
 pub struct HealthHandle {
     reporter: HealthReporter,
     stopping: watch::Sender<bool>,
     /// Held while it is switched, so that nobody turns on what was stopped meanwhile.
     turn: Arc<Mutex<()>>,
+    room: Room,
 }
 
 impl HealthHandle {
@@ -77,6 +78,12 @@ impl HealthHandle {
         if !*self.stopping.borrow() {
             self.set(if ready { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
         }
+    }
+
+    /// Until no call runs any more, whoever hung up on it. Each has ended [`crate::DEADLINE`] after it began, so this takes no longer;
+    /// meanwhile nobody is let in.
+    pub async fn calls_ended(&self) {
+        self.room.emptied().await;
     }
 
     async fn set(&self, status: ServingStatus) {
@@ -101,7 +108,8 @@ impl HealthHandle {
 pub async fn routes(app: Arc<App>) -> Result<(Routes, HealthHandle), tonic_reflection::server::Error> {
     let (reporter, health) = tonic_health::server::health_reporter();
     let (stopping, stop_seen) = watch::channel(false);
-    let handle = HealthHandle { reporter, stopping, turn: Arc::default() };
+    let room = Room::new();
+    let handle = HealthHandle { reporter, stopping, turn: Arc::default(), room: room.clone() };
     handle.set_ready(true).await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -112,11 +120,10 @@ pub async fn routes(app: Arc<App>) -> Result<(Routes, HealthHandle), tonic_refle
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    Ok((with_services(routes, app, stop_seen), handle))
+    Ok((with_services(routes, Services::new(app, room, stop_seen)), handle))
 }
 
-fn with_services(routes: Routes, app: Arc<App>, stopping: watch::Receiver<bool>) -> Routes {
-    let services = Services::new(app, stopping);
+fn with_services(routes: Routes, services: Services) -> Routes {
     routes
         .add_service(Reasoned(TokenServiceServer::new(services.clone()).max_decoding_message_size(MAX_MESSAGE)))
         .add_service(Reasoned(ChallengeServiceServer::new(services.clone()).max_decoding_message_size(MAX_MESSAGE)))

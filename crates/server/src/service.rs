@@ -28,9 +28,9 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    /// Streams end when `stopping` says so.
-    pub(crate) fn new(app: Arc<App>, stopping: watch::Receiver<bool>) -> Self {
-        Self { app, room: Room::new(), watchers: Watchers::new(stopping) }
+    /// Calls run in `room`; streams end when `stopping` says so.
+    pub(crate) fn new(app: Arc<App>, room: Room, stopping: watch::Receiver<bool>) -> Self {
+        Self { app, room, watchers: Watchers::new(stopping) }
     }
 
     /// What a request that came with `extensions` is read beside.
@@ -47,7 +47,8 @@ impl Services {
         render: impl FnOnce(D) -> T,
     ) -> Result<Response<T>, Status>
     where
-        F: Future<Output = Result<D, Error>> + Send,
+        D: Send + 'static,
+        F: Future<Output = Result<D, Error>> + Send + 'static,
     {
         let work = parsed.map_err(|error| crate::status::to_status(&error))?;
         self.room.carry_out(share, metadata, work).await.map(|done| Response::new(render(done)))

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use countersign_domain::error::{Error, Reason};
+use countersign_domain::{
+    error::{Error, Reason},
+    port::PortError,
+};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
@@ -170,9 +173,18 @@ fn log(error: &Error, name: &'static str) {
         Reason::DeliveryUnavailable => {
             tracing::warn!(reason = name, detail = error.detail(), "a message could not be sent");
         }
+        Reason::Overloaded if is_abandoned(error) => {
+            tracing::debug!(reason = name, "nobody waits for a request any more");
+        }
         Reason::Overloaded => tracing::warn!(reason = name, "a request was shed"),
         _ => tracing::debug!(reason = name, detail = error.detail(), "a request was refused"),
     }
+}
+
+/// Whether it was not begun because nobody would have heard of it: that says nothing about how busy the server is.
+fn is_abandoned(error: &Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<PortError>());
+    matches!(cause, Some(PortError::Abandoned))
 }
 
 fn chain(error: &Error) -> String {

@@ -1,7 +1,11 @@
 //! How a call is carried out: within its time, and not too many at once.
 //!
-//! A caller that goes away, or whose time is up, takes the call along: what was not begun is not done, no password is hashed for
-//! nobody. A commit is not cut off by that: a port call that was handed to a store happens whole or not at all.
+//! A call runs on a task of its own and goes on without its caller. Whoever hangs up, or asks for less time than it takes, after a code was
+//! sent must not be spared what came of it: the attempt was taken, so the code is judged, a failure counted, a row written. Otherwise
+//! hanging up in time would buy tries that no durable count knows of. What is bounded is how many calls run, their callers there or not,
+//! and for how long. Only a password is not looked at any more if its sender left before its turn ([`Presence`]).
+//!
+//! [`Presence`]: countersign_domain::presence::Presence
 
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -48,26 +52,47 @@ impl Room {
         }
     }
 
-    /// Carries `work` out.
+    /// Carries `work` out, on a task of its own. Who drops this leaves the work to itself.
     ///
     /// # Errors
     ///
-    /// `OVERLOADED` if there is no room, `DEADLINE_EXCEEDED` if the time is up, and what the work refuses.
-    pub(crate) async fn carry_out<T>(
+    /// `OVERLOADED` if there is no room, `DEADLINE_EXCEEDED` if the time is up, the caller's or ours, and what the work refuses.
+    pub(crate) async fn carry_out<T: Send + 'static>(
         &self,
         share: Share,
         metadata: &MetadataMap,
-        work: impl Future<Output = Result<T, Error>> + Send,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Status> {
-        let Some(_permit) = self.enter(share) else { return Err(to_status(&Error::new(Reason::Overloaded))) };
-        let work = AssertUnwindSafe(work).catch_unwind();
-        match tokio::time::timeout(deadline(metadata), work).await {
-            Ok(Ok(outcome)) => outcome.map_err(|error| to_status(&error)),
-            // The message of a panic may hold anything; the panic hook has logged where it was.
-            Ok(Err(_panic)) => Err(to_status(&Error::new(Reason::Internal).because("the use case panicked"))),
-            Err(_elapsed) => Err(Status::deadline_exceeded("the call took too long")),
+        let Some(permit) = self.enter(share) else { return Err(to_status(&Error::new(Reason::Overloaded))) };
+        let task = tokio::spawn(countersign_telemetry::carry(async move {
+            let _permit = permit;
+            match tokio::time::timeout(DEADLINE, AssertUnwindSafe(work).catch_unwind()).await {
+                // Here and not where it is waited for: a cause is logged whoever hears of it.
+                Ok(Ok(outcome)) => outcome.map_err(|error| to_status(&error)),
+                // The message of a panic may hold anything; the panic hook has logged where it was.
+                Ok(Err(_panic)) => Err(to_status(&Error::new(Reason::Internal).because("the use case panicked"))),
+                Err(_elapsed) => Err(too_long()),
+            }
+        }));
+        match tokio::time::timeout(deadline(metadata), task).await {
+            Ok(Ok(answer)) => answer,
+            // The runtime ends.
+            Ok(Err(_cancelled)) => Err(Status::unavailable("the server stops")),
+            Err(_elapsed) => Err(too_long()),
         }
     }
+
+    /// Until no call runs any more, also none that was left by its caller. Nothing is let in meanwhile.
+    pub(crate) async fn emptied(&self) {
+        for (room, places) in [(&self.ordinary, ORDINARY), (&self.reserved, RESERVED)] {
+            // Nobody closes it.
+            drop(room.acquire_many(u32::try_from(places).unwrap_or(u32::MAX)).await);
+        }
+    }
+}
+
+fn too_long() -> Status {
+    Status::deadline_exceeded("the call took too long")
 }
 
 /// `grpc-timeout`: up to eight digits and a unit.
@@ -95,6 +120,13 @@ fn parse_timeout(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        pin::{Pin, pin},
+        task::{Context, Poll, Waker},
+    };
+
+    use tokio::sync::oneshot;
+
     use super::*;
 
     #[test]
@@ -118,20 +150,62 @@ mod tests {
         assert!(room.carry_out(Share::Ordinary, &none, async { Ok(()) }).await.is_ok());
     }
 
+    fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    /// Work that ends when the sender is dropped, and whether it has.
+    fn gated() -> (oneshot::Sender<()>, impl Future<Output = Result<(), Error>> + Send, oneshot::Receiver<()>) {
+        let (open, gate) = oneshot::channel::<()>();
+        let (done, ended) = oneshot::channel();
+        let work = async move {
+            let _opened = gate.await;
+            let _heard = done.send(());
+            Ok(())
+        };
+        (open, work, ended)
+    }
+
     #[tokio::test]
-    async fn work_ends_when_its_time_is_up() {
+    async fn work_goes_on_without_its_caller_and_takes_its_room_until_it_ends() {
         let room = Room::new();
+        let none = MetadataMap::new();
+        let (open, work, ended) = gated();
+        {
+            let mut call = pin!(room.carry_out(Share::Ordinary, &none, work));
+            assert!(poll_once(call.as_mut()).is_pending());
+        }
+        let mut emptied = pin!(room.emptied());
+        assert!(poll_once(emptied.as_mut()).is_pending(), "it runs still");
+        drop(open);
+        ended.await.expect("it was not cut off");
+        emptied.await;
+        assert!(room.carry_out(Share::Ordinary, &none, async { Ok(()) }).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_callers_time_ends_the_wait_and_not_the_work() {
         let mut metadata = MetadataMap::new();
         metadata.insert("grpc-timeout", "1m".parse().unwrap());
-        let (held, ended) = tokio::sync::oneshot::channel::<()>();
-        let outcome = room
-            .carry_out(Share::Completion, &metadata, async move {
-                let _held = held;
-                std::future::pending::<Result<(), Error>>().await
-            })
-            .await;
+        let (open, work, ended) = gated();
+        let outcome = Room::new().carry_out(Share::Completion, &metadata, work).await;
+        assert_eq!(outcome.unwrap_err().code(), tonic::Code::DeadlineExceeded);
+        drop(open);
+        ended.await.expect("it was not cut off");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_ends_when_our_time_is_up() {
+        let room = Room::new();
+        let (held, ended) = oneshot::channel::<()>();
+        let work = async move {
+            let _held = held;
+            std::future::pending::<Result<(), Error>>().await
+        };
+        let outcome = room.carry_out(Share::Completion, &MetadataMap::new(), work).await;
         assert_eq!(outcome.unwrap_err().code(), tonic::Code::DeadlineExceeded);
         assert!(ended.await.is_err(), "what the work held is let go");
+        room.emptied().await;
     }
 
     #[tokio::test]

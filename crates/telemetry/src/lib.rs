@@ -25,5 +25,5 @@ pub use init::{Telemetry, TelemetryError};
 pub use metrics::Metrics;
 pub use panic_guard::PanicGuardLayer;
 pub use request_log::{RequestLogLayer, RouteName};
-pub use request_scope::{RequestFacts, note};
+pub use request_scope::{RequestFacts, carry, note};
 pub use trace_context::{TraceContext, inject};

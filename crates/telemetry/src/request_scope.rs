@@ -1,12 +1,16 @@
 //! What is known about the request being served, for the line written at its end.
 //!
 //! The scope is set on the thread whenever the request's future runs, so that code deep below can [`note`] a fact without
-//! a handle being passed down. Work that is spawned onto other tasks is outside of it.
+//! a handle being passed down. Work that is spawned onto other tasks is outside of it, unless it is [carried](carry) there.
 
 use std::{
     cell::RefCell,
+    future::{Future, poll_fn},
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
 };
+
+use tracing::Instrument as _;
 
 use crate::trace_context::TraceContext;
 
@@ -53,6 +57,21 @@ pub fn note(change: impl FnOnce(&mut RequestFacts)) {
     if let Some(scope) = CURRENT.with_borrow(Clone::clone) {
         scope.note(change);
     }
+}
+
+/// `work` as a part of the request being served, on whatever task it runs: its lines have the request's trace, its spans are within the
+/// request's, and what it [`note`]s is the request's for as long as that is not over.
+pub fn carry<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    let scope = CURRENT.with_borrow(Clone::clone);
+    async move {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            let _scope = scope.as_ref().map(Scope::enter);
+            work.as_mut().poll(cx)
+        })
+        .await
+    }
+    .in_current_span()
 }
 
 /// Where the request being served stands in its trace.
@@ -102,6 +121,8 @@ impl Drop for Entered {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Poll, Waker};
+
     use super::*;
 
     #[test]
@@ -117,6 +138,24 @@ mod tests {
         assert_eq!(inner.take_facts().reason, Some("PROOF_REJECTED"));
         let outer = outer.take_facts();
         assert_eq!((outer.reason, outer.factor), (None, Some("otp")));
+    }
+
+    #[test]
+    fn work_that_is_carried_belongs_to_the_request_it_was_begun_in() {
+        let scope = Scope::new(TraceContext::root());
+        let work = {
+            let _scope = scope.enter();
+            carry(async {
+                note(|facts| facts.reason = Some("PROOF_REJECTED"));
+                current_trace()
+            })
+        };
+        let other = Scope::new(TraceContext::root());
+        let _other = other.enter();
+        let polled = pin!(work).poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(polled, Poll::Ready(Some(scope.trace)));
+        assert_eq!(current_trace(), Some(other.trace));
+        assert_eq!((scope.take_facts().reason, other.take_facts().reason), (Some("PROOF_REJECTED"), None));
     }
 
     #[test]

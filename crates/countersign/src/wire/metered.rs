@@ -25,6 +25,7 @@ use countersign_domain::{
         session_store::{AttemptId, Bucket, Reservation, SessionStore, Settlement},
         user_store::{AddressesChanged, NewUser, UserInserted, UserStore},
     },
+    presence::Presence,
     secret::{Digest, Secret},
     time::Timestamp,
     transaction::TransactionRecord,
@@ -52,7 +53,7 @@ impl<P: ?Sized> Metered<P> {
         if let Err(error) = &answer {
             let kind = match error {
                 PortError::Unavailable(..) => StoreFailure::Unavailable,
-                PortError::Overloaded => StoreFailure::Overloaded,
+                PortError::Overloaded | PortError::Abandoned => StoreFailure::Overloaded,
                 PortError::Corrupt(_) => StoreFailure::Corrupt,
             };
             self.metrics.store_failed(store, kind);
@@ -67,8 +68,9 @@ impl PasswordHasher for Metered<dyn PasswordHasher> {
         &self,
         stored: Option<PasswordHash>,
         password: Secret<String>,
+        asked_by: &Presence,
     ) -> Result<PasswordVerdict, PortError> {
-        let verdict = self.port.verify(stored, password).await;
+        let verdict = self.port.verify(stored, password, asked_by).await;
         match &verdict {
             Ok(verdict) => {
                 self.metrics.proof_evaluated(Factor::Password);
@@ -76,6 +78,7 @@ impl PasswordHasher for Metered<dyn PasswordHasher> {
                     self.metrics.grant_judged(Grant::Password, GrantOutcome::Refused);
                 }
             }
+            Err(PortError::Abandoned) => {}
             Err(error) => {
                 if matches!(error, PortError::Overloaded) {
                     self.metrics.hasher_shed();

@@ -24,7 +24,7 @@ fn secret(text: &str) -> Secret<String> {
 }
 
 async fn check(hasher: &Argon2Hasher, stored: &PasswordHash, password: &str) -> PasswordVerdict {
-    hasher.verify(Some(stored.clone()), secret(password)).await.unwrap()
+    hasher.verify(Some(stored.clone()), secret(password), &Presence::default()).await.unwrap()
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn an_unknown_user_costs_as_many_hashes_as_a_known_one() {
     let before = hasher.hashes_run();
     check(&hasher, &stored, "wrong").await;
     let known = hasher.hashes_run() - before;
-    let verdict = hasher.verify(None, secret("wrong")).await.unwrap();
+    let verdict = hasher.verify(None, secret("wrong"), &Presence::default()).await.unwrap();
     assert_eq!(verdict, PasswordVerdict::Wrong);
     assert_eq!(hasher.hashes_run() - before - known, known);
     assert_eq!(known, 1);
@@ -90,7 +90,7 @@ async fn an_unknown_user_costs_as_many_hashes_as_a_known_one() {
 async fn another_pepper_is_noticed_before_any_work() {
     let stored = hasher().hash(secret("correct horse")).await.unwrap();
     let other = hasher_with(pepper("03"));
-    let answer = other.verify(Some(stored), secret("correct horse")).await;
+    let answer = other.verify(Some(stored), secret("correct horse"), &Presence::default()).await;
     assert!(matches!(answer, Err(PortError::Corrupt(_))));
     assert_eq!(other.hashes_run(), 0);
 }
@@ -110,7 +110,7 @@ async fn without_the_pepper_the_stored_mac_is_not_the_hash() {
 #[tokio::test]
 async fn damaged_verifiers_are_reported() {
     for text in ["", "$2b$12$abcdefghijklmnopqrstuv", "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMa"] {
-        let answer = hasher().verify(Some(PasswordHash::new(text.to_owned())), secret("x")).await;
+        let answer = hasher().verify(Some(PasswordHash::new(text.to_owned())), secret("x"), &Presence::default()).await;
         assert!(matches!(answer, Err(PortError::Corrupt(_))), "{text}");
     }
 }
@@ -171,6 +171,34 @@ async fn too_many_at_once_are_refused_and_never_hashed_cheaper() {
     assert!(refused > 0);
     assert_eq!(served + refused, 64);
     assert_eq!(hasher.hashes_run(), served as u64);
+}
+
+#[tokio::test]
+async fn a_password_whose_sender_left_before_its_turn_is_not_hashed() {
+    let options = HasherOptions {
+        threads: NonZeroUsize::MIN,
+        queue: 1,
+        params: HashParams::new(32, 1, 1).unwrap(),
+        max_wait: Duration::from_secs(60),
+        pepper: pepper("02"),
+    };
+    let hasher = Argon2Hasher::new(options, Arc::new(SystemEntropy::new())).unwrap();
+    // Its only thread is busy until it is told.
+    let (release, gate) = std::sync::mpsc::channel::<()>();
+    let mut busy = Box::pin(hasher.pool.run(move |_| assert!(gate.recv().is_err())));
+    assert!(busy.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    while hasher.waiting() > 0 {
+        std::thread::yield_now();
+    }
+    let (waiter, presence) = Presence::of_caller();
+    let mut waiting = hasher.verify(None, secret("wrong"), &presence);
+    assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    drop(waiter);
+    assert!(matches!(waiting.await, Err(PortError::Abandoned)));
+    assert_eq!(hasher.waiting(), 0);
+    drop(release);
+    busy.await.unwrap();
+    assert_eq!(hasher.hashes_run(), 0);
 }
 
 #[test]

@@ -47,35 +47,54 @@ impl<S, T: Send, F: FnOnce(&mut S) -> T + Send> Job<S> for Pending<F, T> {
     }
 }
 
+/// A place in the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket(u64);
+
+struct Waiting<S> {
+    ticket: Ticket,
+    since: Instant,
+    job: Box<dyn Job<S>>,
+}
+
 /// A bounded line of jobs, first come, first served.
 pub(super) struct Queue<S> {
-    waiting: VecDeque<(Instant, Box<dyn Job<S>>)>,
+    waiting: VecDeque<Waiting<S>>,
+    next: u64,
     capacity: usize,
     pub(super) max_wait: Duration,
 }
 
 impl<S> Queue<S> {
     pub(super) fn new(capacity: usize, max_wait: Duration) -> Self {
-        Self { waiting: VecDeque::with_capacity(capacity), capacity, max_wait }
+        Self { waiting: VecDeque::with_capacity(capacity), next: 0, capacity, max_wait }
     }
 
-    /// Lines `job` up at `now`; false if no seat is free. `idle` threads about to take a job are seats too.
-    pub(super) fn push(&mut self, job: Box<dyn Job<S>>, idle: usize, now: Instant) -> bool {
+    /// Lines `job` up at `now`; `None` if no seat is free. `idle` threads about to take a job are seats too.
+    pub(super) fn push(&mut self, job: Box<dyn Job<S>>, idle: usize, now: Instant) -> Option<Ticket> {
         let seats = self.capacity.saturating_add(idle);
         if self.waiting.len() >= seats {
             // Only now, because it costs a walk: callers who hung up must not keep others out.
-            self.waiting.retain(|(_, job)| !job.abandoned());
+            self.waiting.retain(|waiting| !waiting.job.abandoned());
         }
         if self.waiting.len() >= seats {
-            return false;
+            return None;
         }
-        self.waiting.push_back((now, job));
-        true
+        let ticket = Ticket(self.next);
+        self.next = self.next.wrapping_add(1);
+        self.waiting.push_back(Waiting { ticket, since: now, job });
+        Some(ticket)
+    }
+
+    /// Gives the place up; `None` if there is none any more: the job was taken, or shed.
+    pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Box<dyn Job<S>>> {
+        let at = self.waiting.iter().position(|waiting| waiting.ticket == ticket)?;
+        self.waiting.remove(at).map(|waiting| waiting.job)
     }
 
     /// The next job that is worth doing at `now`. Jobs nobody waits for vanish, jobs that waited too long are shed.
     pub(super) fn take(&mut self, now: Instant) -> Option<Box<dyn Job<S>>> {
-        while let Some((since, job)) = self.waiting.pop_front() {
+        while let Some(Waiting { since, job, .. }) = self.waiting.pop_front() {
             if job.abandoned() {
                 continue;
             }
@@ -122,8 +141,8 @@ mod tests {
     fn takes_jobs_in_order() {
         let (mut queue, now, mut state) = (queue(2), Instant::now(), 0);
         let ((one, mut first), (two, mut second)) = (job(1), job(2));
-        assert!(queue.push(one, 0, now));
-        assert!(queue.push(two, 0, now));
+        assert!(queue.push(one, 0, now).is_some());
+        assert!(queue.push(two, 0, now).is_some());
         queue.take(now).unwrap().run(&mut state);
         assert_eq!(first.try_recv().unwrap().unwrap(), 1);
         queue.take(now).unwrap().run(&mut state);
@@ -151,7 +170,7 @@ mod tests {
         let mut taken = Vec::new();
         for (at, (job, answer)) in jobs.into_iter().enumerate() {
             // Two threads are idle for the first three jobs.
-            taken.push(queue.push(job, if at < 3 { 2 } else { 0 }, now));
+            taken.push(queue.push(job, if at < 3 { 2 } else { 0 }, now).is_some());
             answers.push(answer);
         }
         assert_eq!(taken, [true, true, true, false]);
@@ -161,14 +180,27 @@ mod tests {
     fn callers_who_left_give_up_their_seat_and_are_never_served() {
         let (mut queue, now) = (queue(1), Instant::now());
         let ((gone, answer), (next, _kept)) = (job(1), job(2));
-        assert!(queue.push(gone, 0, now));
+        assert!(queue.push(gone, 0, now).is_some());
         drop(answer);
-        assert!(queue.push(next, 0, now));
+        assert!(queue.push(next, 0, now).is_some());
         assert_eq!(queue.len(), 1);
 
         let (mut queue, (gone, answer)) = (self::queue(1), job(1));
         queue.push(gone, 0, now);
         drop(answer);
         assert!(queue.take(now).is_none());
+    }
+
+    #[test]
+    fn who_leaves_gives_up_their_own_place_and_once_only() {
+        let (mut queue, now, mut state) = (queue(3), Instant::now(), 0);
+        let ((one, _first), (two, _second), (three, mut third)) = (job(1), job(2), job(3));
+        let places: Vec<_> = [one, two, three].into_iter().map(|job| queue.push(job, 0, now).unwrap()).collect();
+        assert!(queue.leave(places[1]).is_some());
+        assert!(queue.leave(places[1]).is_none());
+        assert!(queue.take(now).is_some());
+        assert!(queue.leave(places[0]).is_none(), "it was taken: what has begun is finished");
+        queue.take(now).unwrap().run(&mut state);
+        assert_eq!(third.try_recv().unwrap().unwrap(), 3);
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     login_policy::FirstFactor,
     policy::{Context, Decision, Verdict, Wish},
     port::{
+        PortError,
         login_store::{Burn, CommitOutcome, LoginCommit},
         password_hasher::PasswordVerdict,
         session_store::Settlement,
@@ -88,14 +89,17 @@ impl App {
             None => Subject::Unknown(&realm, grant.login.as_ref()),
         };
         let address = client.address_of(origin);
+        if origin.presence.has_left() {
+            return Err(PortError::Abandoned.into());
+        }
         let permit = self.reserve_password_attempt(subject, address, now).await?;
         // Without an account the same work is done, so that the time tells nothing.
         // Who has no password here, likewise.
         let stored = account.as_ref().map(|account| account.user.password.clone()).filter(PasswordHash::is_set);
-        let verdict = match self.hasher.verify(stored, grant.password).await {
+        let verdict = match self.hasher.verify(stored, grant.password, &origin.presence).await {
             Ok(verdict) => verdict,
             Err(error) => {
-                // Nothing was looked at: who is told to come back must find their attempt.
+                // Nothing was looked at: who is told to come back, or has left, must find their attempt.
                 self.sessions.settle(Settlement { refund: vec![permit.refund()], ..Settlement::default() }, now).await;
                 return Err(error.into());
             }
@@ -339,12 +343,12 @@ impl App {
     /// [`Reason::AudienceUnknown`].
     pub(crate) fn offer(&self, client: &Client, audience: Audience) -> Result<Offer, Error> {
         let named = |names: &[&'static str]| names.iter().map(|name| Scope::new(*name)).collect::<Vec<_>>();
-        let oidc = named(&OIDC_SCOPES);
         if self.registry.is_mfa_audience(audience.as_str()) {
+            // Nothing that says who somebody is: what the client demands of a login was not asked for (decision 6).
             let own = named(&MFA_API_SCOPES);
-            let scopes = own.iter().cloned().chain(oidc).collect();
-            return Ok(Offer { audience: self.registry.mfa_audience(), scopes, when_unnamed: own });
+            return Ok(Offer { audience: self.registry.mfa_audience(), scopes: own.clone(), when_unnamed: own });
         }
+        let oidc = named(&OIDC_SCOPES);
         let (all, offline): (Vec<Scope>, _) = if let Some(api) = self.registry.apis.get(&audience) {
             (oidc.into_iter().chain(api.scopes.iter().cloned()).collect(), api.allow_offline_access)
         } else if audience == self.registry.userinfo_audience() {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::PortError;
-use crate::{secret::Secret, user::PasswordHash};
+use crate::{presence::Presence, secret::Secret, user::PasswordHash};
 
 /// What a check found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +20,19 @@ pub trait PasswordHasher: Send + Sync {
     /// Checks `password` against `stored`. With `None` it MUST do the same work against a dummy and answer
     /// [`PasswordVerdict::Wrong`], so that nobody learns from the time whether an account exists.
     ///
+    /// If who asks leaves while it waits for its turn, it MUST NOT be checked any more; what has begun is finished, since its verdict
+    /// counts whoever hears it.
+    ///
     /// # Errors
     ///
+    /// [`PortError::Abandoned`] if they left before it was begun.
     /// [`PortError::Overloaded`] if the pool's queue is full or the wait is too long; never a cheaper hash.
     /// [`PortError::Corrupt`] if `stored` cannot be read.
     async fn verify(
         &self,
         stored: Option<PasswordHash>,
         password: Secret<String>,
+        asked_by: &Presence,
     ) -> Result<PasswordVerdict, PortError>;
 
     /// Makes the verifier of a new password.

@@ -1,6 +1,6 @@
 //! `TokenService`.
 
-use countersign_domain::{error::Reason, usecase::issue_token::Grant};
+use countersign_domain::{app::Origin, error::Reason, presence::Presence, usecase::issue_token::Grant};
 use countersign_proto::v1::{self, token_service_server::TokenService};
 use tonic::{Request, Response, Status, async_trait};
 
@@ -14,7 +14,9 @@ impl TokenService for Services {
         request: Request<v1::IssueTokenRequest>,
     ) -> Result<Response<v1::IssueTokenResponse>, Status> {
         let Parts { metadata, extensions, message } = request.into();
-        let origin = caller::origin(&extensions, &metadata, message.end_user.as_ref());
+        // Dropped with this call: it says whether anybody waits for a password to be looked at.
+        let (_waiter, presence) = Presence::of_caller();
+        let origin = Origin { presence, ..caller::origin(&extensions, &metadata, message.end_user.as_ref()) };
         let parsed = token::parse(message, origin, self.known(&extensions));
         let share = match parsed.as_ref().map(|command| &command.grant) {
             Ok(Grant::Otp { .. } | Grant::Oob { .. } | Grant::RecoveryCode { .. }) => Share::Completion,

@@ -27,6 +27,7 @@ use countersign_domain::{
         signer::{Algorithm, PublicKey, Signer, TokenType, Verified},
         user_store::{AddressesChanged, NewUser, UserInserted, UserStore},
     },
+    presence::Presence,
     secret::{Digest, Sealed, Secret},
     time::Timestamp,
     transaction::TransactionRecord,
@@ -321,7 +322,12 @@ impl Bell for Ports {
 
 #[async_trait]
 impl PasswordHasher for Ports {
-    async fn verify(&self, _: Option<PasswordHash>, _: Secret<String>) -> Result<PasswordVerdict, PortError> {
+    async fn verify(
+        &self,
+        _: Option<PasswordHash>,
+        _: Secret<String>,
+        _: &Presence,
+    ) -> Result<PasswordVerdict, PortError> {
         Ok(PasswordVerdict::Wrong)
     }
     async fn hash(&self, _: Secret<String>) -> Result<PasswordHash, PortError> {
