@@ -35,6 +35,7 @@ mod login_policy;
 pub mod message;
 mod notice;
 pub mod opaque;
+pub mod password_rule;
 mod pending_login;
 pub mod phone;
 pub mod policy;
