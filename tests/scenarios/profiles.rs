@@ -299,3 +299,36 @@ async fn a_refresh_token_ends_as_the_table_says() {
         assert!(api.refresh(BACKEND, tokens.refresh(), None).await.is_err(), "{}", row.name);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_nist_a_new_password_is_long_and_nobodys_first_guess() {
+    let tenant = Tenant::default().profile("nist-aal2");
+    let world = World::start(Store::Sqlite, tenant).await;
+    let ann = world.person("annabel").await;
+    let file = world.database().with_file_name("password");
+    let set = async |verb: &[&str], password: &str| {
+        std::fs::write(&file, password).unwrap();
+        world.command(&[verb, &["--password-file", file.to_str().unwrap()]].concat()).await
+    };
+    for (password, rule) in [
+        ("a", "at least 15 characters"),
+        ("password", "at least 15 characters"),
+        ("14 characters.", "at least 15 characters"),
+        ("qwertyuiopqwertyuiop", "many people have"),
+        ("annabel@people.test", "names"),
+        ("My Test Tenant 2027!", "names"),
+    ] {
+        for verb in
+            [&["user", "passwd", "annabel"][..], &["user", "add", "annabel.two", "--email", "annabel@people.test"]]
+        {
+            let ended = set(verb, password).await;
+            assert_eq!(ended.code, 65, "{password}: {ended:?}");
+            assert!(ended.err.contains(rule) && ended.err.contains("3.1.1.2"), "{password}: {ended:?}");
+        }
+    }
+    assert_eq!(set(&["user", "add", "bob"], "fifteen letters").await.code, 0);
+    assert_eq!(set(&["user", "passwd", "annabel"], "my tenant is annabel").await.code, 0);
+    let api = world.api(Transport::Http);
+    api.login(BACKEND, &ann.username, "my tenant is annabel").await.unwrap().mfa_token();
+    api.login(BACKEND, &ann.username, PASSWORD).await.refused(&countersign_tests::refusal::WRONG_PASSWORD);
+}

@@ -36,6 +36,7 @@ pub mod message;
 mod notice;
 pub mod opaque;
 mod over;
+pub mod password_rule;
 mod pending_login;
 pub mod phone;
 pub mod policy;

@@ -11,6 +11,7 @@ use crate::{
     certificate::CertificateName,
     id::{Audience, ClientId, RealmName, Scope},
     message::Channel,
+    password_rule::{self, PasswordRule},
     policy::Rule,
     port::{
         assertion_keys::AssertionKeys,
@@ -274,6 +275,8 @@ pub struct Policy {
     pub tells_of_restricted: bool,
     /// How long after the login its token may still change a person's factors (RFC 9470).
     pub management_max_age: Duration,
+    /// What is asked of new passwords.
+    pub passwords: PasswordRule,
     /// Time steps accepted before and after the current one (RFC 6238, section 5.2).
     pub otp_window: OtpWindow,
 }
@@ -371,6 +374,7 @@ impl Default for Policy {
             number_matching_required: false,
             tells_of_restricted: false,
             management_max_age: Duration::from_secs(900),
+            passwords: PasswordRule { min_length: password_rule::SHORTEST, refuses_common: true },
             otp_window: OtpWindow { behind: 1, ahead: 1, learns: false },
         }
     }

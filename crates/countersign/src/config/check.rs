@@ -12,7 +12,13 @@ use std::{
 };
 
 use countersign_crypto::{client_keys::ClientKeys, master_key::MasterKey, password::HashParams};
-use countersign_domain::{client::MAX_SECRET_CHARS, id::ClientId, secret::Secret, signing_key::KEY_SET_CACHED};
+use countersign_domain::{
+    client::MAX_SECRET_CHARS,
+    id::ClientId,
+    password_rule::{LONGEST_REQUIRED, SHORTEST},
+    secret::Secret,
+    signing_key::KEY_SET_CACHED,
+};
 use url::{Host, Url};
 
 use self::messages::Delivery;
@@ -157,6 +163,11 @@ impl Config {
         let passwords = &self.passwords;
         mistakes.add_if(passwords.threads > 256, "passwords.threads", "must be at most 256");
         mistakes.add_if(passwords.queue > 65_536, "passwords.queue", "must be at most 65536");
+        mistakes.add_if(
+            !(SHORTEST..=LONGEST_REQUIRED).contains(&passwords.min_length),
+            "passwords.min_length",
+            format!("must be {SHORTEST} to {LONGEST_REQUIRED}"),
+        );
         within("passwords.max_wait", passwords.max_wait, &(Duration::from_millis(1)..=MINUTE), mistakes);
         match HashParams::new(passwords.memory_kib, passwords.passes, passwords.lanes) {
             Err(error) => mistakes.add("passwords.memory_kib", error.to_string()),

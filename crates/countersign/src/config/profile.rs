@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Config,
     directory::{ClientConfig, GrantName},
-    limits::FactorName,
+    limits::{FactorName, MfaDemandName},
     mistake::Mistakes,
 };
 
@@ -40,6 +40,9 @@ struct Table {
     overall: Duration,
     idle: Duration,
     session_rule: &'static str,
+    /// The fewest characters of a password beside a second factor, and of one that lets in alone.
+    password: (usize, usize),
+    password_rule: &'static str,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -55,6 +58,8 @@ const NIST: Table = Table {
     overall: Duration::from_secs(24 * 3600),
     idle: HOUR,
     session_rule: "NIST SP 800-63B-4, section 2.2.3",
+    password: (8, 15),
+    password_rule: "NIST SP 800-63B-4, section 3.1.1.2",
 };
 
 const PCI: Table = Table {
@@ -67,6 +72,8 @@ const PCI: Table = Table {
     overall: Duration::from_secs(12 * 3600),
     idle: Duration::from_secs(900),
     session_rule: "PCI DSS 4, 8.2.8",
+    password: (12, 15),
+    password_rule: "PCI DSS 4, 8.3.6, and NIST SP 800-63B-4, section 3.1.1.2",
 };
 
 impl ProfileName {
@@ -91,6 +98,8 @@ impl ProfileName {
         default_at(values, &["limits", "otp_window", "ahead"], Value::from(0_u64));
         default_at(values, &["limits", "otp_window", "learn_drift"], Value::from(true));
         default_at(values, &["limits", "factor_failures", "refill"], seconds(table.refill));
+        let (_, alone) = table.password;
+        default_at(values, &["passwords", "min_length"], Value::from(alone));
         if table.locks {
             default_at(values, &["limits", "factor_failures_lock"], Value::from(true));
         }
@@ -166,6 +175,9 @@ impl Config {
         ] {
             keep(lifetime <= most, format!("limits.{name}"), format!("at most {}", shown(most)), rule);
         }
+        for (kept, path, must) in self.password_rows(table) {
+            keep(kept, path.to_owned(), must, table.password_rule);
+        }
         let offers = |factor| self.mfa.factors.contains(&factor);
         keep(
             !offers(FactorName::Email),
@@ -214,6 +226,34 @@ impl Config {
                 keep(lifetime <= most, path(name), format!("at most {}", shown(most)), table.session_rule);
             }
         }
+    }
+}
+
+impl Config {
+    /// What `table` says of new passwords: whether it is kept, where, and what it must be.
+    fn password_rows(&self, table: &Table) -> [(bool, &'static str, String); 2] {
+        let (beside, alone) = table.password;
+        let (fewest, why) = if self.lets_in_by_password_alone() {
+            (alone, " where somebody is let in by a password alone")
+        } else {
+            (beside, "")
+        };
+        let passwords = &self.passwords;
+        [
+            (passwords.min_length >= fewest, "passwords.min_length", format!("at least {fewest}{why}")),
+            (passwords.refuse_common, "passwords.refuse_common", "true".to_owned()),
+        ]
+    }
+
+    /// Whether some client takes passwords without always asking for a second factor.
+    fn lets_in_by_password_alone(&self) -> bool {
+        let takes = |client: &&ClientConfig| {
+            [GrantName::Password, GrantName::PasswordRealm].iter().any(|grant| client.grant_types.contains(grant))
+        };
+        let always = |client: &ClientConfig| {
+            client.mfa_demand.unwrap_or(self.mfa.demand) == MfaDemandName::Always && client.mfa_grace.is_none()
+        };
+        self.clients.iter().filter(takes).any(|client| !always(client))
     }
 }
 
@@ -269,8 +309,28 @@ mod tests {
             assert_eq!(limits.otp_window.learn_drift, strict, "{profile}");
             assert_eq!(config.mfa.number_matching_required, strict, "{profile}");
             assert_eq!(config.mfa.tell_restricted, strict, "{profile}");
+            assert_eq!(config.passwords.min_length, if strict { 15 } else { 8 }, "{profile}");
             let refresh = &config.clients[0].refresh;
             assert_eq!((refresh.lifetime, refresh.idle_lifetime), (overall, idle), "{profile}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_lets_in_alone_is_longer_than_one_beside_a_second_factor() {
+        let with = |length: usize, demand: &str| {
+            format!(
+                "[passwords]\nmin_length = {length}\n[[clients]]\nid = 'old'\nauthentication = 'none'\n\
+                 default_realm = 'people'\ngrant_types = ['password', 'mfa-otp']\n{demand}\n"
+            )
+        };
+        for (profile, beside, rule) in [("nist-aal2", 8, "3.1.1.2"), ("pci-dss-4", 12, "8.3.6")] {
+            parsed(profile, &with(beside, "mfa_demand = 'always'")).check().unwrap();
+            refused(profile, &with(beside - 1, "mfa_demand = 'always'"), "passwords.min_length", rule);
+            for alone in ["mfa_demand = 'if-enrolled'", "mfa_demand = 'always'\nmfa_grace = '7days'"] {
+                parsed(profile, &with(15, alone)).check().unwrap();
+                refused(profile, &with(14, alone), "passwords.min_length", rule);
+            }
+            refused(profile, "[passwords]\nrefuse_common = false\n", "passwords.refuse_common", rule);
         }
     }
 

@@ -6,6 +6,7 @@ use countersign_domain::{
     certificate::CertificateName,
     factor_set::FactorSet,
     id::{Audience, ClientId, RealmName, Scope},
+    password_rule::PasswordRule,
     policy::{ContextRule, Demand, Rule, Strength},
     port::{assertion_keys::AssertionKeys, sealer::Sealer},
     registry::{
@@ -15,13 +16,23 @@ use countersign_domain::{
 };
 
 use super::{
+    Config,
     check::Checked,
     directory::{ClientAuthName, ClientConfig, DialectName, GrantName, RefreshConfig},
     limits::{ContextConfig, CountBy, FactorName, MfaDemandName, StrengthName},
+    stores::PasswordsConfig,
 };
 
 /// The domain in which client secrets are digested.
 const CLIENT_SECRET: &str = "client_secret";
+
+impl Config {
+    /// What is asked of new passwords.
+    pub(super) fn password_rule(&self) -> PasswordRule {
+        let PasswordsConfig { min_length, refuse_common, .. } = self.passwords;
+        PasswordRule { min_length, refuses_common: refuse_common }
+    }
+}
 
 impl Checked {
     /// The deployment, with digests of the clients' secrets by `sealer`.
@@ -85,6 +96,7 @@ impl Checked {
             management_max_age: limits.management_max_age,
             number_matching_required: self.mfa.number_matching_required,
             tells_of_restricted: self.mfa.tell_restricted,
+            passwords: self.password_rule(),
             poll_rate: Policy::default().poll_rate,
             otp_window: OtpWindow {
                 behind: limits.otp_window.behind,

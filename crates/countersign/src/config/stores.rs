@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use countersign_domain::password_rule::SHORTEST;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -96,11 +97,25 @@ pub struct PasswordsConfig {
     pub passes: u32,
     /// Lanes of new hashes.
     pub lanes: u32,
+    /// The fewest characters of new passwords. 8 to 64. Verifiers that are taken in as PHC strings cannot be looked at.
+    pub min_length: usize,
+    /// Whether new passwords are refused that many people have, that are a row or a repetition of characters, or that are made of the person's
+    /// names or the service's.
+    pub refuse_common: bool,
 }
 
 impl Default for PasswordsConfig {
     fn default() -> Self {
-        Self { threads: 0, queue: 0, max_wait: Duration::from_millis(500), memory_kib: 19_456, passes: 2, lanes: 1 }
+        Self {
+            threads: 0,
+            queue: 0,
+            max_wait: Duration::from_millis(500),
+            memory_kib: 19_456,
+            passes: 2,
+            lanes: 1,
+            min_length: SHORTEST,
+            refuse_common: true,
+        }
     }
 }
 

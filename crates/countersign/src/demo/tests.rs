@@ -150,3 +150,16 @@ fn the_greeting_shows_what_can_be_typed() {
     };
     insta::assert_snapshot!(welcome::text(&demo));
 }
+
+#[test]
+fn a_declared_password_is_held_to_the_rule_for_new_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = settings::config(&settings::Place { dir: dir.path().to_owned(), https_port: 8443, redis: None });
+    for (password, rule) in
+        [("password", "many people have"), ("a", "at least 8 characters"), ("ada-lovelace", "names")]
+    {
+        config.users[0].password = crate::config::secret::SecretText::new(password);
+        let mistakes = config.clone().check().unwrap_err().to_string();
+        assert!(mistakes.lines().any(|line| line.contains("users[0].password") && line.contains(rule)), "{mistakes}");
+    }
+}

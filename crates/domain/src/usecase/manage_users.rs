@@ -45,6 +45,22 @@ pub enum NewPassword {
     Phc(Secret<String>),
 }
 
+/// What a password must not be made of.
+struct Names<'a> {
+    username: &'a str,
+    address: &'a str,
+    profile: &'a Profile,
+}
+
+impl<'a> Names<'a> {
+    /// Together with the service's name and where it is.
+    fn with(&self, app_name: &'a str, issuer: &'a str) -> Vec<&'a str> {
+        let Profile { name, given_name, family_name, .. } = self.profile;
+        let own = [name, given_name, family_name].into_iter().flatten().map(String::as_str);
+        own.chain([self.username, self.address, app_name, issuer]).collect()
+    }
+}
+
 /// What became of an account to add.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Added {
@@ -67,6 +83,8 @@ impl App {
         let mut batch = Vec::new();
         let mut users = users.into_iter().peekable();
         while let Some(user) = users.next() {
+            let address = user.email.as_ref().map_or("", |email| &email.address);
+            self.check_password(&user.password, &Names { username: &user.username, address, profile: &user.profile })?;
             let password = match hashed.last() {
                 Some((plain, hash)) if matches!(&user.password, NewPassword::Plain(same) if same.expose() == plain.expose()) => {
                     hash.clone()
@@ -104,6 +122,10 @@ impl App {
     ///
     /// Request malformed, naming `password`; a store or the hasher failed.
     pub async fn set_password(&self, user: &UserId, password: NewPassword) -> Result<bool, Error> {
+        let Some(account) = self.account(user).await? else { return Ok(false) };
+        let User { username, email, profile, .. } = &account.user;
+        let address = email.as_ref().map_or("", |email| &email.address);
+        self.check_password(&password, &Names { username, address, profile })?;
         let verifier = self.verifier(&password).await?;
         let now = self.clock.now();
         Ok(self.users.set_password(user, verifier, now, self.by_operator(Event::PasswordSet, user, now)).await?)
@@ -150,19 +172,18 @@ impl App {
         AuditEvent { operator, ..AuditEvent::about(event, user, at) }
     }
 
+    /// Whether a password that is known will do for somebody with these names.
+    fn check_password(&self, password: &NewPassword, names: &Names<'_>) -> Result<(), Error> {
+        let NewPassword::Plain(plain) = password else { return Ok(()) };
+        let names = names.with(&self.registry.app_name, &self.registry.issuer);
+        let verdict = self.registry.policy.passwords.check(plain.expose(), &names);
+        verdict.map_err(|unfit| Error::malformed("password", format!("password {unfit}")))
+    }
+
     async fn verifier(&self, password: &NewPassword) -> Result<PasswordHash, Error> {
         match password {
             NewPassword::None => Ok(PasswordHash::none()),
-            NewPassword::Plain(plain) => {
-                let length = plain.expose().len();
-                if length == 0 || length > MAX_PASSWORD_BYTES {
-                    return Err(Error::malformed(
-                        "password",
-                        format!("password must have 1 to {MAX_PASSWORD_BYTES} bytes"),
-                    ));
-                }
-                Ok(self.hasher.hash(plain.clone()).await?)
-            }
+            NewPassword::Plain(plain) => Ok(self.hasher.hash(plain.clone()).await?),
             NewPassword::Phc(phc) => self.hasher.import(phc).map_err(|_unusable| {
                 Error::malformed(
                     "password",

@@ -308,6 +308,11 @@ impl Config {
             format!("{path}.password"),
             "is for the demo alone; give password_phc",
         );
+        if !user.password.is_empty()
+            && let Err(unfit) = self.password_rule().check(user.password.secret().expose(), &self.names_of(user))
+        {
+            mistakes.add(format!("{path}.password"), unfit.to_string());
+        }
         mistakes.add_if(
             user.password.is_empty() && user.password_phc.is_empty(),
             format!("{path}.password_phc"),
@@ -318,6 +323,12 @@ impl Config {
             format!("{path}.password_phc"),
             "must be an argon2id PHC string, $argon2id$v=19$…",
         );
+    }
+
+    /// What the password of `user` must not be made of.
+    fn names_of<'a>(&'a self, user: &'a UserConfig) -> [&'a str; 7] {
+        let UserConfig { username, email, name, given_name, family_name, .. } = user;
+        [username, email, name, given_name, family_name, &self.app_name, &self.issuer]
     }
 
     /// Whether `name` is the audience of the MFA API or of userinfo, with or without a slash at its end.
