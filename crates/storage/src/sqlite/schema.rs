@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 use super::audit;
 
 /// Each file is applied once, in order, and never changed afterwards.
-const MIGRATIONS: [&str; 15] = [
+const MIGRATIONS: [&str; 16] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_messages.sql"),
     include_str!("migrations/0003_notices.sql"),
@@ -24,6 +24,7 @@ const MIGRATIONS: [&str; 15] = [
     include_str!("migrations/0013_grace.sql"),
     include_str!("migrations/0014_proofs.sql"),
     include_str!("migrations/0015_outbox_user.sql"),
+    include_str!("migrations/0016_sent.sql"),
 ];
 
 /// The version that links the rows of the audit trail.
@@ -204,6 +205,7 @@ mod tests {
             ("outbox", 0),
             ("repudiation", 0),
             ("proof", 0),
+            ("sent", 0),
         ] {
             let counted: i64 =
                 writer.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
