@@ -236,6 +236,12 @@ async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
     people.search("the audit trail", trail.as_bytes());
     let stored = dump::sqlite(&world.database());
     assert!(stored.iter().any(|(_, bytes)| bytes == b"canary-Http"), "the dump finds what is stored");
+    for counter in ["phone-person:", "phone-destination-verify:", "phone-prefix:", "email-person:"] {
+        let counted = |(place, bytes): &(String, Vec<u8>)| {
+            place.starts_with("table sent,") && bytes.starts_with(counter.as_bytes())
+        };
+        assert!(stored.iter().any(counted), "{counter} is counted");
+    }
     let cached = dump::redis(&world.redis_url().unwrap()).await;
     assert!(cached.len() > 4, "something is in Redis");
     for (place, bytes) in stored.iter().chain(&cached) {

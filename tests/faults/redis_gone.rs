@@ -4,7 +4,9 @@ use countersign_tests::{
     api::{To, Transport},
     device::{Device, ticket},
     dump, process,
-    refusal::{BAD_TICKET, MALFORMED_TOKEN, NO_LOGIN_WAITS, Refused as _, STORE_DOWN, TOO_MANY_CODES, WRONG_OTP},
+    refusal::{
+        BAD_TICKET, MALFORMED_TOKEN, NO_LOGIN_WAITS, Refused as _, STORE_DOWN, TOO_MANY_CODES, TOO_MANY_SMS, WRONG_OTP,
+    },
     sent::NUMBER,
     tenant::{BACKEND, Tenant},
     world::{Store, World},
@@ -103,6 +105,28 @@ async fn a_flood_while_redis_dies_issues_at_most_one_login() {
     }
     assert!(won <= 1, "{won}");
     assert_eq!(dump::audited(&world.database(), "login.otp", ann.id.as_str()), won);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_that_is_over_stays_so_when_redis_forgets_every_budget() {
+    for budget in ["phone", "destination", "prefix", "country", "deployment"] {
+        let lines = ["capacity = 3", "refill = '8h'"];
+        let tenant = Tenant::default().with_messages().section(&format!("limits.sends.{budget}"), &lines);
+        let mut world = World::start(Store::Redis, tenant).await;
+        let api = world.api(Transport::Http);
+        let ann = world.with_telephone(&api, "ann", NUMBER).await;
+        // The enrolment had one, but is not counted where its number logs in.
+        for _ in 0..if budget == "destination" { 3 } else { 2 } {
+            ann.challenged(&world, &api, "sms").await;
+        }
+        world.redis().restart();
+        let token = recovered(|| ann.password(&api)).await.mfa_token();
+        let refusal = world.sends_nothing(api.send_code(BACKEND, &token, None, Some("sms")), &TOO_MANY_SMS).await;
+        // It is eight in the morning.
+        assert_eq!(refusal.retry_after(), Some(16 * 3600), "{budget}");
+        world.advance(16 * 3600);
+        ann.log_in_over(&world, &api, "sms").await;
+    }
 }
 
 /// Asks until the store is back: the client of the server reconnects when it can.

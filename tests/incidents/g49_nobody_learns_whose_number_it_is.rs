@@ -19,7 +19,7 @@ everywhere! {
         for (number, name) in [(NUMBER.to_owned(), "XXXXXXXX0123"), (neighbour(124), "XXXXXXXX0124")] {
             let token = bob.mfa_token(&api).await;
             let (sent, message) = world.sent(api.associate_oob(&token, To::Phone("sms", &number))).await;
-            assert_eq!((message.to.as_str(), sent.oob_code.len()), (number.as_str(), 66));
+            assert_eq!((message.to.as_str(), sent.oob_code.len()), (number.as_str(), 75));
             let words = "is your code to add this phone to My Test Tenant. It is valid for 5 minutes. Do not share it with anyone.";
             assert_eq!(message.text, format!("{} {words}", message.code));
             let listed = api.list(&token).await.unwrap();

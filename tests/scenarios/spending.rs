@@ -16,6 +16,14 @@ fn limited(what: &str) -> Tenant {
     Tenant::default().with_messages().section(&section, &["capacity = 3", "refill = '10m'"])
 }
 
+/// Three a day, however long one waits. The world begins at eight in the morning.
+fn a_day(what: &str) -> Tenant {
+    let section = format!("limits.sends.{what}");
+    Tenant::default().with_messages().section(&section, &["capacity = 3", "refill = '8h'"])
+}
+
+const EIGHT_HOURS: u64 = 8 * 3600;
+
 /// Begins an enrolment that is never finished.
 async fn begin(world: &World, api: &Api, person: &Person, to: To<'_>) {
     let token = person.mfa_token(api).await;
@@ -227,6 +235,75 @@ everywhere! {
         }
         refused(&world, &api, &people[3], "+819012345678").await;
         begin(&world, &api, &people[3], To::Email(None)).await;
+    }
+}
+
+everywhere! {
+    in a_day("country");
+
+    async fn a_country_has_a_day_whatever_its_budget_regains(world: World, api: Api) {
+        let people = world.people(&["ann", "bob", "cat", "dan"]).await;
+        let numbers = ["+12025550123", "+12125550123", "+14155550123"];
+        for (person, number) in people[..3].iter().zip(numbers) {
+            begin(&world, &api, person, To::Phone("sms", number)).await;
+        }
+        // The budget has one again at four in the afternoon, the day has none until midnight in UTC.
+        world.advance(EIGHT_HOURS);
+        for (until_then, left) in [(0, EIGHT_HOURS), (EIGHT_HOURS - 1, 1)] {
+            world.advance(until_then);
+            let token = people[3].mfa_token(&api).await;
+            for (channel, expected) in [("sms", &TOO_MANY_SMS), ("voice", &TOO_MANY_CALLS)] {
+                let to = To::Phone(channel, "+13125550123");
+                let refusal = world.sends_nothing(api.associate_oob(&token, to), expected).await;
+                assert_eq!(refusal.retry_after(), Some(left));
+            }
+        }
+        begin(&world, &api, &people[3], To::Phone("sms", GERMAN_NUMBER)).await;
+        begin(&world, &api, &people[3], To::Email(None)).await;
+        world.advance(1);
+        begin(&world, &api, &people[3], To::Phone("sms", "+13125550123")).await;
+    }
+}
+
+everywhere! {
+    in a_day("phone");
+
+    async fn who_has_had_all_of_a_day_keeps_the_last_code_and_is_charged_no_more(world: World, api: Api) {
+        let ann = world.with_telephone(&api, "ann", NUMBER).await;
+        ann.log_in_over(&world, &api, "sms").await;
+        world.advance(EIGHT_HOURS);
+        let (token, sent, message) = ann.challenged(&world, &api, "voice").await;
+        for _ in 0..3 {
+            let refusal = world.sends_nothing(api.send_code(BACKEND, &token, None, Some("voice")), &TOO_MANY_CALLS).await;
+            assert_eq!(refusal.retry_after(), Some(EIGHT_HOURS));
+        }
+        api.oob(BACKEND, &token, &sent.oob_code, &message.code).await.unwrap();
+        ann.log_in_over(&world, &api, "email").await;
+        // One was left in the budget, and one has come back.
+        world.advance(EIGHT_HOURS);
+        for _ in 0..2 {
+            ann.log_in_over(&world, &api, "sms").await;
+        }
+        let token = ann.mfa_token(&api).await;
+        let refusal = world.sends_nothing(api.send_code(BACKEND, &token, None, Some("sms")), &TOO_MANY_SMS).await;
+        assert_eq!(refusal.retry_after(), Some(EIGHT_HOURS));
+    }
+}
+
+everywhere! {
+    in a_day("email");
+
+    async fn a_person_has_a_day_of_mails(world: World, api: Api) {
+        let ann = world.person("ann").await;
+        for _ in 0..3 {
+            ann.challenged(&world, &api, "email").await;
+        }
+        world.advance(EIGHT_HOURS);
+        let token = ann.mfa_token(&api).await;
+        let refusal = world.sends_nothing(api.send_code(BACKEND, &token, None, Some("email")), &TOO_MANY_EMAILS).await;
+        assert_eq!(refusal.retry_after(), Some(EIGHT_HOURS));
+        world.advance(EIGHT_HOURS);
+        ann.log_in_over(&world, &api, "email").await;
     }
 }
 

@@ -294,6 +294,7 @@ async fn enroll(app: &App, person: Person) -> anyhow::Result<Person> {
         only_if_unenrolled: true,
         limit: MAX_PER_USER,
         messages: Vec::new(),
+        charges: Vec::new(),
         audit: audit(Event::EnrollmentStarted),
     };
     let begun = app.authenticators.begin_enrollment(enrollment, now).await?;

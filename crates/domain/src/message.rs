@@ -1,5 +1,6 @@
 //! Messages to people: what is said, where it goes, and how it waits to be sent.
 
+pub mod day;
 pub mod ending;
 
 use serde::{Deserialize, Serialize};

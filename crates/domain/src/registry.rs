@@ -345,6 +345,15 @@ pub struct Limit {
     pub refill: Duration,
 }
 
+impl Limit {
+    /// What the bucket regains in a day, and at least what it holds.
+    pub fn per_day(self) -> u32 {
+        const DAY: u128 = 86_400_000;
+        let regained = DAY / self.refill.as_millis().max(1);
+        u32::try_from(regained).unwrap_or(u32::MAX).max(self.capacity)
+    }
+}
+
 /// Time steps accepted around the current one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OtpWindow {

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// Milliseconds of a day.
+const DAY: i64 = 86_400_000;
+
 /// Milliseconds since the Unix epoch, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -23,6 +26,16 @@ impl Timestamp {
     /// Whole seconds since the Unix epoch, rounded down: the `NumericDate` of RFC 7519, section 2.
     pub const fn as_secs(self) -> i64 {
         self.0.div_euclid(1000)
+    }
+
+    /// The day in UTC, counted from the Unix epoch.
+    pub const fn utc_day(self) -> i64 {
+        self.0.div_euclid(DAY)
+    }
+
+    /// How long until the next day begins in UTC.
+    pub fn until_next_day(self) -> Duration {
+        Duration::from_millis((DAY - self.0.rem_euclid(DAY)).unsigned_abs())
     }
 
     /// RFC 3339 in UTC with milliseconds, such as `2023-06-14T21:36:26.399Z`.

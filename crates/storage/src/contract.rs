@@ -13,6 +13,7 @@ pub mod addresses;
 pub mod authenticators;
 pub mod challenges;
 pub mod data_keys;
+pub mod days;
 pub mod devices;
 pub mod grace;
 pub mod keys;
@@ -145,6 +146,11 @@ macro_rules! durable_contract {
             outbox::what_is_swept_is_named_by_its_kind,
             outbox::a_removed_row_is_gone_and_written_down_once,
             outbox::the_oldest_is_the_channels_own,
+            days::a_count_of_the_day_is_met_exactly,
+            days::a_message_is_charged_to_all_of_its_counts_or_none,
+            days::an_enrolment_after_the_end_of_its_day_is_not_begun,
+            days::enrolments_and_logins_share_a_day,
+            days::each_day_begins_anew_and_is_swept_after_the_next,
             devices::a_device_registers_once,
             devices::a_device_registers_for_nothing_else,
             devices::an_active_device_changes,

@@ -52,6 +52,8 @@ struct State {
     transactions: HashMap<Digest, TransactionRecord>,
     challenges: HashMap<Digest, ChallengeRecord>,
     outbox: BTreeMap<MessageId, OutboxRow>,
+    /// How many messages were sent, by day and counter.
+    sent: BTreeMap<(i64, String), u32>,
     families: HashMap<FamilyId, RefreshFamily>,
     /// Links of notices. One whose authenticator is gone is none.
     repudiations: HashMap<Digest, Repudiation>,

@@ -17,6 +17,7 @@ mod repudiations;
 mod rows;
 mod schema;
 mod sealed;
+mod sent;
 mod sessions;
 mod stored;
 mod transaction;

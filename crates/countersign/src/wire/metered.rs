@@ -10,7 +10,10 @@ use countersign_domain::{
     challenge::ChallengeRecord,
     id::{AuthenticatorId, FamilyId, MessageId, RealmName, UserId},
     login_name::LoginName,
-    message::{Channel, OutboxRow},
+    message::{
+        Channel, OutboxRow,
+        day::{DayCharge, DayCharged},
+    },
     port::{
         PortError,
         authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
@@ -327,7 +330,11 @@ impl UserStore for Metered<dyn UserStore> {
 #[async_trait]
 impl AuthenticatorStore for Metered<dyn AuthenticatorStore> {
     async fn begin_enrollment(&self, enrollment: NewEnrollment, now: Timestamp) -> Result<EnrollmentBegun, PortError> {
-        self.watch(Store::Durable, self.port.begin_enrollment(enrollment, now).await)
+        let begun = self.watch(Store::Durable, self.port.begin_enrollment(enrollment, now).await);
+        if matches!(begun, Ok(EnrollmentBegun::DayIsOver { .. })) {
+            self.metrics.attempt_denied(Counter::Message);
+        }
+        begun
     }
 
     async fn keep_device(&self, device: DeviceRecord, now: Timestamp) -> Result<bool, PortError> {
@@ -366,10 +373,32 @@ impl RepudiationStore for Metered<dyn RepudiationStore> {
     }
 }
 
+impl Metered<dyn OutboxStore> {
+    fn watch_day(&self, charged: Result<DayCharged, PortError>) -> Result<DayCharged, PortError> {
+        if matches!(charged, Ok(DayCharged::Reached { .. })) {
+            self.metrics.attempt_denied(Counter::Message);
+        }
+        self.watch(Store::Durable, charged)
+    }
+}
+
 #[async_trait]
 impl OutboxStore for Metered<dyn OutboxStore> {
     async fn insert(&self, rows: Vec<OutboxRow>) -> Result<(), PortError> {
         self.watch(Store::Durable, self.port.insert(rows).await)
+    }
+
+    async fn insert_charged(
+        &self,
+        row: OutboxRow,
+        charges: Vec<DayCharge>,
+        audit: AuditEvent,
+    ) -> Result<DayCharged, PortError> {
+        self.watch_day(self.port.insert_charged(row, charges, audit).await)
+    }
+
+    async fn look_at_day(&self, charges: &[DayCharge]) -> Result<DayCharged, PortError> {
+        self.watch_day(self.port.look_at_day(charges).await)
     }
 
     async fn claim(

@@ -12,7 +12,10 @@ use async_trait::async_trait;
 use countersign_domain::{
     audit::AuditEvent,
     id::{MessageId, UserId},
-    message::{Channel, Message, OutboxRow},
+    message::{
+        Channel, Message, OutboxRow,
+        day::{DayCharge, DayCharged},
+    },
     port::{
         PortError,
         outbox_store::{Ended, OutboxStore},
@@ -94,6 +97,19 @@ impl OutboxStore for Outbox {
         self.rows.lock().unwrap().extend(rows.into_iter().map(|row| (row.id.to_string(), row)));
         self.changed();
         Ok(())
+    }
+
+    async fn insert_charged(
+        &self,
+        _row: OutboxRow,
+        _charges: Vec<DayCharge>,
+        _audit: AuditEvent,
+    ) -> Result<DayCharged, PortError> {
+        unreachable!("the worker causes no message")
+    }
+
+    async fn look_at_day(&self, _charges: &[DayCharge]) -> Result<DayCharged, PortError> {
+        unreachable!("the worker causes no message")
     }
 
     async fn claim(

@@ -7,7 +7,7 @@ use crate::{
     audit::AuditEvent,
     authenticator::{Authenticator, RecoveryCode},
     id::{AuthenticatorId, UserId},
-    message::OutboxRow,
+    message::{OutboxRow, day::DayCharge},
     secret::{Digest, Sealed},
     time::Timestamp,
 };
@@ -30,6 +30,8 @@ pub struct NewEnrollment {
     pub limit: usize,
     /// What is to be sent if it begins.
     pub messages: Vec<OutboxRow>,
+    /// What they are charged to, as at [`insert_charged`](super::outbox_store::OutboxStore::insert_charged).
+    pub charges: Vec<DayCharge>,
     /// The row of the audit trail.
     pub audit: AuditEvent,
 }
@@ -46,6 +48,11 @@ pub enum EnrollmentBegun {
     AlreadyEnrolled,
     /// The person has as many as allowed.
     LimitReached,
+    /// A count of the day was at its most. Nothing was changed.
+    DayIsOver {
+        /// Its place in the list.
+        charge: usize,
+    },
     /// The account is gone, blocked, or its epoch has moved.
     AccountChanged,
 }
@@ -83,7 +90,7 @@ pub struct DeviceRecord {
 pub trait AuthenticatorStore: Send + Sync {
     /// Adds a pending authenticator, in one transaction: first the person's expired pending ones go (at `now`), and with the
     /// last of all their authenticators their pending recovery code; then the conditions of `enrollment` are checked; then
-    /// the rows are written.
+    /// its messages are charged to their day, all or nothing; then the rows are written.
     async fn begin_enrollment(&self, enrollment: NewEnrollment, now: Timestamp) -> Result<EnrollmentBegun, PortError>;
 
     /// Changes one active authenticator of `user`. False: the person has no such active authenticator; nothing changed.

@@ -11,7 +11,10 @@ use super::PortError;
 use crate::{
     audit::AuditEvent,
     id::MessageId,
-    message::{Channel, OutboxRow},
+    message::{
+        Channel, OutboxRow,
+        day::{DayCharge, DayCharged},
+    },
     time::Timestamp,
 };
 
@@ -29,6 +32,19 @@ pub enum Ended {
 pub trait OutboxStore: Send + Sync {
     /// Adds rows whose cause is no durable step of its own. All of them or none.
     async fn insert(&self, rows: Vec<OutboxRow>) -> Result<(), PortError>;
+
+    /// Adds a new row, writes `audit` to the trail and adds one to each count of `charges`, in one transaction: each by one conditional
+    /// statement, and if one of them has reached its most, nothing. Of 64 parallel callers at a count of 10 exactly 10 MUST be charged, those that
+    /// [begin an enrolment](super::authenticator_store::AuthenticatorStore::begin_enrollment) included, at all replicas together.
+    async fn insert_charged(
+        &self,
+        row: OutboxRow,
+        charges: Vec<DayCharge>,
+        audit: AuditEvent,
+    ) -> Result<DayCharged, PortError>;
+
+    /// What charging would come to at this moment. It says nothing of the next, and changes nothing.
+    async fn look_at_day(&self, charges: &[DayCharge]) -> Result<DayCharged, PortError>;
 
     /// Takes at most `limit` rows of `channel` that are due at `now` and have not expired, those due first first. Each is due again at
     /// `lease_until` and has one attempt more. Of any number of parallel callers exactly one MUST get a row.
@@ -51,7 +67,7 @@ pub trait OutboxStore: Send + Sync {
     async fn oldest(&self, channel: Channel, now: Timestamp) -> Result<Option<Timestamp>, PortError>;
 
     /// Sweeps rows that expired before `now` and that nobody is trying to send, and writes for each one to the trail that it was given
-    /// up. The answer is how many went.
+    /// up. Counts of days before yesterday go too: yesterday's may be added to by a replica whose clock is slow. The answer is how many went.
     async fn purge(&self, now: Timestamp) -> Result<u64, PortError>;
 }
 

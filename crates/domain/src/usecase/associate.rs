@@ -6,7 +6,7 @@ use crate::{
     audit::{AuditEvent, Event},
     authenticator::{Authenticator, FactorKind, MAX_PER_USER, RecoveryStatus, Status},
     bearer::Actor,
-    dispatch::Sending,
+    dispatch::{Receipt, Sending},
     error::{Error, Reason},
     factor::{
         oob,
@@ -112,7 +112,7 @@ pub struct OtpDetails {
 struct Draft {
     authenticator: Authenticator,
     companion: Option<Authenticator>,
-    messages: Vec<OutboxRow>,
+    sends: Option<(OutboxRow, Receipt)>,
     details: Details,
 }
 
@@ -179,7 +179,7 @@ impl App {
         let recovery_code = recovery_code::generate(entropy)?;
         let digest = recovery_code::digest_to_store(&recovery_code, &user.id, self.sealer.as_ref());
         let view = self.view(&draft.authenticator)?;
-        let sends = !draft.messages.is_empty();
+        let (messages, receipt) = draft.sends.unzip();
         let enrollment = NewEnrollment {
             audit: AuditEvent::about(Event::EnrollmentStarted, &user.id, now)
                 .by(&actor.client)
@@ -187,7 +187,8 @@ impl App {
                 .at_address(command.origin.address),
             authenticator: draft.authenticator,
             companion: draft.companion,
-            messages: draft.messages,
+            messages: messages.into_iter().collect(),
+            charges: receipt.as_ref().map(|receipt| receipt.charges.clone()).unwrap_or_default(),
             recovery_code: (new_recovery_code(RecoveryStatus::Pending, now, entropy)?, digest),
             epoch: user.epoch,
             only_if_unenrolled: first_factor_alone,
@@ -199,11 +200,17 @@ impl App {
             EnrollmentBegun::LimitReached => {
                 return Err(Error::new(Reason::AuthenticatorLimitReached).with("limit", MAX_PER_USER.to_string()));
             }
+            EnrollmentBegun::DayIsOver { charge } => {
+                return Err(match receipt {
+                    Some(receipt) => self.take_back(receipt, charge, now).await,
+                    None => Error::new(Reason::Internal).because("a day was over that nothing was charged to"),
+                });
+            }
             EnrollmentBegun::AccountChanged => {
                 return Err(Error::new(Reason::MfaTokenInvalid).because("account has changed"));
             }
         };
-        if sends {
+        if receipt.is_some() {
             self.bell.ring();
         }
         Ok(Association {
@@ -236,7 +243,7 @@ impl App {
         Ok(Draft {
             authenticator: frame.pending(id, FactorKind::Otp, state, self),
             companion: None,
-            messages: Vec::new(),
+            sends: None,
             details: Details::Otp(OtpDetails {
                 secret: Secret::new(secret.base32().to_string()),
                 barcode_uri,
@@ -272,7 +279,7 @@ impl App {
         Ok(Draft {
             authenticator,
             companion,
-            messages: Vec::new(),
+            sends: None,
             details: Details::Push { oob_code, barcode_uri, barcode_svg },
         })
     }
@@ -333,11 +340,11 @@ impl App {
             languages: frame.languages.clone(),
         };
         let prepared = self.prepare(sending, frame.now).await?;
-        let channel = prepared.row.channel;
+        let channel = prepared.receipt.channel;
         Ok(Draft {
             authenticator,
             companion,
-            messages: vec![prepared.row],
+            sends: Some((prepared.row, prepared.receipt)),
             details: Details::Oob {
                 oob_code: prepared.oob_code,
                 channel,

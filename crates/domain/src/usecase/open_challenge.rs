@@ -150,10 +150,9 @@ impl App {
                     languages: command.origin.languages.clone(),
                 };
                 let prepared = self.prepare(sending, now).await?;
-                self.logins.record(opened(channel), vec![prepared.row]).await?;
-                self.bell.ring();
+                let oob_code = self.send(prepared, opened(channel), now).await?;
                 let lifetime = self.registry.policy.oob_code_lifetime;
-                RequiredProof::Oob { oob_code: prepared.oob_code, channel, lifetime }
+                RequiredProof::Oob { oob_code, channel, lifetime }
             }
         };
         Ok(Challenge { authenticator: chosen.id.clone(), proof })

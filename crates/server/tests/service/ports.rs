@@ -11,7 +11,10 @@ use countersign_domain::{
     challenge::ChallengeRecord,
     id::{AuthenticatorId, FamilyId, MessageId, RealmName, UserId},
     login_name::LoginName,
-    message::{Channel, Message, OutboxRow},
+    message::{
+        Channel, Message, OutboxRow,
+        day::{DayCharge, DayCharged},
+    },
     port::{
         PortError,
         authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
@@ -284,6 +287,12 @@ impl LoginStore for Ports {
 #[async_trait]
 impl OutboxStore for Ports {
     async fn insert(&self, _: Vec<OutboxRow>) -> Result<(), PortError> {
+        unscripted()
+    }
+    async fn insert_charged(&self, _: OutboxRow, _: Vec<DayCharge>, _: AuditEvent) -> Result<DayCharged, PortError> {
+        unscripted()
+    }
+    async fn look_at_day(&self, _: &[DayCharge]) -> Result<DayCharged, PortError> {
         unscripted()
     }
     async fn claim(&self, _: Channel, _: Timestamp, _: Timestamp, _: usize) -> Result<Vec<OutboxRow>, PortError> {

@@ -142,6 +142,7 @@ pub fn enrollment(user: &UserId, n: usize) -> NewEnrollment {
         only_if_unenrolled: false,
         limit: 51,
         messages: Vec::new(),
+        charges: Vec::new(),
         audit: audit(user),
     }
 }

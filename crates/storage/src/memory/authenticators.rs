@@ -5,7 +5,7 @@ use countersign_domain::{
     audit::AuditEvent,
     authenticator::{Authenticator, FactorKind, Status},
     id::{AuthenticatorId, UserId},
-    message::OutboxRow,
+    message::{OutboxRow, day::DayCharged},
     port::{
         PortError,
         authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
@@ -39,6 +39,12 @@ impl AuthenticatorStore for MemoryStore {
         if entry.authenticators.values().filter(counted).count() + wanted > enrollment.limit {
             return Ok(EnrollmentBegun::LimitReached);
         }
+        if let DayCharged::Reached { charge } = state.charge_day(&enrollment.charges) {
+            return Ok(EnrollmentBegun::DayIsOver { charge });
+        }
+        let Some(entry) = state.standing(user, enrollment.epoch) else {
+            return Ok(EnrollmentBegun::AccountChanged);
+        };
         for mut authenticator in std::iter::once(enrollment.authenticator).chain(enrollment.companion) {
             authenticator.implied = None;
             entry.authenticators.insert(authenticator.id.clone(), authenticator);

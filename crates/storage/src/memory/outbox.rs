@@ -6,6 +6,7 @@ use countersign_domain::{
     id::MessageId,
     message::{
         Channel, OutboxRow, Urgency,
+        day::{DayCharge, DayCharged},
         ending::{End, Tried},
     },
     port::{
@@ -25,6 +26,28 @@ impl OutboxStore for MemoryStore {
         state.check_seals(rows.iter().map(|row| &row.sealed))?;
         state.insert_messages(rows);
         Ok(())
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.insert_charged")]
+    async fn insert_charged(
+        &self,
+        row: OutboxRow,
+        charges: Vec<DayCharge>,
+        audit: AuditEvent,
+    ) -> Result<DayCharged, PortError> {
+        let mut state = self.lock();
+        state.check_seals([&row.sealed])?;
+        let charged = state.charge_day(&charges);
+        if charged == DayCharged::All {
+            state.insert_messages(vec![row]);
+            state.audit.push(audit);
+        }
+        Ok(charged)
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.look_at_day")]
+    async fn look_at_day(&self, charges: &[DayCharge]) -> Result<DayCharged, PortError> {
+        Ok(self.lock().look_at_day(charges))
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.claim")]
@@ -87,11 +110,30 @@ impl OutboxStore for MemoryStore {
         let is_swept = |row: &OutboxRow| row.expires_at < now && row.due_at <= now;
         let swept: Vec<_> = state.outbox.extract_if(.., |_, row| is_swept(row)).collect();
         state.audit.extend(swept.iter().map(|(_, row)| row.ended(End::Expired, &Tried::default(), now)));
-        Ok(u64::try_from(swept.len()).unwrap_or(u64::MAX))
+        let before = state.sent.len();
+        state.sent.retain(|(day, _), _| *day >= now.utc_day() - 1);
+        Ok(u64::try_from(swept.len() + before - state.sent.len()).unwrap_or(u64::MAX))
     }
 }
 
 impl State {
+    /// Adds one to each count of a day, or to none.
+    pub(super) fn charge_day(&mut self, charges: &[DayCharge]) -> DayCharged {
+        let looked = self.look_at_day(charges);
+        if looked == DayCharged::All {
+            for of in charges {
+                *self.sent.entry((of.day, of.counter.clone())).or_default() += 1;
+            }
+        }
+        looked
+    }
+
+    fn look_at_day(&self, charges: &[DayCharge]) -> DayCharged {
+        let sent = |of: &DayCharge| self.sent.get(&(of.day, of.counter.clone())).copied().unwrap_or(0);
+        let reached = charges.iter().position(|of| sent(of) >= of.most);
+        reached.map_or(DayCharged::All, |charge| DayCharged::Reached { charge })
+    }
+
     /// Adds rows. The id names the message: one that is there already stays as it is.
     pub(super) fn insert_messages(&mut self, rows: Vec<OutboxRow>) {
         for row in rows {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use countersign_domain::{
     audit::AuditEvent,
     id::{AuthenticatorId, UserId},
-    message::OutboxRow,
+    message::{OutboxRow, day::DayCharged},
     port::{
         PortError,
         authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
@@ -17,7 +17,7 @@ use rusqlite::{Connection, params};
 use super::{
     SqliteStore,
     outbox::insert_messages,
-    rows,
+    rows, sent,
     transaction::Transaction,
     writer::{Durability, Step},
 };
@@ -27,7 +27,12 @@ impl AuthenticatorStore for SqliteStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.authenticator.begin_enrollment")]
     async fn begin_enrollment(&self, enrollment: NewEnrollment, now: Timestamp) -> Result<EnrollmentBegun, PortError> {
         self.writer
-            .submit(Durability::Full, move |connection| begin(connection, &enrollment, now).map(Step::Keep))
+            .submit(Durability::Full, move |connection| {
+                Ok(match begin(connection, &enrollment, now)? {
+                    over @ EnrollmentBegun::DayIsOver { .. } => Step::Undo(over),
+                    begun => Step::Keep(begun),
+                })
+            })
             .await
     }
 
@@ -194,6 +199,9 @@ fn begin(
     let wanted = 1 + usize::from(companion.is_some());
     if usize::try_from(all).is_ok_and(|all| all + wanted > enrollment.limit) {
         return Ok(EnrollmentBegun::LimitReached);
+    }
+    if let DayCharged::Reached { charge } = sent::charge(connection, &enrollment.charges)? {
+        return Ok(EnrollmentBegun::DayIsOver { charge });
     }
     for authenticator in std::iter::once(&enrollment.authenticator).chain(companion) {
         rows::insert_authenticator(connection, authenticator)?;

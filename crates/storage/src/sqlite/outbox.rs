@@ -6,6 +6,7 @@ use countersign_domain::{
     id::{MessageId, UserId},
     message::{
         Channel, OutboxRow, Urgency,
+        day::{DayCharge, DayCharged},
         ending::{End, Tried},
     },
     port::{
@@ -18,7 +19,7 @@ use countersign_domain::{
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{
-    SqliteStore, rows,
+    SqliteStore, rows, sent,
     transaction::Transaction,
     writer::{Durability, Step},
 };
@@ -55,6 +56,32 @@ impl OutboxStore for SqliteStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.insert")]
     async fn insert(&self, rows: Vec<OutboxRow>) -> Result<(), PortError> {
         self.writer.submit(Durability::Full, move |connection| insert_messages(connection, &rows).map(Step::Keep)).await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.insert_charged")]
+    async fn insert_charged(
+        &self,
+        row: OutboxRow,
+        charges: Vec<DayCharge>,
+        audit: AuditEvent,
+    ) -> Result<DayCharged, PortError> {
+        self.writer
+            .submit(Durability::Full, move |connection| {
+                // First, so that a refusal by the first of them has nothing to take back.
+                let charged = sent::charge(connection, &charges)?;
+                if charged != DayCharged::All {
+                    return Ok(Step::Undo(charged));
+                }
+                insert_messages(connection, std::slice::from_ref(&row))?;
+                rows::insert_audit(connection, &audit)?;
+                Ok(Step::Keep(charged))
+            })
+            .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.look_at_day")]
+    async fn look_at_day(&self, charges: &[DayCharge]) -> Result<DayCharged, PortError> {
+        self.readers.read(|connection| sent::look(connection, charges))
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.claim")]
@@ -180,7 +207,7 @@ fn claim(
     Ok(rows)
 }
 
-/// One step of the sweep: what went has a row of the trail each.
+/// One step of the sweep: each message that went has a row of the trail.
 fn sweep(transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<usize> {
     let swept = transaction
         .prepare_cached(SWEEP)?
@@ -189,7 +216,7 @@ fn sweep(transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<usiz
     for row in &swept {
         rows::insert_audit(transaction, &row.ended(End::Expired, &Tried::default(), now))?;
     }
-    Ok(swept.len())
+    Ok(swept.len() + sent::sweep(transaction, now, rows::signed(SWEPT_AT_ONCE as u64))?)
 }
 
 fn message(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {

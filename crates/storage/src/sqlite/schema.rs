@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 use super::audit;
 
 /// Each file is applied once, in order, and never changed afterwards.
-const MIGRATIONS: [&str; 16] = [
+const MIGRATIONS: [&str; 17] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_messages.sql"),
     include_str!("migrations/0003_notices.sql"),
@@ -25,6 +25,7 @@ const MIGRATIONS: [&str; 16] = [
     include_str!("migrations/0014_proofs.sql"),
     include_str!("migrations/0015_outbox_user.sql"),
     include_str!("migrations/0016_seals.sql"),
+    include_str!("migrations/0017_sent.sql"),
 ];
 
 /// The version that links the rows of the audit trail.
@@ -205,6 +206,7 @@ mod tests {
             ("outbox", 0),
             ("repudiation", 0),
             ("proof", 0),
+            ("sent", 0),
         ] {
             let counted: i64 =
                 writer.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
