@@ -130,6 +130,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
             }
             if this.conversation.phase() == Phase::Idle {
                 this.conversation.move_to(Phase::Head);
+                // A new request has its own time, also where nobody has looked since the one before began.
+                this.measured = None;
             }
             // Who sends a byte now and then must not be read for ever.
             if this.conversation.phase() == Phase::Head && this.poll_late(cx).is_ready() {
@@ -198,6 +200,23 @@ mod tests {
 
     fn about(measured: Duration, wanted: Duration) -> bool {
         measured >= wanted && measured < wanted + Duration::from_millis(100)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_follow_each_other_at_once_have_five_seconds_each() {
+        let (mut peer, mut stream, conversation) = watched();
+        for _ in 0..60 {
+            peer.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+            // All of it is there: nobody waits, so nobody looks between one request and the next.
+            assert_eq!(stream.read(&mut [0; 64]).await.unwrap(), 18);
+            conversation.asked();
+            conversation.answered();
+            advance(Duration::from_secs(1)).await;
+        }
+        peer.write_all(b"G").await.unwrap();
+        assert_eq!(stream.read(&mut [0; 64]).await.unwrap(), 1);
+        let (error, waited) = waited(&mut stream).await;
+        assert!(error == io::ErrorKind::TimedOut && about(waited, HEAD), "{error} {waited:?}");
     }
 
     #[tokio::test(start_paused = true)]

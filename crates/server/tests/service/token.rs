@@ -102,12 +102,6 @@ async fn an_unknown_client_is_not_authenticated() {
 }
 
 #[tokio::test]
-async fn a_message_of_more_than_256_kib_is_not_read() {
-    let refused = Rig::new().await.refused(of_password(|grant| grant.password = "x".repeat(256 * 1024))).await;
-    assert_eq!(refused.code, Code::OutOfRange);
-}
-
-#[tokio::test]
 async fn user_info_wants_a_bearer() {
     let rig = Rig::new().await;
     let mut requests = vec![Request::new(GetUserInfoRequest {})];
