@@ -215,7 +215,7 @@ pub fn places(folder: &Path) -> String {
     format!(
         "[grpc]\nlisten = '127.0.0.1:0'\n[http]\nlisten = '127.0.0.1:0'\n[https]\nenabled = false\n\
          [ops]\nlisten = '127.0.0.1:0'\n[storage]\nurl = 'sqlite:{}'\n\
-         [keys]\nkek = 'a2V5IGVuY3J5cHRpb24ga2V5IG9mIDMyIGJ5dGVzISE='\n",
+         [keys]\nkek = 'a2V5IGVuY3J5cHRpb24ga2V5IG9mIDMyIGJ5dGVzISE='\nrsa_bits = 2048\n",
         folder.join("countersign.db").display()
     )
 }

@@ -253,7 +253,7 @@ fn places(folder: &Path, redis: Option<&RedisServer>, tenant: &Tenant) -> String
     format!(
         "[grpc]\nlisten = '127.0.0.1:0'\n[http]\nlisten = '127.0.0.1:0'\n[https]\nenabled = false\n\
          [[messages.outbox]]\nname = 'outbox'\npath = '{}'\n\
-         [ops]\nlisten = '127.0.0.1:0'\n[storage]\nurl = 'sqlite:{}'\n{sessions}[keys]\nkek = '{KEK}'\n{rotation}",
+         [ops]\nlisten = '127.0.0.1:0'\n[storage]\nurl = 'sqlite:{}'\n{sessions}[keys]\nkek = '{KEK}'\nrsa_bits = 2048\n{rotation}",
         folder.join(OUTBOX).display(),
         database.display()
     )

@@ -104,7 +104,7 @@ mod tests {
     };
 
     fn pair(algorithm: Algorithm) -> (SigningKey, DeviceKey) {
-        let key = SigningKey::parse(algorithm, &generate(algorithm, RsaBits::default()).unwrap()).unwrap();
+        let key = SigningKey::parse(algorithm, &generate(algorithm, RsaBits::Bits2048).unwrap()).unwrap();
         let public = DeviceKey { algorithm, material: key.public().material.clone() };
         (key, public)
     }

@@ -31,9 +31,9 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RsaBits {
     /// 112 bits of strength, what Auth0 uses, and three times as fast to sign with as the next.
-    #[default]
     Bits2048,
     /// 128 bits of strength (NIST SP 800-57, part 1, table 2).
+    #[default]
     Bits3072,
 }
 

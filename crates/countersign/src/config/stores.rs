@@ -50,7 +50,7 @@ pub struct KeysConfig {
     /// A file with the key-encryption key, instead of `kek`.
     #[schemars(with = "String")]
     pub kek_file: PathBuf,
-    /// Size of new RSA signing keys: 2048 or 3072.
+    /// Size of new RSA signing keys: 3072, or 2048, which sign three times as fast and are as long as Auth0's. Keys that are there stay as they are.
     pub rsa_bits: u32,
     /// Whether signing keys go on by themselves: a next one is made and published, takes over when the current one is old, and the
     /// previous one is retired when nothing it signed is left. Otherwise `countersign keys` does it.
@@ -71,7 +71,7 @@ impl Default for KeysConfig {
         Self {
             kek: SecretText::default(),
             kek_file: PathBuf::new(),
-            rsa_bits: 2048,
+            rsa_bits: 3072,
             rotate: true,
             rotation_age: Duration::from_secs(30 * 86_400),
             next_lead: Duration::from_secs(86_400),

@@ -150,7 +150,7 @@ fn sealer() -> AeadSealer {
 
 fn keeper(store: Arc<dyn KeyStore>, clock: Arc<dyn Clock>, algorithms: &[Algorithm]) -> KeyKeeper {
     let algorithms = algorithms.iter().copied().collect();
-    let options = KeyOptions { algorithms, rsa_bits: RsaBits::default(), rotation: ROTATION };
+    let options = KeyOptions { algorithms, rsa_bits: RsaBits::Bits2048, rotation: ROTATION };
     KeyKeeper::new(store, Arc::new(sealer()), clock, options)
 }
 
