@@ -57,6 +57,40 @@ everywhere! {
         api.login_for(NATIVE, "ext-1", "!", wish).await.refused(&WRONG_PASSWORD);
     }
 
+    async fn an_address_that_a_client_passes_on_names_nobody(world: World, api: Api) {
+        let subject = async |jti: &str, name: &str, email: Option<(&str, bool)>| {
+            let mut claims = login_claims(&world, name, jti);
+            if let Some((address, verified)) = email {
+                (claims["email"], claims["email_verified"]) = (json!(address), json!(verified));
+            }
+            let tokens = log_in(&world, &api, jti, &claims, WISH).await.unwrap().tokens();
+            jwt::claims(&tokens.access_token)["sub"].as_str().unwrap().to_owned()
+        };
+        let mallory = subject("a", "mallory", Some(("victim@people.test", false))).await;
+        let other = subject("b", "other", Some(("victim@people.test", true))).await;
+        let victim = subject("c", "victim@people.test", Some(("victim@people.test", true))).await;
+        assert!(mallory != victim && other != victim && mallory != other);
+        assert_eq!(subject("d", "mallory", None).await, mallory);
+        assert_eq!(subject("e", "victim@people.test", None).await, victim);
+    }
+
+    async fn what_a_client_says_of_a_new_person_is_an_address_where_it_must_be(world: World, api: Api) {
+        for (jti, claim, value) in [
+            ("a", "email", "somebody"),
+            ("b", "email", "some<body>"),
+            ("c", "email", "A <a@people.test>"),
+            ("d", "picture", "javascript:alert(1)"),
+            ("e", "picture", "https://"),
+        ] {
+            let mut claims = login_claims(&world, "ext-1", jti);
+            claims[claim] = json!(value);
+            log_in(&world, &api, jti, &claims, WISH).await.refused(&BAD_ASSERTED_LOGIN);
+        }
+        let mut claims = login_claims(&world, "ext-1", "f");
+        claims["picture"] = json!("https://people.test/ext-1.png");
+        log_in(&world, &api, "f", &claims, WISH).await.unwrap().tokens();
+    }
+
     async fn what_is_not_believed_or_cannot_be_met_leaves_a_row(world: World, api: Api) {
         let last = || trail::rows(&world.database()).pop().map(|row| (row.event, row.detail.unwrap_or_default())).unwrap();
         let mut claims = login_claims(&world, "ext-1", "a");

@@ -8,7 +8,7 @@ use countersign_tests::{
         BAD_ACCESS_TOKEN, FOREIGN_TOKEN, MALFORMED_TOKEN, NO_SCOPE, NO_SUCH_AUTHENTICATOR, Refused as _, STEP_UP,
         WRONG_OTP,
     },
-    tenant::{BACKEND, MFA_API, MFA_SCOPES, NATIVE},
+    tenant::{API, BACKEND, MFA_API, MFA_SCOPES, NATIVE},
 };
 use serde_json::json;
 
@@ -60,6 +60,35 @@ everywhere! {
         api.update(&weak, &id, Some("mine now"), None).await.refused(&STEP_UP);
         api.delete(&weak, &id).await.refused(&STEP_UP);
         api.otp(BACKEND, &weak, &phone.code(&world)).await.refused(&STEP_UP);
+    }
+
+    async fn what_was_got_with_a_factor_goes_with_it_but_for_the_token_that_removed_it(world: World, api: Api) {
+        let (ann, stolen) = world.enrolled(&api, "ann").await;
+        let thief = ann.manager(&world, &api, &stolen).await;
+        let wish = Wish { audience: Some(API), ..Wish::default() };
+        let pending = api.login_for(BACKEND, "ann", PASSWORD, wish).await.unwrap().mfa_token();
+        let session = api.otp(BACKEND, &pending, &stolen.code(&world)).await.unwrap().access_token;
+        let manager = ann.manager(&world, &api, &stolen).await;
+        let phone = ann.add_phone(&world, &api, &manager).await;
+        let listed = api.list(&manager).await.unwrap();
+        assert!(api.introspect(BACKEND, &session).await.unwrap().is_some());
+
+        api.delete(&manager, &listed[0].id).await.unwrap();
+        assert_eq!(api.introspect(BACKEND, &session).await.unwrap(), None);
+        api.list(&thief).await.refused(&BAD_ACCESS_TOKEN);
+        api.associate(&thief).await.refused(&BAD_ACCESS_TOKEN);
+        api.delete(&thief, &listed[1].id).await.refused(&BAD_ACCESS_TOKEN);
+        api.otp(BACKEND, &thief, &phone.code(&world)).await.refused(&MALFORMED_TOKEN);
+
+        // Who removed one goes on: adds another, removes that too.
+        ann.add_phone(&world, &api, &manager).await;
+        let listed = api.list(&manager).await.unwrap();
+        api.delete(&manager, &listed[1].id).await.unwrap();
+        api.list(&manager).await.unwrap();
+        // Until something else ends what is in flight.
+        assert!(world.app().set_blocked(&ann.id, true).await.unwrap());
+        assert!(world.app().set_blocked(&ann.id, false).await.unwrap());
+        api.list(&manager).await.refused(&BAD_ACCESS_TOKEN);
     }
 
     async fn each_call_needs_its_scope(world: World, api: Api) {

@@ -2,12 +2,13 @@
 
 use countersign_domain::{secret::Secret, usecase::manage_users::NewPassword};
 use countersign_tests::{
+    api::Wish,
     everywhere,
     person::PASSWORD,
     refusal::{
         BAD_ACCESS_TOKEN, BLOCKED, BLOCKED_AT_PASSWORD, BLOCKED_BEARER, MALFORMED_TOKEN, Refused as _, WRONG_PASSWORD,
     },
-    tenant::BACKEND,
+    tenant::{API, BACKEND},
 };
 
 everywhere! {
@@ -34,21 +35,21 @@ everywhere! {
         let (ann, phone) = world.enrolled(&api, "ann").await;
         let manager = ann.manager(&world, &api, &phone).await;
         let pending = ann.mfa_token(&api).await;
-        world.advance(1);
         let new = NewPassword::Plain(Secret::new("another passphrase".to_owned()));
         assert!(world.app().set_password(&ann.id, new).await.unwrap());
         api.otp(BACKEND, &pending, &phone.code(&world)).await.refused(&MALFORMED_TOKEN);
         api.list(&manager).await.refused(&BAD_ACCESS_TOKEN);
         api.login(BACKEND, "ann", PASSWORD).await.refused(&WRONG_PASSWORD);
-        let token = api.login(BACKEND, "ann", "another passphrase").await.unwrap().mfa_token();
-        api.otp(BACKEND, &token, &phone.code(&world)).await.expect("the factors stay");
+        let wish = Wish { audience: Some(API), ..Wish::default() };
+        let token = api.login_for(BACKEND, "ann", "another passphrase", wish).await.unwrap().mfa_token();
+        let tokens = api.otp(BACKEND, &token, &phone.code(&world)).await.expect("the factors stay");
+        assert!(api.introspect(BACKEND, &tokens.access_token).await.unwrap().is_some(), "though it is the same second");
     }
 
     async fn resetting_the_factors_asks_for_enrolment_again(world: World, api: Api) {
         let (ann, phone) = world.enrolled(&api, "ann").await;
         let manager = ann.manager(&world, &api, &phone).await;
         let pending = ann.mfa_token(&api).await;
-        world.advance(1);
         assert_eq!(world.app().reset_factors(&ann.id).await.unwrap(), Some(1));
         api.otp(BACKEND, &pending, &phone.code(&world)).await.refused(&MALFORMED_TOKEN);
         api.list(&manager).await.refused(&BAD_ACCESS_TOKEN);

@@ -114,6 +114,23 @@ everywhere! {
         api.refresh_for(BACKEND, strong.refresh(), acr(TWO_FACTORS)).await.unwrap().tokens();
     }
 
+    async fn an_old_login_is_not_worth_a_first_factor(world: World, api: Api) {
+        world.person("ann").await;
+        let first = api.login_for(KEEPER, "ann", PASSWORD, LASTING).await.unwrap().tokens();
+        for (age, refused) in [(900, false), (901, true)] {
+            world.advance(age - if refused { 900 } else { 0 });
+            let token = api.refresh_for(KEEPER, first.refresh(), acr(TWO_FACTORS)).await.unwrap().mfa_token();
+            let association = api.associate(&token).await;
+            if refused {
+                let refusal = association.map(drop).unwrap_err();
+                assert_eq!(requirements(&refusal), (None, Some("900".to_owned())));
+            } else {
+                association.unwrap();
+            }
+        }
+        assert!(api.login_for(KEEPER, "ann", PASSWORD, LASTING).await.unwrap().tokens().refresh_token.is_some(), "not enrolled");
+    }
+
     async fn what_a_refresh_did_not_prove_is_said_of_nothing(world: World, api: Api) {
         let ann = world.person("ann").await;
         let first = api.login_for(LENIENT, "ann", PASSWORD, LASTING).await.unwrap().tokens();

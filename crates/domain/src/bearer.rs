@@ -22,6 +22,8 @@ pub(crate) struct Actor {
     pub client: ClientId,
     /// What an access token says; `None`: the bearer is an `mfa_token`.
     pub token: Option<AccessToken>,
+    /// When the person logged in. A pending login that goes on with a refresh token is as old as that.
+    pub authenticated_at: Option<Timestamp>,
     /// The factors that may be enrolled with it.
     pub allowed: FactorSet,
 }
@@ -54,19 +56,27 @@ impl App {
                 }
                 _ => over,
             })?;
-            let MfaTransaction { client, allowed, .. } = login.transaction;
-            return Ok(Actor { account: login.account, client, token: None, allowed });
+            let MfaTransaction { client, allowed, authenticated_at, .. } = login.transaction;
+            let authenticated_at = Some(authenticated_at);
+            return Ok(Actor { account: login.account, client, token: None, authenticated_at, allowed });
         }
         let (token, account) = self.management_token(bearer, now).await?;
         token.require(scope)?;
-        Ok(Actor { account, client: token.client.clone(), token: Some(token), allowed: FactorSet::ALL })
+        let authenticated_at = token.authenticated_at;
+        Ok(Actor {
+            account,
+            client: token.client.clone(),
+            token: Some(token),
+            authenticated_at,
+            allowed: FactorSet::ALL,
+        })
     }
 
     /// An access token of the MFA API, and its person.
     ///
     /// # Errors
     ///
-    /// [`Reason::AccessTokenInvalid`]: not one, or issued before its person's tokens were voided; [`Reason::UserBlocked`]; the
+    /// [`Reason::AccessTokenInvalid`]: not one, or of an epoch of its person that is over; [`Reason::UserBlocked`]; the
     /// store failed.
     pub(crate) async fn management_token(&self, bearer: &str, now: Timestamp) -> Result<(AccessToken, Account), Over> {
         let token = self.access_token(bearer, &self.registry.mfa_audience(), now)?;
@@ -76,7 +86,7 @@ impl App {
         if account.user.blocked {
             return Err(over(Error::new(Reason::UserBlocked)));
         }
-        if token.issued_at < account.user.tokens_valid_from {
+        if self.is_void(&token.id, &account.user) {
             return Err(invalid("voided"));
         }
         Ok((token, account))

@@ -9,7 +9,6 @@ use crate::{
     authentication::Authentication,
     error::{Error, Reason},
     id::{Audience, ClientId, FamilyId, Scope, UserId},
-    opaque::{ALPHANUMERIC, random_text},
     over::Over,
     port::{
         PortError,
@@ -138,7 +137,7 @@ impl App {
         let TokenShape { algorithm, dialect, lifetime } = self.token_shape(issue.audience);
         let as_auth0 = dialect == TokenDialect::Auth0;
         let has = |scope: &str| issue.scopes.iter().any(|granted| granted.as_str() == scope);
-        let jti = random_text(ALPHANUMERIC, 22, self.entropy.as_ref())?;
+        let jti = self.new_token_id(issue.user)?;
         let userinfo = self.registry.userinfo_audience();
         let manages = self.registry.is_mfa_audience(issue.audience.as_str());
         // Who manages factors has not met what the client demands of a login: no such token says who they are, whatever was granted.
@@ -231,6 +230,7 @@ impl App {
             user: UserId::new(claims.sub),
             client: ClientId::new(claims.client_id),
             scopes: claims.scope.split(' ').filter(|scope| !scope.is_empty()).map(Scope::new).collect(),
+            id: claims.jti,
             issued_at: seconds(claims.iat),
             authenticated_at: claims.auth_time.map(seconds),
             methods: claims.amr,
@@ -270,6 +270,8 @@ pub struct AccessToken {
     pub client: ClientId,
     /// `scope`.
     pub scopes: BTreeSet<Scope>,
+    /// `jti`.
+    pub id: String,
     /// `iat`.
     pub issued_at: Timestamp,
     /// `auth_time`.

@@ -50,6 +50,7 @@ pub mod signing_key;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod time;
+mod token_id;
 pub mod transaction;
 pub mod usecase;
 pub mod user;

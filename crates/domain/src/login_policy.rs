@@ -136,9 +136,23 @@ impl App {
         now: Timestamp,
     ) -> Result<(), Error> {
         self.require_second_factor(token, account)?;
+        self.require_recent_login(token.authenticated_at, account, now)
+    }
+
+    /// Refuses a login that is too long ago to change factors.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::StepUpRequired`], saying what would do.
+    pub(crate) fn require_recent_login(
+        &self,
+        authenticated_at: Option<Timestamp>,
+        account: &Account,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         let max_age = self.registry.policy.management_max_age;
-        let fresh = token.authenticated_at.is_some_and(|at| policy::is_within(at, max_age, now));
-        if fresh { Ok(()) } else { Err(self.step_up(account)) }
+        let recent = authenticated_at.is_some_and(|at| policy::is_within(at, max_age, now));
+        if recent { Ok(()) } else { Err(self.step_up(account)) }
     }
 
     /// What is asked for instead, in the words of RFC 9470, section 3.

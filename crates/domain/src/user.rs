@@ -3,7 +3,7 @@
 use crate::{
     factor::oob::canonical_email,
     id::{RealmName, UserId},
-    secret::Secret,
+    secret::{Digest, Secret},
     time::Timestamp,
 };
 
@@ -30,7 +30,9 @@ pub struct User {
     pub address_failures: u32,
     /// Rises whenever everything in flight must end: authenticator removed, password changed, account blocked, factors reset.
     pub epoch: u64,
-    /// Access tokens of the MFA API and of userinfo that were issued before this are void: password changed, account blocked, factors reset.
+    /// The access token with which the last authenticator was removed: the one that goes on in this epoch though it is older.
+    pub spared: Option<Digest>,
+    /// When the password was changed, the account blocked or its factors reset last: wrong passwords are counted anew from then on.
     pub tokens_valid_from: Timestamp,
     /// When the person was first told to enrol a second factor, or confirmed one. Written once and never changed, whatever becomes of their
     /// factors: the grace period for enrolment runs from it and cannot be had again.
@@ -178,6 +180,7 @@ mod tests {
             blocked: false,
             address_failures: 0,
             epoch: 0,
+            spared: None,
             tokens_valid_from: Timestamp::from_millis(0),
             told_at: None,
             created_at: Timestamp::from_millis(0),

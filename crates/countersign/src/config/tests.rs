@@ -200,6 +200,8 @@ fn what_no_request_could_name_is_a_mistake() {
         (client(&longest, &"s".repeat(512)), client(&longer, &"s".repeat(513)), "clients[0].id: must be 1 to 128"),
         (client("a", &"s".repeat(512)), client("a", &"s".repeat(513)), "clients[0].secrets[0]: must have 16 to 512"),
         (api(&longest), api(&longer), "apis[0].scopes[0]: must be 1 to 128 ASCII"),
+        (api("offline"), api("offline_access"), "apis[0].scopes[0]: is a scope of countersign's own"),
+        (api("OpenID"), api("openid"), "apis[0].scopes[0]: is a scope of countersign's own"),
         (
             "messages.countries = ['GB']".into(),
             "messages.countries = ['UK']".into(),

@@ -355,10 +355,11 @@ impl AuthenticatorStore for Metered<dyn AuthenticatorStore> {
         &self,
         user: &UserId,
         authenticator: &AuthenticatorId,
+        spares: Option<Digest>,
         messages: Vec<OutboxRow>,
         audit: AuditEvent,
     ) -> Result<bool, PortError> {
-        self.watch(Store::Durable, self.port.delete(user, authenticator, messages, audit).await)
+        self.watch(Store::Durable, self.port.delete(user, authenticator, spares, messages, audit).await)
     }
 }
 

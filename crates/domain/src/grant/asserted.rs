@@ -17,7 +17,6 @@ use crate::{
     id::RealmName,
     login_name::LoginName,
     policy::Wish,
-    port::user_store::UserInserted,
     registry::{Client, GrantType},
     secret::Secret,
     time::Timestamp,
@@ -26,7 +25,7 @@ use crate::{
         issue_token::{AssertedLogin, AssertedSubject, Outcome},
         manage_users::{AddUser, NewPassword},
     },
-    user::{Email, PasswordHash, Profile},
+    user::{Email, PasswordHash, Profile, is_notification_address},
 };
 
 /// The `typ` of a signed one: it must not pass for anything else that a client signs (RFC 8725, section 3.11).
@@ -39,6 +38,9 @@ pub const FIRST_FACTORS: [&str; 14] =
 
 /// The most methods of one login.
 pub const MAX_METHODS: usize = 5;
+
+/// The longest name of a person, in characters.
+pub const MAX_SUBJECT_CHARS: usize = 64;
 
 /// What a signed one says besides who, to whom and until when.
 #[derive(Deserialize)]
@@ -94,6 +96,12 @@ impl App {
             AssertedLogin::Signed(jwt) => self.signed_subject(client, &jwt, now).await?,
         };
         let at = authenticated_at(&subject, client, now)?;
+        if subject.email.as_ref().is_some_and(|email| !is_notification_address(&email.address)) {
+            return Err(rejected("email"));
+        }
+        if subject.profile.picture.as_ref().is_some_and(|picture| !is_picture_address(picture)) {
+            return Err(rejected("picture"));
+        }
         let account = self.asserted_account(client, realm, &subject, origin, now).await?;
         if account.user.blocked {
             return Err(Error::new(Reason::UserBlocked));
@@ -168,13 +176,18 @@ impl App {
         new.audit = AuditEvent::about(Event::UserAsserted, &new.user.id, now)
             .by(&client.id)
             .at_address(client.address_of(origin));
-        let inserted = self.users.insert(vec![new]).await?;
-        match self.account_by_login(&realm, &name).await? {
-            Some(account) => Ok(account),
-            None if inserted == [UserInserted::NameTaken] => Err(unknown("another account has the address")),
-            None => Err(unknown("it was removed at once")),
-        }
+        // The client knows people by what it calls them. An address that it passes on, proven or not, names nobody here: somebody else
+        // may be called so, now or later.
+        new.names.truncate(1);
+        self.users.insert(vec![new]).await?;
+        self.account_by_login(&realm, &name).await?.ok_or_else(|| unknown("it was removed at once"))
     }
+}
+
+/// Whether `text` can be where a picture is: browsers show it.
+pub fn is_picture_address(text: &str) -> bool {
+    let web = |scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty());
+    (web("https://") || web("http://")) && !text.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 
 /// When the person logged in, if that is to be believed.

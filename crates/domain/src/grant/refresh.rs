@@ -195,6 +195,12 @@ impl App {
             }
             OriginalGrant::Refresh { family, generation, .. } => {
                 let family = self.refresh.find_family(family).await?.ok_or_else(|| invalid("revoked"))?;
+                // Nobody reused anything: the token was not spent when this login began, of which there may be several.
+                if !family.takes(*generation, client, now) {
+                    let row = family.audit(Event::RefreshFailed, client, origin, now).because("exchanged meanwhile");
+                    self.note_cheap(row).await?;
+                    return Err(invalid("exchanged meanwhile"));
+                }
                 let authentication = by(family.authentication());
                 let proven = authentication.names();
                 (authentication, Some(self.exchange(client, &family, *generation, proven, origin, now).await?))
@@ -274,17 +280,12 @@ impl App {
             self.note_cheap(failed("expired")).await?;
             return Err(invalid("expired"));
         }
-        let policy = &client.refresh;
-        let current = generation == family.generation;
-        let overlaps = generation.checked_add(1) == Some(family.generation)
-            && now < family.rotated_at.plus(policy.overlap)
-            && policy.rotates;
-        if !current && !overlaps {
+        if !family.takes(generation, client, now) {
             let audit = family.audit(Event::RefreshTokenReused, client, origin, now);
             self.refresh.revoke_family(&family.id, RevocationReach::Family, audit, Vec::new()).await?;
             return Err(invalid("reused: the family is revoked"));
         }
-        let rotates = current && policy.rotates;
+        let rotates = generation == family.generation && client.refresh.rotates;
         let handed_out = if rotates { family.generation.saturating_add(1) } else { family.generation };
         let adds = proven.into_iter().filter(|method| !family.methods.contains(method)).collect();
         Ok(Refreshing {
@@ -366,6 +367,15 @@ impl RefreshFamily {
     pub(crate) fn authentication(&self) -> Authentication {
         let methods = self.methods.iter().map(|method| method.clone().into()).collect();
         Authentication { at: self.authenticated_at, methods }
+    }
+
+    /// Whether a token of `generation` may be exchanged at `now`: the latest, and for a moment the one before.
+    fn takes(&self, generation: u32, client: &Client, now: Timestamp) -> bool {
+        let policy = &client.refresh;
+        let overlaps = policy.rotates
+            && generation.checked_add(1) == Some(self.generation)
+            && now < self.rotated_at.plus(policy.overlap);
+        generation == self.generation || overlaps
     }
 
     /// Whether its tokens are of no use at `now`: too long after the login, or not used for too long. Settings that have become stricter

@@ -144,6 +144,8 @@ pub fn decide(rule: &Rule, facts: &Facts) -> Decision {
     let allowed = rule.factors.in_both(rule.strength.max(strength).factors()).in_both(challengeable(facts));
     if wished {
         ask(facts, allowed, reasons.and(Why::AcrRequested), Duration::ZERO)
+    } else if asked && rule.strength > Strength::Any && !facts.second_makes_two {
+        Decision::of(Verdict::Unmet, reasons.and(Why::NoAllowedFactor), FactorSet::NONE)
     } else if asked {
         ask(facts, allowed, reasons, rule.grace_given())
     } else {

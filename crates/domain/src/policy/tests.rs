@@ -56,14 +56,24 @@ fn each_demand_says_who_is_asked() {
 }
 
 #[test]
-fn a_thing_beside_a_thing_is_not_asked_for_where_two_factors_are_wished() {
+fn a_thing_beside_a_thing_is_not_asked_for_where_there_must_be_two_factors() {
     let wish = Wish { two_factors: true, ..Wish::default() };
     let facts = Facts { wish, second_makes_two: false, ..with(FactorKind::Otp) };
     let decision = decide(&Rule::of(Demand::Never), &facts);
     assert_eq!(decision.verdict, Verdict::Unmet);
     assert!(decision.reasons.has(Why::AcrRequested) && decision.reasons.has(Why::NoAllowedFactor));
     assert_eq!(verdict(Rule::of(Demand::Never), Facts { two_factors_proven: true, ..facts }), Verdict::Pass);
-    assert_eq!(verdict(Rule::of(Demand::Always), Facts { wish: Wish::default(), ..facts }), Verdict::Challenge);
+    let unasked = Facts { wish: Wish::default(), ..facts };
+    assert_eq!(verdict(Rule::of(Demand::Always), unasked), Verdict::Challenge);
+    for strength in [Strength::TwoFactors, Strength::Unrestricted] {
+        let rule = |demand| Rule { strength, ..Rule::of(demand) };
+        for demand in [Demand::Always, Demand::IfEnrolled] {
+            let decision = decide(&rule(demand), &unasked);
+            assert_eq!((decision.verdict, decision.allowed), (Verdict::Unmet, FactorSet::NONE), "{demand:?}");
+            assert_eq!(verdict(rule(demand), with(FactorKind::Otp)), Verdict::Challenge, "beside something else");
+        }
+        assert_eq!(verdict(rule(Demand::Never), unasked), Verdict::Pass);
+    }
 }
 
 /// G-06.
@@ -221,10 +231,11 @@ fn moments() -> impl Strategy<Value = Option<Timestamp>> {
 }
 
 fn facts() -> impl Strategy<Value = Facts> {
-    let person = (sets(), sets(), sets(), any::<bool>(), any::<bool>(), any::<(bool, bool)>());
+    let person = (sets(), sets(), sets(), any::<bool>(), any::<bool>(), any::<(bool, bool, bool)>());
     let times = (moments(), moments(), moments(), moments());
     (person, times).prop_map(|(person, times)| {
-        let (enrolled, disabled, offered, recovery_code, two_factors_proven, (manages, device)) = person;
+        let (enrolled, disabled, offered, recovery_code, two_factors_proven, (manages, device, second_makes_two)) =
+            person;
         let usable = enrolled.kinds().filter(|kind| !disabled.has(*kind)).collect();
         let (authenticated_at, network, last, told_at) = times;
         Facts {
@@ -234,7 +245,7 @@ fn facts() -> impl Strategy<Value = Facts> {
             recovery_code,
             offered,
             two_factors_proven,
-            second_makes_two: true,
+            second_makes_two,
             authenticated_at: authenticated_at.unwrap_or(NOW),
             wish: Wish::default(),
             context: Context { network, last, device },

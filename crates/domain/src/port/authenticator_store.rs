@@ -107,13 +107,14 @@ pub trait AuthenticatorStore: Send + Sync {
     /// authenticator; nothing changed.
     async fn keep_device(&self, device: DeviceRecord, now: Timestamp) -> Result<bool, PortError>;
 
-    /// Removes one authenticator of `user` and what is paired with it, whatever their status, and raises the user's epoch and
-    /// adds `messages` to the outbox unless they were pending. When no active or disabled one is left, the recovery code goes too. False:
+    /// Removes one authenticator of `user` and what is paired with it, whatever their status. Unless they were pending, the
+    /// user's epoch rises, `spares` is kept and `messages` are added to the outbox. When no active or disabled one is left, the recovery code goes too. False:
     /// the person has no such authenticator; nothing changed.
     async fn delete(
         &self,
         user: &UserId,
         authenticator: &AuthenticatorId,
+        spares: Option<Digest>,
         messages: Vec<OutboxRow>,
         audit: AuditEvent,
     ) -> Result<bool, PortError>;

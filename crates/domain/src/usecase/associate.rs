@@ -376,7 +376,12 @@ impl App {
     fn refuse_unproven(&self, actor: &Actor, now: Timestamp) -> Result<bool, Error> {
         let account = &actor.account;
         let Some(token) = &actor.token else {
-            return if account.is_enrolled() { Err(Error::new(Reason::AlreadyEnrolled)) } else { Ok(true) };
+            if account.is_enrolled() {
+                return Err(Error::new(Reason::AlreadyEnrolled));
+            }
+            // It may go on with an old refresh token, which must not be worth the account's first factor to whoever found it.
+            self.require_recent_login(actor.authenticated_at, account, now)?;
+            return Ok(true);
         };
         self.require_fresh_login(token, account, now)?;
         // An access token of the first factor alone is all that who has no factor but e-mail can get.

@@ -119,7 +119,8 @@ impl App {
         let messages =
             self.notices_of_removal(&account.user, account.authenticator(&id), origin.languages.as_deref(), now)?;
         let sends = !messages.is_empty();
-        if self.authenticators.delete(user, &id, messages, row).await? {
+        let spares = self.spared(&token.id, user, account.user.epoch + 1);
+        if self.authenticators.delete(user, &id, Some(spares), messages, row).await? {
             if sends {
                 self.bell.ring();
             }

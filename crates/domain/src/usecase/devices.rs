@@ -227,7 +227,7 @@ impl App {
         let messages = self.notices_of_removal(user, known.account.authenticator(&known.id), None, now)?;
         let sends = !messages.is_empty();
         let audit = row(Event::DeviceRemoved, &user.id, &known.id, now);
-        if !self.authenticators.delete(&user.id, &known.id, messages, audit).await? {
+        if !self.authenticators.delete(&user.id, &known.id, None, messages, audit).await? {
             return Err(Error::new(Reason::DeviceNotFound));
         }
         if sends {

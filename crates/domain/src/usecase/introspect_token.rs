@@ -103,7 +103,6 @@ impl App {
         if !claims.audiences().iter().any(asked_about) {
             return Ok(None);
         }
-        let issued_at = seconds(claims.iat);
         if claims.sub.ends_with(client_credentials::SUBJECT_SUFFIX) {
             // Nothing of a service is in the store. But while it is away, nothing is said.
             self.users.ping().await?;
@@ -119,7 +118,7 @@ impl App {
                 return Ok(None);
             }
         }
-        let stands = !user.blocked && issued_at >= user.tokens_valid_from;
+        let stands = !user.blocked && !self.is_void(&claims.jti, &user);
         Ok(stands.then(|| ActiveToken::access(claims)))
     }
 

@@ -200,6 +200,9 @@ impl App {
         };
         let mut names = vec![name("username", &user.username)?];
         if let Some(email) = &user.email {
+            if !is_notification_address(&email.address) {
+                return Err(Error::malformed("email", "email must be an address"));
+            }
             let address = name("email", &email.address)?;
             if !names.contains(&address) {
                 names.push(address);
@@ -223,6 +226,7 @@ impl App {
                 blocked: false,
                 address_failures: 0,
                 epoch: 0,
+                spared: None,
                 tokens_valid_from: Timestamp::from_millis(0),
                 told_at: None,
                 created_at: now,

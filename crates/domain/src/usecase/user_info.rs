@@ -56,7 +56,7 @@ impl App {
         if user.blocked {
             return Err(invalid("user is blocked"));
         }
-        if token.issued_at < user.tokens_valid_from {
+        if self.is_void(&token.id, &user) {
             return Err(invalid("voided"));
         }
         let profile = granted("profile").then(|| ProfileClaims {

@@ -223,6 +223,7 @@ impl AuthenticatorStore for Ports {
         &self,
         _: &UserId,
         _: &AuthenticatorId,
+        _: Option<Digest>,
         _: Vec<OutboxRow>,
         _: AuditEvent,
     ) -> Result<bool, PortError> {

@@ -140,13 +140,13 @@ pub async fn only_active_ones_of_ones_own_are_changed(stores: &Stores) {
     for id in [authenticator_id(1), authenticator_id(3), AuthenticatorId::new("TOTP|DEV_0000000000000002")] {
         assert!(!stores.authenticators.update(&eve, &id, prefer(), audit(&eve)).await.unwrap());
     }
-    assert!(!stores.authenticators.delete(&eve, &authenticator_id(1), Vec::new(), audit(&eve)).await.unwrap());
+    assert!(!stores.authenticators.delete(&eve, &authenticator_id(1), None, Vec::new(), audit(&eve)).await.unwrap());
     let read = account(stores, &eve).await;
     assert!(read.authenticators.iter().find(|a| a.id == authenticator_id(2)).unwrap().preferred);
     assert_eq!(account(stores, &ann).await.user.epoch, 0);
 }
 
-/// Removing an active or disabled one ends what is in flight; removing a pending one does not.
+/// Removing an active or disabled one ends what is in flight, but for what it spares; removing a pending one does not.
 pub async fn a_removal_raises_the_epoch_unless_it_was_pending(stores: &Stores) {
     let user = add_user(stores, "ann").await;
     for n in 1..=2 {
@@ -155,10 +155,19 @@ pub async fn a_removal_raises_the_epoch_unless_it_was_pending(stores: &Stores) {
     stores.authenticators.begin_enrollment(enrollment(&user, 3), NOW).await.unwrap();
     stores.logins.count_failure(&user, failure(&user, &[2], 1)).await.unwrap();
     // Disabling has raised it once.
-    for (n, epoch) in [(3, 1), (1, 2), (2, 3)] {
-        assert!(stores.authenticators.delete(&user, &authenticator_id(n), Vec::new(), audit(&user)).await.unwrap());
-        assert_eq!(account(stores, &user).await.user.epoch, epoch);
-        assert!(!stores.authenticators.delete(&user, &authenticator_id(n), Vec::new(), audit(&user)).await.unwrap());
+    let (one, other) = (Some(digest(1)), Some(digest(2)));
+    for (n, spares, epoch, spared) in [(3, one, 1, None), (1, one, 2, one), (2, None, 3, None)] {
+        let delete = async |spares| {
+            stores.authenticators.delete(&user, &authenticator_id(n), spares, Vec::new(), audit(&user)).await.unwrap()
+        };
+        assert!(delete(spares).await);
+        let stands = async || {
+            let user = account(stores, &user).await.user;
+            (user.epoch, user.spared)
+        };
+        assert_eq!(stands().await, (epoch, spared));
+        assert!(!delete(other).await);
+        assert_eq!(stands().await, (epoch, spared));
     }
 }
 
@@ -168,8 +177,8 @@ pub async fn the_recovery_code_goes_with_the_last_authenticator(stores: &Stores)
     for n in 1..=2 {
         enroll(stores, &user, n).await;
     }
-    stores.authenticators.delete(&user, &authenticator_id(1), Vec::new(), audit(&user)).await.unwrap();
+    stores.authenticators.delete(&user, &authenticator_id(1), None, Vec::new(), audit(&user)).await.unwrap();
     assert!(account(stores, &user).await.usable_recovery_code().is_some());
-    stores.authenticators.delete(&user, &authenticator_id(2), Vec::new(), audit(&user)).await.unwrap();
+    stores.authenticators.delete(&user, &authenticator_id(2), None, Vec::new(), audit(&user)).await.unwrap();
     assert!(account(stores, &user).await.recovery_code.is_none());
 }

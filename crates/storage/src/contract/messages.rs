@@ -79,7 +79,7 @@ pub async fn a_removal_leaves_its_messages(stores: &Stores) {
     enroll_pair(stores, &user, 1).await;
     let remove = async |n| {
         let messages = vec![message(n)];
-        stores.authenticators.delete(&user, &authenticator_id(1), messages, audit(&user)).await.unwrap()
+        stores.authenticators.delete(&user, &authenticator_id(1), None, messages, audit(&user)).await.unwrap()
     };
     assert!(remove(1).await);
     assert!(!remove(2).await);
@@ -91,7 +91,7 @@ pub async fn a_pending_removal_leaves_none(stores: &Stores) {
     let user = add_user(stores, "ann").await;
     stores.authenticators.begin_enrollment(pair_enrollment(&user, 1), NOW).await.unwrap();
     let messages = vec![message(1)];
-    assert!(stores.authenticators.delete(&user, &authenticator_id(1), messages, audit(&user)).await.unwrap());
+    assert!(stores.authenticators.delete(&user, &authenticator_id(1), None, messages, audit(&user)).await.unwrap());
     assert!(taken(stores).await.is_empty());
 }
 

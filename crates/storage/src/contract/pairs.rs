@@ -127,8 +127,9 @@ pub async fn what_is_paired_is_removed_together(stores: &Stores) {
     for n in [1, 3] {
         enroll_pair(stores, &user, n).await;
     }
-    let remove =
-        async |n| stores.authenticators.delete(&user, &authenticator_id(n), Vec::new(), audit(&user)).await.unwrap();
+    let remove = async |n| {
+        stores.authenticators.delete(&user, &authenticator_id(n), None, Vec::new(), audit(&user)).await.unwrap()
+    };
     assert!(remove(2).await);
     let read = account(stores, &user).await;
     assert_eq!((read.authenticators.len(), read.user.epoch), (2, 1));
@@ -145,7 +146,7 @@ pub async fn what_is_paired_is_removed_together(stores: &Stores) {
 pub async fn a_pending_pair_is_removed_without_raising_the_epoch(stores: &Stores) {
     let user = add_user(stores, "ann").await;
     stores.authenticators.begin_enrollment(pair_enrollment(&user, 1), NOW).await.unwrap();
-    assert!(stores.authenticators.delete(&user, &authenticator_id(1), Vec::new(), audit(&user)).await.unwrap());
+    assert!(stores.authenticators.delete(&user, &authenticator_id(1), None, Vec::new(), audit(&user)).await.unwrap());
     let read = account(stores, &user).await;
     assert_eq!((read.authenticators.len(), read.user.epoch), (0, 0));
     assert!(read.recovery_code.is_none());
@@ -176,7 +177,7 @@ pub async fn anothers_pair_of_the_same_name_is_not_touched(stores: &Stores) {
     assert_eq!(commit(stores, login(&eve, oob(1, 51))).await, Committed);
     assert_eq!(read(stores, &ann, 2).await.failures, 1);
     stores.logins.count_failure(&eve, failure(&eve, &[1], 1)).await.unwrap();
-    assert!(stores.authenticators.delete(&eve, &authenticator_id(1), Vec::new(), audit(&eve)).await.unwrap());
+    assert!(stores.authenticators.delete(&eve, &authenticator_id(1), None, Vec::new(), audit(&eve)).await.unwrap());
     let read = account(stores, &ann).await;
     assert_eq!((read.active().len(), read.user.epoch), (2, 0));
     assert_eq!(commit(stores, login(&ann, otp(2, 100))).await, Committed);

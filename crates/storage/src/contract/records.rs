@@ -74,6 +74,7 @@ pub fn new_user(username: &str, email: Option<&str>) -> NewUser {
             notification_addresses: vec![format!("{username}@home.example"), format!("{username}@work.example")],
             address_failures: 0,
             epoch: 0,
+            spared: None,
             tokens_valid_from: NOW,
             told_at: None,
             created_at: NOW,

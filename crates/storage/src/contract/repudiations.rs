@@ -87,7 +87,7 @@ pub async fn a_link_goes_with_its_authenticator(stores: &Stores) {
     let user = add_user(stores, "ann").await;
     enroll_with_link(stores, &user, 1).await;
     assert!(
-        stores.authenticators.delete(&user, &authenticator_id(1), Vec::new(), audit(&user)).await.unwrap(),
+        stores.authenticators.delete(&user, &authenticator_id(1), None, Vec::new(), audit(&user)).await.unwrap(),
         "it is removed"
     );
     assert!(stores.repudiations.find(&digest(601)).await.unwrap().is_none());
@@ -141,7 +141,7 @@ pub async fn a_removal_and_a_link_do_not_cross(stores: &Stores) {
                 stores.repudiations.redeem(redemption).await.unwrap()
             } else {
                 let messages = vec![message(n)];
-                stores.authenticators.delete(&user, &authenticator_id(1), messages, audit(&user)).await.unwrap()
+                stores.authenticators.delete(&user, &authenticator_id(1), None, messages, audit(&user)).await.unwrap()
             }
         }
     })

@@ -10,6 +10,7 @@ use countersign_domain::{
         PortError,
         authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
     },
+    secret::Digest,
     time::Timestamp,
 };
 
@@ -114,6 +115,7 @@ impl AuthenticatorStore for MemoryStore {
         &self,
         user: &UserId,
         authenticator: &AuthenticatorId,
+        spares: Option<Digest>,
         messages: Vec<OutboxRow>,
         audit: AuditEvent,
     ) -> Result<bool, PortError> {
@@ -123,6 +125,7 @@ impl AuthenticatorStore for MemoryStore {
         let Some(confirmed) = entry.remove(authenticator) else { return Ok(false) };
         if confirmed {
             entry.user.epoch += 1;
+            entry.user.spared = spares;
             entry.user.updated_at = audit.at;
             state.insert_messages(messages);
         }

@@ -107,6 +107,7 @@ impl AuthenticatorStore for SqliteStore {
         &self,
         user: &UserId,
         authenticator: &AuthenticatorId,
+        spares: Option<Digest>,
         messages: Vec<OutboxRow>,
         audit: AuditEvent,
     ) -> Result<bool, PortError> {
@@ -118,8 +119,14 @@ impl AuthenticatorStore for SqliteStore {
                     Removed::Pending => {}
                     Removed::Confirmed => {
                         connection
-                            .prepare_cached("UPDATE user SET epoch = epoch + 1, updated_at = ?2 WHERE id = ?1")?
-                            .execute(params![user.as_str(), audit.at.as_millis()])?;
+                            .prepare_cached(
+                                "UPDATE user SET epoch = epoch + 1, spared = ?3, updated_at = ?2 WHERE id = ?1",
+                            )?
+                            .execute(params![
+                                user.as_str(),
+                                audit.at.as_millis(),
+                                spares.map(|spares| *spares.as_bytes())
+                            ])?;
                         insert_messages(connection, &messages)?;
                     }
                 }

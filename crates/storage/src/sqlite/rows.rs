@@ -19,7 +19,7 @@ macro_rules! user_columns {
     () => {
         "u.id, u.realm, u.username, u.email, u.email_verified, u.name, u.given_name, u.family_name, u.picture, \
          u.password, u.blocked, u.epoch, u.tokens_valid_from, u.created_at, u.updated_at, u.address_failures, \
-         u.notification_addresses, u.told_at"
+         u.notification_addresses, u.told_at, u.spared"
     };
 }
 pub(super) use user_columns;
@@ -37,6 +37,7 @@ pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
         blocked: row.get(10)?,
         address_failures: row.get(15)?,
         epoch: unsigned(row, 11)?,
+        spared: row.get::<_, Option<[u8; 32]>>(18)?.map(Digest::new),
         tokens_valid_from: time(row, 12)?,
         told_at: optional_time(row, 17)?,
         created_at: time(row, 13)?,

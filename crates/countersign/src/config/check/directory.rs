@@ -6,6 +6,7 @@ use countersign_domain::{
     certificate::CertificateName,
     id::{ClientId, RealmName, Scope},
     login_name::LoginName,
+    registry::{OFFLINE_ACCESS, OIDC_SCOPES},
     user::{MAX_NOTIFICATION_ADDRESSES, is_notification_address},
 };
 use url::Url;
@@ -240,11 +241,12 @@ impl Config {
             // RFC 6749, section 3.3: scope-token.
             let good = (1..=Scope::MAX_CHARS).contains(&scope.len())
                 && scope.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
-            mistakes.add_if(
-                !good,
-                format!("{path}.scopes[{index}]"),
-                format!("must be 1 to {} ASCII characters without blanks, quotes, backslashes", Scope::MAX_CHARS),
-            );
+            let place = format!("{path}.scopes[{index}]");
+            let form =
+                format!("must be 1 to {} ASCII characters without blanks, quotes, backslashes", Scope::MAX_CHARS);
+            mistakes.add_if(!good, &place, form);
+            let taken = scope == OFFLINE_ACCESS || OIDC_SCOPES.contains(&scope.as_str());
+            mistakes.add_if(taken, place, "is a scope of countersign's own");
         }
         within(&format!("{path}.token_lifetime"), api.token_lifetime, &TOKEN_LIFETIME, mistakes);
         let demand = api.mfa_demand.unwrap_or(MfaDemandName::Never);
@@ -290,7 +292,7 @@ impl Config {
             mistakes.add(format!("{path}.username"), error.to_string());
         }
         mistakes.add_if(
-            !user.email.is_empty() && (LoginName::parse(&user.email).is_err() || !user.email.contains('@')),
+            !user.email.is_empty() && (LoginName::parse(&user.email).is_err() || !is_notification_address(&user.email)),
             format!("{path}.email"),
             "must be an e-mail address",
         );
