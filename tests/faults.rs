@@ -11,6 +11,7 @@ mod garbage;
 mod lost_answer;
 mod provider_down;
 mod redis_gone;
+mod restore;
 mod second_process;
 mod stalled_log;
 mod stores_gone;

@@ -41,6 +41,7 @@ mod providers;
 mod recovery;
 mod refresh;
 mod remembered_devices;
+mod restore;
 mod revocation;
 mod scopes;
 mod selection;

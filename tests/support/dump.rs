@@ -126,3 +126,18 @@ fn texts(connection: &Connection, sql: &str) -> Vec<String> {
     let rows = statement.query_map([], |row| row.get(0)).expect("the statement runs");
     rows.map(|row| row.expect("a row is text")).collect()
 }
+
+/// Makes a backup of the SQLite file at `path`, beside whoever uses it.
+pub fn back_up(path: &Path, copy: &Path) {
+    let connection = Connection::open(path).expect("the file opens");
+    connection.busy_timeout(std::time::Duration::from_secs(5)).expect("it can wait");
+    connection.execute("VACUUM INTO ?1", [copy.to_str().expect("the path is text")]).expect("it is copied");
+}
+
+/// Puts the backup `copy` in the place of the SQLite file at `path`, which nobody uses.
+pub fn put_back(copy: &Path, path: &Path) {
+    for suffix in ["-wal", "-shm"] {
+        drop(std::fs::remove_file(format!("{}{suffix}", path.display())));
+    }
+    std::fs::copy(copy, path).expect("it is put back");
+}

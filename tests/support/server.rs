@@ -17,12 +17,16 @@ pub struct Server {
 impl Server {
     /// Starts one with the configuration `toml`.
     pub async fn start(toml: &str, clock: Arc<dyn Clock>) -> Self {
+        Self::try_start(toml, clock).await.unwrap_or_else(|error| panic!("the server does not start: {error}"))
+    }
+
+    /// The same, unless it does not start: then why.
+    pub async fn try_start(toml: &str, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let (config, mistakes) = layers::parse(toml, &layers::Variables::new());
         assert!(mistakes.as_slice().is_empty(), "{mistakes}");
         let options = StartOptions { clock: Some(clock), ..StartOptions::default() };
-        let running =
-            start(config, options).await.unwrap_or_else(|error| panic!("the server does not start: {error:#}"));
-        Self { running }
+        let running = start(config, options).await.map_err(|error| format!("{error:#}"))?;
+        Ok(Self { running })
     }
 
     /// The use cases, as the operator's commands reach them.

@@ -81,13 +81,23 @@ impl World {
 
     /// Stops the server and starts it again, on the same stores and at the same time.
     pub async fn restart(&mut self) {
+        self.stop().await;
+        self.try_start_again().await.unwrap_or_else(|error| panic!("the server does not start: {error}"));
+    }
+
+    /// Stops the server.
+    pub async fn stop(&mut self) {
         if let Some(server) = self.server.take() {
             server.stop().await;
         }
-        let places = places(&self.folder, self.redis.as_ref(), &self.tenant);
-        let server = Server::start(&self.tenant.toml(&places), self.clock.clone()).await;
+    }
+
+    /// Starts the server that was stopped, unless it does not start: then why.
+    pub async fn try_start_again(&mut self) -> Result<(), String> {
+        let server = Server::try_start(&self.config(), self.clock.clone()).await?;
         self.http = Http::new(format!("http://{}", server.http())).await;
         self.server = Some(server);
+        Ok(())
     }
 
     /// The same with another configuration.

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod device;
 pub mod exit;
+pub mod fence;
 pub mod health;
 pub mod keys;
 pub mod policy;
@@ -44,6 +45,8 @@ pub enum Command {
     Policy(policy::PolicyCommand),
     /// List signing keys and have them go on, also beside a running server.
     Keys(keys::KeysCommand),
+    /// Make a database that was put back from a backup fit to be served, while no server has it.
+    Fence(fence::FenceCommand),
     /// Be a phone: enrol with a barcode, and approve or deny logins, to try a demo out.
     Device(device::DeviceCommand),
     /// Print the version.

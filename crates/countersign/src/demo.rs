@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 
 use self::{certificates::Certificates, description::Description, settings::Place};
 use crate::{
-    alone,
+    alone::{self, Company},
     serve::{self, Running, Sockets, StartOptions},
 };
 
@@ -66,19 +66,21 @@ impl Default for DemoOptions {
     }
 }
 
-/// Takes the folder for one demo, for as long as the answer lives, and removes what the last one said of where it is.
+/// Takes the folder and the database in it for one demo, for as long as the answer lives, and removes what the last one said of where it is.
 ///
 /// # Errors
 ///
 /// Another demo runs in it; it cannot be written.
-pub fn take(dir: &Path) -> anyhow::Result<File> {
+pub fn take(dir: &Path) -> anyhow::Result<[File; 2]> {
     let dir = folder(dir)?;
-    let file = alone::at(&dir.join("demo.lock"), &format!("another demo runs in {}", dir.display()))?;
+    let busy = format!("another demo runs in {}", dir.display());
+    let folder = alone::at(&dir.join("demo.lock"), Company::Alone, &busy)?;
+    let store = alone::at_store(&settings::store_url(&dir), Company::Alone)?;
     match fs::remove_file(dir.join(DESCRIPTION_FILE)) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove {DESCRIPTION_FILE} of an earlier start"))
         }
-        _ => Ok(file),
+        _ => Ok([folder, store]),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The countersign binary: serve, demo, check-config, user, device.
+//! The countersign binary: serve, demo, check-config, user, fence, device.
 //!
 //! It is a library too, so that tests and benchmarks start a whole server in their process: [`serve::start`].
 
@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod device;
+pub mod fence;
 pub mod listener;
 pub mod ops;
 pub mod serve;

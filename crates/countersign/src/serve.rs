@@ -4,6 +4,7 @@
 //! finish; whatever is still connected is cut off; at last the calls that were left by their callers end.
 
 mod keys;
+mod mark;
 mod purge;
 pub mod readiness;
 
@@ -142,7 +143,8 @@ pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Re
     let sides = Sides::of(&config)?;
     let metrics = metrics.unwrap_or_default();
     let around = Around { clock, entropy, metrics: metrics.clone() };
-    let Wired { app, worker, keys, data_keys } = wire::wire(&config, wire::Sessions::AsConfigured, around).await?;
+    let Wired { app, worker, keys, data_keys, fence } =
+        wire::wire(&config, wire::Sessions::AsConfigured, around).await?;
     wire::declare_users(&app, &config).await?;
 
     let (draining, drain_seen) = watch::channel(false);
@@ -194,6 +196,9 @@ pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Re
     }
     running.tasks.spawn(keys::reread(data_keys, Arc::clone(&keys), metrics.clone(), stop_seen.clone()));
     running.tasks.spawn(keys::rotate(keys, stop_seen.clone()));
+    if let Some(keeper) = fence {
+        running.tasks.spawn(mark::run(keeper, stop_seen.clone()));
+    }
     running.tasks.spawn(purge::run(Arc::clone(&app), stop_seen));
     running.ops_task.spawn(
         Listener {

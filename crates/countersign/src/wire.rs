@@ -41,6 +41,7 @@ use countersign_telemetry::Metrics;
 use self::metered::Metered;
 use crate::{
     config::{check::Checked, directory::UserConfig, registry::given},
+    fence::Keeper,
     system::{self, SystemClock},
 };
 
@@ -94,6 +95,8 @@ pub struct Wired {
     pub keys: Arc<KeyRing>,
     /// The data keys, likewise.
     pub data_keys: DataKeyKeeper,
+    /// What marks the durable store, likewise. None: of a command, or in memory.
+    pub fence: Option<Keeper>,
 }
 
 /// Puts the application together.
@@ -114,6 +117,11 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
 
     let chain = AuditChain::new(Arc::clone(&sealer));
     let mut stores = open_durable(config, &chain).await?;
+    // Before anything is changed in it.
+    let fence = match (sessions, stores.fence.take()) {
+        (Sessions::AsConfigured, Some(store)) => Some(Keeper::begin(&config.storage.url, store).await?),
+        _ => None,
+    };
     if let (Sessions::AsConfigured, Some(url)) = (sessions, &config.session_url) {
         let options = OpenOptions { redis: redis_options(config, time)?, ..OpenOptions::new(chain) };
         let sessions = open_session_store(url.expose(), &*stores.users, options).await;
@@ -172,7 +180,7 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
         operator: Some(system::operator().into()),
         registry,
     });
-    Ok(Wired { app, worker, keys, data_keys })
+    Ok(Wired { app, worker, keys, data_keys, fence })
 }
 
 /// The keepers of the keys, for commands that need nothing else.

@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod chain;
+pub mod lost;
 pub mod verify;
 
 use std::{borrow::Cow, net::IpAddr};
@@ -234,6 +235,8 @@ events! {
     SigningKeyRetired = "signing_key.retired", "";
     /// An operator ended everything that anybody had in flight.
     EverythingEnded = "deployment.everything_ended", "";
+    /// An operator fenced a restored database: what was issued or in flight is void; `detail` says what became of factors.
+    Fenced = "deployment.fenced", "";
     /// An operator had a data key made.
     DataKeyAdded = "data_key.added", "";
     /// An operator dropped a data key.

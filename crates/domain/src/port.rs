@@ -9,6 +9,7 @@ pub mod clock;
 pub mod data_key_store;
 pub mod device_verifier;
 pub mod entropy;
+pub mod fence_store;
 pub mod key_store;
 pub mod login_store;
 pub mod outbox_store;

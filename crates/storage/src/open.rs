@@ -6,8 +6,9 @@ use countersign_domain::{
     audit::chain::AuditChain,
     port::{
         PortError, audit_store::AuditStore, authenticator_store::AuthenticatorStore, data_key_store::DataKeyStore,
-        key_store::KeyStore, login_store::LoginStore, outbox_store::OutboxStore, refresh_store::RefreshStore,
-        repudiation_store::RepudiationStore, session_store::SessionStore, user_store::UserStore,
+        fence_store::FenceStore, key_store::KeyStore, login_store::LoginStore, outbox_store::OutboxStore,
+        refresh_store::RefreshStore, repudiation_store::RepudiationStore, session_store::SessionStore,
+        user_store::UserStore,
     },
 };
 
@@ -40,6 +41,8 @@ pub struct Stores {
     pub outbox: Arc<dyn OutboxStore>,
     /// Transactions, challenges and throttles.
     pub sessions: Arc<dyn SessionStore>,
+    /// What tells it from an older copy of itself. None: it is in memory, of which there are no backups.
+    pub fence: Option<Arc<dyn FenceStore>>,
 }
 
 impl Stores {
@@ -69,6 +72,7 @@ impl Stores {
             data_keys: Arc::clone(&store) as _,
             outbox: Arc::clone(&store) as _,
             sessions: store,
+            fence: None,
         }
     }
 }
@@ -99,7 +103,10 @@ impl OpenOptions {
 /// [`PortError::Unavailable`] if a scheme is unknown or a store does not open.
 pub async fn open_stores(durable: &str, sessions: Option<&str>, options: OpenOptions) -> Result<Stores, PortError> {
     let mut stores = match Scheme::of(durable)? {
-        Scheme::Sqlite(path) => Stores::of(Arc::new(SqliteStore::open(path, &options.chain, options.sqlite)?)),
+        Scheme::Sqlite(path) => {
+            let store = Arc::new(SqliteStore::open(path, &options.chain, options.sqlite)?);
+            Stores { fence: Some(Arc::clone(&store) as _), ..Stores::of(store) }
+        }
         Scheme::Memory => Stores::of(Arc::new(MemoryStore::default())),
         Scheme::Redis => return Err(unknown("Redis cannot be the durable store: it may lose what it acknowledged")),
     };

@@ -6,6 +6,7 @@ mod burn;
 mod challenges;
 mod data_keys;
 mod failures;
+mod fence;
 mod keys;
 mod logins;
 mod outbox;

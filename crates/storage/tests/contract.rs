@@ -3,6 +3,8 @@
 
 #[path = "contract/audit_chain.rs"]
 mod audit_chain;
+#[path = "contract/fence.rs"]
+mod fence;
 #[path = "contract/redis_store.rs"]
 mod redis_store;
 #[path = "contract/sqlite_store.rs"]

@@ -17,7 +17,8 @@ use data_encoding::HEXLOWER;
 use super::{exit::Failure, run, target::Target};
 use crate::{cli::audit::show::Columns as _, system, wire};
 
-mod show;
+pub(super) mod exported;
+pub(super) mod show;
 
 /// Rows read in one step.
 const PAGE: usize = 1000;
@@ -186,7 +187,7 @@ async fn open(trail: &Target) -> Result<(Arc<dyn AuditStore>, AuditChain), Failu
     Ok((wire::open_durable(&config, &chain).await?.audit, chain))
 }
 
-fn unreadable(error: countersign_domain::port::PortError) -> Failure {
+pub(super) fn unreadable(error: countersign_domain::port::PortError) -> Failure {
     countersign_domain::error::Error::from(error).into()
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use countersign_domain::error::{Error, Reason};
 
-use crate::config::mistake::Mistakes;
+use crate::{config::mistake::Mistakes, fence::Refused};
 
 /// A command that could not do what it was asked.
 #[derive(Debug)]
@@ -53,11 +53,14 @@ impl From<Mistakes> for Failure {
 }
 
 impl From<anyhow::Error> for Failure {
-    /// Mistakes in a configuration stay what they are wherever they were found.
+    /// Mistakes in a configuration, and a database that may be a backup, stay what they are wherever they were found.
     fn from(error: anyhow::Error) -> Self {
         match error.downcast::<Mistakes>() {
             Ok(mistakes) => Self::Config(mistakes),
-            Err(error) => Self::Other(error),
+            Err(error) => match error.downcast::<Refused>() {
+                Ok(refused) => Self::Data(refused.to_string()),
+                Err(error) => Self::Other(error),
+            },
         }
     }
 }

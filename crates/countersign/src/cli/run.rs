@@ -5,9 +5,9 @@ use std::{io::Write as _, path::Path};
 use countersign_telemetry::{LogFormat, LogWriter, Metrics, Telemetry, TelemetryConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Cli, Command, ConfigFile, Demo, audit, device, exit::Failure, health, keys, policy, user};
+use super::{Cli, Command, ConfigFile, Demo, audit, device, exit::Failure, fence, health, keys, policy, user};
 use crate::{
-    alone,
+    alone::{self, Company},
     config::{check::Checked, layers, reference, telemetry::LogFormatName},
     demo::{self, DemoOptions, welcome},
     serve::{self, Running, StartOptions},
@@ -54,6 +54,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Audit(command) => audit::run(command).await,
         Command::Policy(command) => policy::run(command).await,
         Command::Keys(command) => keys::run(command).await,
+        Command::Fence(command) => fence::run(command).await,
         Command::Device(command) => device::run(command).await,
         Command::Version => {
             print(concat!("countersign ", env!("CARGO_PKG_VERSION")));
@@ -88,7 +89,8 @@ async fn serve(config: Checked) -> Result<(), Failure> {
     let metrics = Metrics::new();
     let telemetry = start_telemetry(&config, LogWriter::Stdout, &metrics)?;
     // Where sessions live in the file, one server alone may count tries at passwords there.
-    let _alone = config.session_url.is_none().then(|| alone::at_store(&config.storage.url)).transpose()?;
+    let company = if config.session_url.is_none() { Company::Alone } else { Company::Shared };
+    let _place = alone::at_store(&config.storage.url, company)?;
     let running =
         serve::start_checked(config, StartOptions { metrics: Some(metrics), ..StartOptions::default() }).await?;
     tracing::info!(

@@ -48,6 +48,13 @@ fn users_live_in_one_store() {
 }
 
 #[test]
+fn a_fence_goes_one_way_and_none_by_itself() {
+    for line in ["fence", "fence --audit f --factors keep", "fence --moved --factors reset", "fence --factors all"] {
+        assert!(parsed(line).is_err(), "{line}");
+    }
+}
+
+#[test]
 fn every_verb_parses() {
     for line in [
         "serve --config f",
@@ -66,6 +73,10 @@ fn every_verb_parses() {
         "user forget-device ada --all",
         "user block ada",
         "user unblock ada",
+        "fence --audit f --config c",
+        "fence --factors keep",
+        "fence --factors reset --dir d",
+        "fence --moved",
         "device enrol otpauth://totp/a --name n --phone p --cacert c --no-number-matching",
         "device enrol -",
         "device list --phone p --outbox o",

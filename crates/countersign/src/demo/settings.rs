@@ -1,6 +1,9 @@
 //! The demo's configuration.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{certificates::Certificates, people};
 use crate::config::{
@@ -45,6 +48,11 @@ pub struct Place {
     pub redis: Option<String>,
 }
 
+/// The durable store of the demo in `dir`.
+pub fn store_url(dir: &Path) -> String {
+    format!("sqlite:{}", dir.join("countersign.db").display())
+}
+
 /// The configuration of the demo at `place`.
 pub fn config(place: &Place) -> Config {
     let mut config = Config {
@@ -79,7 +87,7 @@ pub fn config(place: &Place) -> Config {
     config.https.enabled = true;
     config.https.cert_file = certificates.cert;
     config.https.key_file = certificates.key;
-    config.storage.url = format!("sqlite:{}", place.dir.join("countersign.db").display());
+    config.storage.url = store_url(&place.dir);
     config.storage.session_url = SecretText::new(place.redis.clone().unwrap_or_default());
     config.keys.kek_file = place.dir.join(KEK_FILE);
     // Everybody is on loopback, so an address tells nobody apart.

@@ -100,6 +100,7 @@ impl App {
         let mark = UsedAssertion {
             digest: self.sealer.token_digest("assertion", named.as_bytes()),
             sweep_at: sweep_at(seconds(basic.exp).plus(SKEW)),
+            usable_from: basic.usable_from(),
         };
         Ok(Asserted { subject: basic.sub, claims, mark })
     }
@@ -131,6 +132,13 @@ impl BasicClaims {
         }
         Ok(())
     }
+
+    /// The first moment at which [`judge`](Self::judge) may have said yes.
+    fn usable_from(&self) -> Timestamp {
+        let near_its_end = seconds(self.exp).minus(MAX_LIFETIME);
+        let starts = [self.nbf, self.iat].into_iter().flatten().map(seconds);
+        starts.fold(near_its_end, Timestamp::max).minus(SKEW)
+    }
 }
 
 /// The `sub` that an assertion claims. It chooses the key; nothing else of it is believed before that has verified it.
@@ -152,6 +160,10 @@ mod tests {
     const NOW: i64 = 1_800_000_000;
 
     fn judged(change: impl FnOnce(&mut BasicClaims)) -> Result<(), &'static str> {
+        claims(change).judge("web", [Some("https://id.test/"), None], seconds(NOW))
+    }
+
+    fn claims(change: impl FnOnce(&mut BasicClaims)) -> BasicClaims {
         let mut claims = BasicClaims {
             iss: "web".into(),
             sub: "web".into(),
@@ -162,7 +174,21 @@ mod tests {
             jti: "j".into(),
         };
         change(&mut claims);
-        claims.judge("web", [Some("https://id.test/"), None], seconds(NOW))
+        claims
+    }
+
+    #[test]
+    fn nothing_is_taken_before_it_is_said_to_be_usable() {
+        for (exp, nbf, iat) in [(60, None, Some(0)), (60, None, None), (300, Some(-5), Some(-9)), (310, Some(7), None)]
+        {
+            let claims = claims(|claims| {
+                (claims.exp, claims.nbf, claims.iat) = (NOW + exp, nbf.map(|at| NOW + at), iat.map(|at| NOW + at));
+            });
+            let judged = |at: Timestamp| claims.judge("web", [Some("https://id.test/"), None], at);
+            let first = claims.usable_from();
+            assert!(judged(first).is_ok(), "{exp} {nbf:?} {iat:?}");
+            assert!(judged(first.minus(Duration::from_secs(1))).is_err(), "{exp} {nbf:?} {iat:?}");
+        }
     }
 
     #[test]

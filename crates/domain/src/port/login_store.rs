@@ -185,6 +185,8 @@ pub struct UsedAssertion {
     pub digest: Digest,
     /// When the mark may be swept. Other than with [`ConsumedTransaction::sweep_at`] it may differ for the same digest.
     pub sweep_at: Timestamp,
+    /// The first moment at which it can have been used.
+    pub usable_from: Timestamp,
 }
 
 /// When the mark of what was used may be swept: an hour after it could last be presented.
@@ -264,7 +266,8 @@ pub trait LoginStore: Send + Sync {
     async fn note(&self, audit: AuditEvent) -> Result<(), PortError>;
 
     /// Marks an assertion of a client as used, in one conditional statement. True: it was not. Of 64 parallel callers with the same
-    /// digest exactly one MUST be told so, at all replicas together.
+    /// digest exactly one MUST be told so, at all replicas together. Where a backup was put back, what can have been used before
+    /// [the fence](crate::port::fence_store) MUST be refused: its mark may be gone.
     async fn redeem_assertion(&self, assertion: UsedAssertion) -> Result<bool, PortError>;
 
     /// Sweeps consumed marks, marks of assertions, links of notices, families of refresh tokens and expired pending enrolments that no longer matter at `now`. The answer is how many rows went.

@@ -206,7 +206,7 @@ pub async fn a_block_and_logins_do_not_cross(stores: &Stores) {
 /// A client's assertion is good once, whoever presents it at the same moment.
 pub async fn an_assertion_is_used_once(stores: &Stores) {
     let logins = &stores.logins;
-    let used = |n: u8, sweep_at| UsedAssertion { digest: Digest::new([n; 32]), sweep_at };
+    let used = |n: u8, sweep_at| UsedAssertion { digest: Digest::new([n; 32]), sweep_at, usable_from: later(0) };
     let results = race(CONTESTANTS, |n| {
         let (logins, assertion) = (Arc::clone(logins), used(1, later(n as u64)));
         async move { logins.redeem_assertion(assertion).await.unwrap() }

@@ -75,9 +75,14 @@ impl LoginStore for SqliteStore {
             .submit(Durability::Full, move |connection| {
                 let new = connection
                     .prepare_cached(
-                        "INSERT INTO used_assertion (digest, sweep_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                        "INSERT INTO used_assertion (digest, sweep_at) SELECT ?1, ?2 \
+                         WHERE NOT EXISTS (SELECT 1 FROM lineage WHERE fenced_at >= ?3) ON CONFLICT DO NOTHING",
                     )?
-                    .execute(params![assertion.digest.as_bytes(), assertion.sweep_at.as_millis()])?;
+                    .execute(params![
+                        assertion.digest.as_bytes(),
+                        assertion.sweep_at.as_millis(),
+                        assertion.usable_from.as_millis()
+                    ])?;
                 Ok(Step::Keep(new == 1))
             })
             .await

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 use super::audit;
 
 /// Each file is applied once, in order, and never changed afterwards.
-const MIGRATIONS: [&str; 18] = [
+const MIGRATIONS: [&str; 19] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_messages.sql"),
     include_str!("migrations/0003_notices.sql"),
@@ -26,7 +26,8 @@ const MIGRATIONS: [&str; 18] = [
     include_str!("migrations/0015_outbox_user.sql"),
     include_str!("migrations/0016_seals.sql"),
     include_str!("migrations/0017_sent.sql"),
-    include_str!("migrations/0018_spared.sql"),
+    include_str!("migrations/0018_lineage.sql"),
+    include_str!("migrations/0019_spared.sql"),
 ];
 
 /// The version that links the rows of the audit trail.
@@ -208,6 +209,7 @@ mod tests {
             ("repudiation", 0),
             ("proof", 0),
             ("sent", 0),
+            ("lineage", 1),
         ] {
             let counted: i64 =
                 writer.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();

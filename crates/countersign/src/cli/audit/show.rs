@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use countersign_domain::audit::{Event, chain::AuditRow};
+use data_encoding::HEXLOWER;
 use serde_json::{Map, Value};
 
-const NAMES: [&str; 10] =
-    ["id", "time", "event", "log_code", "user", "client", "authenticator", "address", "operator", "detail"];
+const NAMES: [&str; 11] =
+    ["id", "time", "event", "log_code", "user", "client", "authenticator", "address", "operator", "detail", "link"];
 
 /// The line of names of a CSV file.
 pub(super) fn names() -> String {
@@ -14,8 +15,8 @@ pub(super) fn names() -> String {
 }
 
 /// The forms of a row.
-pub(super) trait Columns {
-    /// For people: what is there, separated by blanks.
+pub(in crate::cli) trait Columns {
+    /// For people: what is there, separated by blanks, without the link.
     fn line(&self) -> String;
     /// A JSON object; what is not there is null.
     fn json(&self) -> String;
@@ -26,7 +27,7 @@ pub(super) trait Columns {
 impl Columns for AuditRow {
     fn line(&self) -> String {
         let mut line = format!("{} {} {}", self.id, self.at.to_rfc3339(), printable(&self.event));
-        for (name, value) in NAMES.iter().zip(columns(self)).skip(4) {
+        for (name, value) in NAMES.iter().zip(columns(self)).take(10).skip(4) {
             if let Some(value) = value {
                 // Only a key can make a row, but anybody with the file can change one.
                 _ = write!(line, " {name}={}", printable(&value));
@@ -53,7 +54,7 @@ impl Columns for AuditRow {
     }
 }
 
-fn columns(row: &AuditRow) -> [Option<String>; 10] {
+fn columns(row: &AuditRow) -> [Option<String>; 11] {
     let code = Event::from_name(&row.event).map(Event::log_code).unwrap_or_default();
     let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     [
@@ -67,6 +68,7 @@ fn columns(row: &AuditRow) -> [Option<String>; 10] {
         row.address.clone(),
         row.operator.clone(),
         row.detail.clone(),
+        row.link.map(|link| HEXLOWER.encode(link.as_bytes())),
     ]
 }
 
@@ -96,9 +98,9 @@ mod tests {
         assert_eq!(row().line(), "7 2023-11-14T22:13:20.000Z login.otp user=auth0|ann detail=a, \"b\"");
         assert_eq!(
             row().json(),
-            r#"{"id":7,"time":"2023-11-14T22:13:20.000Z","event":"login.otp","log_code":"seotpft","user":"auth0|ann","client":null,"authenticator":null,"address":null,"operator":null,"detail":"a, \"b\""}"#
+            r#"{"id":7,"time":"2023-11-14T22:13:20.000Z","event":"login.otp","log_code":"seotpft","user":"auth0|ann","client":null,"authenticator":null,"address":null,"operator":null,"detail":"a, \"b\"","link":null}"#
         );
-        assert_eq!(row().csv(), r#"7,2023-11-14T22:13:20.000Z,login.otp,seotpft,auth0|ann,,,,,"a, ""b""""#);
+        assert_eq!(row().csv(), r#"7,2023-11-14T22:13:20.000Z,login.otp,seotpft,auth0|ann,,,,,"a, ""b""","#);
     }
 
     #[test]

@@ -1,0 +1,132 @@
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use async_trait::async_trait;
+use countersign_domain::port::{
+    PortError,
+    fence_store::{Fence, Fenced, Lineage},
+};
+use tempfile::TempDir;
+
+use super::*;
+
+/// A database that is nothing but its mark.
+struct Marked(AtomicU64);
+
+#[async_trait]
+impl FenceStore for Marked {
+    async fn lineage(&self) -> Result<Lineage, PortError> {
+        Ok(Lineage { id: "a".into(), mark: self.0.load(Ordering::SeqCst) })
+    }
+
+    async fn mark(&self) -> Result<Lineage, PortError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        self.lineage().await
+    }
+
+    async fn fence(&self, _: Fence) -> Result<Fenced, PortError> {
+        Ok(Fenced::default())
+    }
+}
+
+struct Place {
+    folder: TempDir,
+    url: String,
+}
+
+fn place() -> Place {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.db");
+    std::fs::write(&path, "").unwrap();
+    Place { folder, url: format!("sqlite:{}", path.display()) }
+}
+
+impl Place {
+    /// A server starts on a database that has this mark.
+    async fn start(&self, mark: u64) -> anyhow::Result<Keeper> {
+        Keeper::begin(&self.url, Arc::new(Marked(AtomicU64::new(mark)))).await
+    }
+
+    async fn refused(&self, mark: u64) -> Suspicion {
+        self.start(mark).await.err().unwrap().downcast::<Refused>().unwrap().why
+    }
+
+    fn recorded(&self) -> Option<Recorded> {
+        FenceFile::of(&self.url).unwrap().read().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_database_is_marked_before_its_file_is() {
+    let place = place();
+    let keeper = place.start(0).await.unwrap();
+    assert_eq!(place.recorded().unwrap().mark, 1);
+    keeper.mark().await.unwrap();
+    assert_eq!(place.recorded().unwrap().mark, 2);
+    // The power was lost between the two: the database has come farther.
+    place.start(3).await.unwrap();
+    assert_eq!(place.recorded().unwrap().mark, 4);
+    assert_eq!(place.refused(3).await, Suspicion::Older);
+}
+
+#[tokio::test]
+async fn the_first_mark_is_not_made_without_a_file() {
+    let place = place();
+    // Whatever is in the way of the file, here a folder.
+    std::fs::create_dir(place.folder.path().join("a.db.fence.0")).unwrap();
+    let store = Arc::new(Marked(AtomicU64::new(0)));
+    assert!(Keeper::begin(&place.url, Arc::clone(&store) as _).await.is_err());
+    assert_eq!(store.0.load(Ordering::SeqCst), 0, "it would be refused from now on");
+    std::fs::remove_dir(place.folder.path().join("a.db.fence.0")).unwrap();
+    Keeper::begin(&place.url, store).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_mark_that_the_file_does_not_get_is_an_error_and_the_next_one_makes_up_for_it() {
+    let place = place();
+    let keeper = place.start(0).await.unwrap();
+    std::fs::create_dir(place.folder.path().join("a.db.fence.2")).unwrap();
+    keeper.mark().await.unwrap_err();
+    assert_eq!(place.recorded().unwrap().mark, 1);
+    keeper.mark().await.unwrap();
+    assert_eq!(place.recorded().unwrap().mark, 3);
+}
+
+#[tokio::test]
+async fn what_takes_the_place_of_a_database_under_its_server_is_not_blessed() {
+    let place = place();
+    let keeper = place.start(0).await.unwrap();
+    let copy = place.folder.path().join("copy.db");
+    std::fs::copy(place.folder.path().join("a.db"), &copy).unwrap();
+    std::fs::rename(copy, place.folder.path().join("a.db")).unwrap();
+    keeper.mark().await.unwrap();
+    assert_eq!(place.refused(9).await, Suspicion::Moved);
+}
+
+#[tokio::test]
+async fn the_file_is_its_owners_and_a_damaged_one_is_not_believed() {
+    let place = place();
+    place.start(0).await.unwrap();
+    let file = place.folder.path().join("a.db.fence");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::write(&file, "{").unwrap();
+    let error = format!("{:#}", place.start(1).await.err().unwrap());
+    assert!(error.contains("a.db.fence is damaged"), "{error}");
+    std::fs::remove_file(file).unwrap();
+    assert_eq!(place.refused(1).await, Suspicion::Unremembered);
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_was_seen_and_what_to_do() {
+    let place = place();
+    let error = format!("{:#}", place.start(5).await.err().unwrap());
+    for part in
+        ["it was served before, but there is no ", "a.db.fence", "`countersign fence`", "`countersign fence --moved`"]
+    {
+        assert!(error.contains(part), "{error}");
+    }
+}

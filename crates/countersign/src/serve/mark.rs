@@ -1,0 +1,30 @@
+//! Marks the database, once a minute.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::purge::told;
+use crate::fence::Keeper;
+
+/// What is put back is noticed if it is older than this.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// Marks until `stopping`. The first mark was made before it served.
+pub async fn run(keeper: Keeper, mut stopping: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    ticks.tick().await;
+    loop {
+        tokio::select! {
+            () = told(&mut stopping) => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = keeper.mark().await {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the database is not marked: a backup put back may not be noticed"
+            );
+        }
+    }
+}
