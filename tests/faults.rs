@@ -14,3 +14,4 @@ mod redis_gone;
 mod second_process;
 mod stalled_log;
 mod stores_gone;
+mod unwritten_messages;

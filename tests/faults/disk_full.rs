@@ -100,8 +100,10 @@ async fn on_a_full_disk_nothing_is_issued_and_nothing_is_lost() {
         api.associate(&manager).await.refused(&STORE_DOWN);
         api.refresh(BACKEND, lasting.refresh(), None).await.refused(&STORE_DOWN);
         api.revoke(BACKEND, lasting.refresh()).await.refused(&STORE_DOWN);
-        let unsent = api.send_code(BACKEND, &waiting, None, Some("sms"));
-        world.sends_nothing(unsent, &STORE_DOWN).await;
+        for _ in 0..12 {
+            let unsent = api.send_code(BACKEND, &waiting, None, Some("sms"));
+            world.sends_nothing(unsent, &STORE_DOWN).await;
+        }
         assert_eq!(api.list(&manager).await.unwrap().len(), 3, "what is there can be read");
         assert_eq!(
             dump::audited(&world.database(), "login.otp", ann.id.as_str()) - before,
@@ -110,6 +112,7 @@ async fn on_a_full_disk_nothing_is_issued_and_nothing_is_lost() {
         );
 
         std::fs::remove_file(ballast).unwrap();
+        world.sent(api.send_code(BACKEND, &waiting, None, Some("sms"))).await;
         api.refresh(BACKEND, lasting.refresh(), None).await.expect("neither exchanged nor revoked");
         world.advance(3600);
         ann.log_in(&world, &api, &phone).await;

@@ -130,7 +130,13 @@ impl App {
                 let bearer = self.bearer_digest(&command.mfa_token);
                 let asking = Asking { authenticator: chosen, client, bearer };
                 let asked = self.ask_device(asking, &device, &login.account, &command.origin, now).await?;
-                self.logins.record(opened(Channel::Push), vec![asked.row]).await?;
+                if let Err(error) = self.logins.record(opened(Channel::Push), vec![asked.row]).await {
+                    // A device that may be asked stays paid for.
+                    if error.did_not_happen() {
+                        self.pay_back(asked.paid, now).await;
+                    }
+                    return Err(error.into());
+                }
                 self.bell.ring();
                 RequiredProof::Push {
                     oob_code: asked.oob_code,
