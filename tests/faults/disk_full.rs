@@ -54,6 +54,18 @@ impl Drop for Disk {
     }
 }
 
+/// Waits until `/readyz` answers `status`.
+async fn until_ready(world: &World, status: u16) {
+    let url = format!("http://{}/readyz", world.server().ops());
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(50));
+    loop {
+        ticks.tick().await;
+        if countersign_tests::http::plain_client().get(&url).send().await.unwrap().status() == status {
+            return;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_full_disk_nothing_is_issued_and_nothing_is_lost() {
     for (transport, store) in [(Transport::Http, Store::Sqlite), (Transport::Grpc, Store::Redis)] {
@@ -111,7 +123,9 @@ async fn on_a_full_disk_nothing_is_issued_and_nothing_is_lost() {
             "each token has its commit"
         );
 
+        until_ready(&world, 503).await;
         std::fs::remove_file(ballast).unwrap();
+        until_ready(&world, 200).await;
         world.sent(api.send_code(BACKEND, &waiting, None, Some("sms"))).await;
         api.refresh(BACKEND, lasting.refresh(), None).await.expect("neither exchanged nor revoked");
         world.advance(3600);
