@@ -140,7 +140,7 @@ async fn enrol(
 }
 
 /// A challenge over `channel` whose row the store fails to write.
-async fn send(world: &World, token: &str, channel: &str, failure: fn() -> PortError) -> Result<(), Error> {
+async fn send(world: &World, token: &str, channel: Channel, failure: fn() -> PortError) -> Result<(), Error> {
     let app = world.app();
     let app = App { outbox: Arc::new(Taking(Arc::clone(&app.outbox), failure)), ..App::clone(app) };
     let proof = BACKEND.secret.map(|secret| ClientProof::Secret(Secret::new(secret.to_owned())));
@@ -149,7 +149,7 @@ async fn send(world: &World, token: &str, channel: &str, failure: fn() -> PortEr
         mfa_token: Secret::new(token.to_owned()),
         challenge_types: vec!["oob".to_owned()],
         authenticator: None,
-        oob_channel: Some(channel.to_owned()),
+        oob_channel: Some(channel),
         origin: Origin::default(),
     };
     Box::pin(app.open_challenge(command)).await.map(drop)
@@ -219,11 +219,11 @@ everywhere! {
         let ann = world.with_telephone(&api, "ann", NUMBER).await;
         let token = ann.mfa_token(&api).await;
         for _ in 0..5 {
-            send(&world, &token, "sms", undone).await.unwrap_err();
+            send(&world, &token, Channel::Sms, undone).await.unwrap_err();
         }
         ann.log_in_over(&world, &api, "sms").await;
         let token = ann.mfa_token(&api).await;
-        send(&world, &token, "sms", unknown).await.unwrap_err();
+        send(&world, &token, Channel::Sms, unknown).await.unwrap_err();
         api.send_code(BACKEND, &token, None, Some("sms")).await.refused(&TOO_MANY_SMS);
     }
 }

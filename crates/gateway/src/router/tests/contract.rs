@@ -294,6 +294,9 @@ async fn bearers_that_are_no_good_are_told_by_place() {
     }
     let reply = rig.send(Request::get("/userinfo"), "").await;
     assert_eq!(reply.error(), "401 invalid_token: The access token is invalid or has expired");
+    assert_eq!(reply.header("www-authenticate"), "Bearer", "no token was tried");
+    let tried = Request::get("/userinfo").header("authorization", "Bearer a");
+    let reply = Rig::refusing(ErrorReason::AccessTokenInvalid).send(tried, "").await;
     assert_eq!(reply.header("www-authenticate"), "Bearer error=\"invalid_token\"");
     let step_up = Request::delete("/mfa/authenticators/a").header("authorization", "Bearer a");
     let reply = Rig::refusing(ErrorReason::StepUpRequired).send(step_up, "").await;
