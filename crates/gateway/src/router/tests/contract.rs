@@ -265,14 +265,16 @@ async fn one_authenticator_is_shown_changed_and_removed() {
         let to = |method| Request::builder().method(method).uri(path).header("authorization", "Bearer a");
         assert_eq!(rig.send(to(Method::GET), "").await.json()["id"], "totp|dev_1");
         assert_eq!(rig.asked().id, "totp|dev_1");
-        let reply = rig.send(to(Method::PATCH), r#"{"name":"","preferred":true}"#).await;
+        let reply = rig.send(to(Method::PATCH), r#"{"name":"Mine","preferred":true}"#).await;
         assert_eq!(reply.status, 200);
         let update = rig.asked().update.unwrap();
-        assert_eq!((update.name.as_deref(), update.preferred), (Some(""), Some(true)));
+        assert_eq!((update.name.as_deref(), update.preferred), (Some("Mine"), Some(true)));
         rig.send(to(Method::PATCH), "preferred=false").await;
         assert_eq!(rig.asked().update.unwrap().preferred, Some(false));
-        let nothing = rig.send(to(Method::PATCH), r#"{"name":null}"#).await;
-        assert_eq!(nothing.error(), "400 invalid_request: Missing required parameter: name or preferred");
+        for absent in [r#"{"name":null}"#, r#"{"name":""}"#, "name="] {
+            let nothing = rig.send(to(Method::PATCH), absent).await;
+            assert_eq!(nothing.error(), "400 invalid_request: Missing required parameter: name or preferred");
+        }
         let reply = rig.send(to(Method::DELETE).header("content-type", "application/json"), "").await;
         assert_eq!((reply.status.as_u16(), reply.body.as_str()), (204, ""));
         assert_eq!(rig.asked().id, "totp|dev_1");
