@@ -15,6 +15,7 @@ use countersign_domain::{
     port::{
         PortError,
         authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
+        login_store::{CommitOutcome, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, UsedAssertion},
         outbox_store::{Ended, OutboxStore},
     },
     secret::Secret,
@@ -26,8 +27,9 @@ use countersign_domain::{
 };
 use countersign_tests::{
     api::{Api, To},
+    device::Device,
     everywhere,
-    refusal::{Refused as _, TOO_MANY_SMS},
+    refusal::{Refused as _, TOO_MANY_PUSHES, TOO_MANY_SMS},
     sent::{NUMBER, neighbour},
     tenant::{BACKEND, Tenant},
     world::World,
@@ -119,6 +121,40 @@ impl OutboxStore for Taking {
     }
 }
 
+/// Records nothing.
+struct Recording(Arc<dyn LoginStore>, fn() -> PortError);
+
+#[async_trait]
+impl LoginStore for Recording {
+    async fn commit(&self, login: LoginCommit) -> Result<CommitOutcome, PortError> {
+        self.0.commit(login).await
+    }
+
+    async fn last_proven(&self, user: &UserId, query: ProofQuery) -> Result<LastProven, PortError> {
+        self.0.last_proven(user, query).await
+    }
+
+    async fn count_failure(&self, user: &UserId, failure: Failure) -> Result<(), PortError> {
+        self.0.count_failure(user, failure).await
+    }
+
+    async fn record(&self, _: AuditEvent, _: Vec<OutboxRow>) -> Result<(), PortError> {
+        Err((self.1)())
+    }
+
+    async fn note(&self, audit: AuditEvent) -> Result<(), PortError> {
+        self.0.note(audit).await
+    }
+
+    async fn redeem_assertion(&self, assertion: UsedAssertion) -> Result<bool, PortError> {
+        self.0.redeem_assertion(assertion).await
+    }
+
+    async fn purge(&self, now: Timestamp) -> Result<u64, PortError> {
+        self.0.purge(now).await
+    }
+}
+
 /// An enrolment of `number` that `begun` becomes of.
 async fn enrol(
     world: &World,
@@ -142,7 +178,11 @@ async fn enrol(
 /// A challenge over `channel` whose row the store fails to write.
 async fn send(world: &World, token: &str, channel: Channel, failure: fn() -> PortError) -> Result<(), Error> {
     let app = world.app();
-    let app = App { outbox: Arc::new(Taking(Arc::clone(&app.outbox), failure)), ..App::clone(app) };
+    let app = App {
+        outbox: Arc::new(Taking(Arc::clone(&app.outbox), failure)),
+        logins: Arc::new(Recording(Arc::clone(&app.logins), failure)),
+        ..App::clone(app)
+    };
     let proof = BACKEND.secret.map(|secret| ClientProof::Secret(Secret::new(secret.to_owned())));
     let command = open_challenge::Command {
         client: ClientCredentials { client_id: Some(ClientId::new(BACKEND.id)), proof, certificate: None },
@@ -225,5 +265,23 @@ everywhere! {
         let token = ann.mfa_token(&api).await;
         send(&world, &token, Channel::Sms, unknown).await.unwrap_err();
         api.send_code(BACKEND, &token, None, Some("sms")).await.refused(&TOO_MANY_SMS);
+    }
+}
+
+everywhere! {
+    in Tenant::default().with_devices().section("limits.sends.push", &["capacity = 3", "refill = '10m'"]);
+
+    async fn a_device_that_could_not_be_asked_is_not_paid_for_and_one_that_may_be_is(world: World, api: Api) {
+        let ann = world.person("ann").await;
+        ann.enrol_device(&api, &Device::new("hers")).await;
+        let token = ann.mfa_token(&api).await;
+        for _ in 0..5 {
+            send(&world, &token, Channel::Push, undone).await.unwrap_err();
+        }
+        for _ in 0..2 {
+            world.pushed(api.ask(BACKEND, &token, None)).await;
+        }
+        send(&world, &token, Channel::Push, unknown).await.unwrap_err();
+        api.ask(BACKEND, &token, None).await.refused(&TOO_MANY_PUSHES);
     }
 }
