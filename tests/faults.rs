@@ -15,3 +15,4 @@ mod restore;
 mod second_process;
 mod stalled_log;
 mod stores_gone;
+mod unwritten_messages;

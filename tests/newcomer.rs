@@ -4,8 +4,9 @@ use std::path::Path;
 
 use countersign_tests::{
     api::{Api, To, Transport, Wish},
-    process::{DEMO_CLIENT, DemoProcess, Ended, run},
+    process::{DEMO_CLIENT, DemoProcess, Ended, ServeProcess, folder_of_program, run},
     sent::Arrived,
+    tenant::Client,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -86,5 +87,59 @@ async fn enrols_a_number_and_a_phone_and_picks_one_of_five() {
         let message = newest_code(&place, 3).await;
         assert_eq!(message.channel, "voice");
         api.oob(DEMO_CLIENT, &token, &sent.oob_code, &message.code).await.unwrap();
+    }
+}
+
+/// The commands below `heading`, up to the next one.
+fn commands_below(heading: &str) -> String {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let section = readme.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
+    let (_, rest) = section.split_once("```sh\n").unwrap();
+    rest.split_once("```").unwrap().0.to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_of_ones_own_begins_with_the_commands_as_they_are_printed() {
+    let folder = TempDir::new().unwrap();
+    let printed = commands_below("A deployment of your own");
+    let lines: Vec<_> = printed.lines().collect();
+    let [build, path, rest @ ..] = lines.as_slice() else { panic!("{printed}") };
+    assert_eq!((*build, *path), ("cargo build --release", "export PATH=\"$PWD/target/release:$PATH\""));
+    // The program of this build, in a folder where nothing is.
+    let before = rest.iter().filter(|line| !line.starts_with("countersign serve")).map(|line| format!("{line}\n"));
+    let script = format!("set -e\nPATH=\"{}:$PATH\"\n{}", folder_of_program().display(), before.collect::<String>());
+    let done = std::process::Command::new("sh").args(["-c", &script]).current_dir(&folder).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+
+    // Other ports, since the usual ones may be taken here.
+    assert_eq!(*rest.last().unwrap(), "countersign serve --config countersign.toml");
+    let there = format!("cd '{}'", folder.path().display());
+    let ports: String =
+        ["GRPC", "HTTP", "OPS"].map(|name| format!("; export COUNTERSIGN__{name}__LISTEN=127.0.0.1:0")).concat();
+    let config = std::fs::read_to_string(folder.path().join("countersign.toml")).unwrap();
+    let server = ServeProcess::start_after(&format!("{there}{ports}"), folder.path(), &config).await;
+    let secret = std::fs::read_to_string(folder.path().join("backend-secret")).unwrap();
+    let backend = Client { id: "backend", secret: Some(secret.trim().to_owned().leak()) };
+    for transport in [Transport::Http, Transport::Grpc] {
+        let api = server.api(transport).await;
+        let token = api.login(backend, "ada", "nineteen owls in a row").await.unwrap().mfa_token();
+        assert!(!api.associate(&token).await.unwrap().secret.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demo_whose_port_is_taken_names_the_option_and_leaves_nothing() {
+    let folder = TempDir::new().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for option in ["--grpc-port", "--http-port", "--https-port", "--ops-port"] {
+        let mut arguments = vec!["demo"];
+        for other in ["--grpc-port", "--http-port", "--https-port", "--ops-port"] {
+            arguments.extend([other, if other == option { port.as_str() } else { "0" }]);
+        }
+        let ended = run(folder.path(), &arguments, "").await;
+        assert_ne!(ended.code, 0);
+        assert!(ended.err.contains(option) && ended.err.contains(&port), "{ended:?}");
+        assert!(!folder.path().join("countersign-demo").exists());
     }
 }

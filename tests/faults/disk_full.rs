@@ -54,6 +54,18 @@ impl Drop for Disk {
     }
 }
 
+/// Waits until `/readyz` answers `status`.
+async fn until_ready(world: &World, status: u16) {
+    let url = format!("http://{}/readyz", world.server().ops());
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(50));
+    loop {
+        ticks.tick().await;
+        if countersign_tests::http::plain_client().get(&url).send().await.unwrap().status() == status {
+            return;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_full_disk_nothing_is_issued_and_nothing_is_lost() {
     for (transport, store) in [(Transport::Http, Store::Sqlite), (Transport::Grpc, Store::Redis)] {
@@ -100,8 +112,10 @@ async fn on_a_full_disk_nothing_is_issued_and_nothing_is_lost() {
         api.associate(&manager).await.refused(&STORE_DOWN);
         api.refresh(BACKEND, lasting.refresh(), None).await.refused(&STORE_DOWN);
         api.revoke(BACKEND, lasting.refresh()).await.refused(&STORE_DOWN);
-        let unsent = api.send_code(BACKEND, &waiting, None, Some("sms"));
-        world.sends_nothing(unsent, &STORE_DOWN).await;
+        for _ in 0..12 {
+            let unsent = api.send_code(BACKEND, &waiting, None, Some("sms"));
+            world.sends_nothing(unsent, &STORE_DOWN).await;
+        }
         assert_eq!(api.list(&manager).await.unwrap().len(), 3, "what is there can be read");
         assert_eq!(
             dump::audited(&world.database(), "login.otp", ann.id.as_str()) - before,
@@ -109,7 +123,10 @@ async fn on_a_full_disk_nothing_is_issued_and_nothing_is_lost() {
             "each token has its commit"
         );
 
+        until_ready(&world, 503).await;
         std::fs::remove_file(ballast).unwrap();
+        until_ready(&world, 200).await;
+        world.sent(api.send_code(BACKEND, &waiting, None, Some("sms"))).await;
         api.refresh(BACKEND, lasting.refresh(), None).await.expect("neither exchanged nor revoked");
         world.advance(3600);
         ann.log_in(&world, &api, &phone).await;

@@ -87,7 +87,7 @@ async fn ask(app: &App, token: &str) -> Result<(), Error> {
         mfa_token: Secret::new(token.to_owned()),
         challenge_types: vec!["oob".into()],
         authenticator: None,
-        oob_channel: Some("sms".into()),
+        oob_channel: Some(Channel::Sms),
         origin: Origin::default(),
     };
     app.open_challenge(command).await.map(drop)

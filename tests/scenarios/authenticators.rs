@@ -1,6 +1,7 @@
 //! Enrolling, and what is enrolled.
 
 use countersign_tests::{
+    api::Transport,
     everywhere,
     person::Phone,
     refusal::{
@@ -86,7 +87,7 @@ everywhere! {
         }
     }
 
-    async fn a_name_and_a_preference_can_be_set_and_a_name_removed(world: World, api: Api) {
+    async fn a_name_and_a_preference_can_be_set_and_over_grpc_a_name_removed(world: World, api: Api) {
         let (ann, phone) = world.enrolled(&api, "ann").await;
         let manager = ann.manager(&world, &api, &phone).await;
         let id = api.list(&manager).await.unwrap().remove(0).id;
@@ -95,7 +96,14 @@ everywhere! {
         assert_eq!(api.find(&manager, &id).await.unwrap().name.as_deref(), Some("My phone"));
         api.update(&manager, &id, None, Some(true)).await.unwrap();
         assert_eq!(api.list(&manager).await.unwrap()[0].name.as_deref(), Some("My phone"));
-        assert_eq!(api.update(&manager, &id, Some(""), None).await.unwrap().name, None);
+        match api.update(&manager, &id, Some(""), None).await {
+            Ok(changed) => assert_eq!((api.transport(), changed.name), (Transport::Grpc, None)),
+            // Here an empty text is absent.
+            Err(refused) => {
+                assert_eq!(api.transport(), Transport::Http, "{refused:?}");
+                assert_eq!(api.find(&manager, &id).await.unwrap().name.as_deref(), Some("My phone"));
+            }
+        }
     }
 
     async fn deleting_the_last_authenticator_takes_the_recovery_code_along(world: World, api: Api) {

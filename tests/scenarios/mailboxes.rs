@@ -100,7 +100,7 @@ everywhere! {
         let manager = ann.login_to_manage(&api).await.unwrap().tokens().access_token;
         let id = api.list(&manager).await.unwrap().remove(0).id;
         api.delete(&manager, &id).await.refused(&IMPLIED);
-        api.update(&manager, &id, Some("mine"), None).await.refused(&NO_SUCH_AUTHENTICATOR);
+        api.update(&manager, &id, Some("mine"), None).await.refused(&IMPLIED);
         ann.enrol_oob(&world, &api, To::Phone("sms", NUMBER)).await;
         let manager = ann.manager_over(&world, &api, "sms").await;
         api.delete(&manager, &id).await.refused(&IMPLIED);

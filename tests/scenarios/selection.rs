@@ -5,7 +5,7 @@ use countersign_tests::{
     device::{Device, Pushed, ticket},
     everywhere,
     person::Person,
-    refusal::{NO_OOB, NO_OTP, NO_SUCH_CHALLENGE, OOB_GRANT_OFF},
+    refusal::{NO_OOB, NO_OTP, NO_SUCH_CHALLENGE, NO_SUCH_CHANNEL, OOB_GRANT_OFF},
     sent::{GERMAN_NUMBER, NUMBER},
     tenant::{APP_ONLY, BACKEND, Tenant},
     world::World,
@@ -86,6 +86,28 @@ everywhere! {
         world.sends_nothing(api.send_code(BACKEND, &token, Some(voice), Some("sms")), &NO_OOB).await;
         world.sends_nothing(api.send_code(BACKEND, &token, None, Some("auth0")), &NO_OOB).await;
         api.otp(BACKEND, &token, &phone.code(&world)).await.unwrap();
+    }
+
+    async fn who_names_a_channel_gets_it_or_is_refused(world: World, api: Api) {
+        let (ann, phone) = world.enrolled(&api, "ann").await;
+        let manager = ann.manager(&world, &api, &phone).await;
+        let (sent, message) = world.sent(api.associate_oob(&manager, To::Phone("sms", NUMBER))).await;
+        api.oob(BACKEND, &manager, &sent.oob_code, &message.code).await.unwrap();
+        let token = ann.mfa_token(&api).await;
+        let app = api.list(&token).await.unwrap().remove(0).id;
+        for types in ["", "otp oob", "OOB"] {
+            for (channel, taken) in [("sms", "sms"), ("VOICE", "voice"), ("Email", "email")] {
+                let (chosen, message) = world.sent(api.narrowed(BACKEND, &token, types, None, channel)).await;
+                assert!(chosen.starts_with(taken), "{types} {channel}: {chosen}");
+                assert_eq!(message.channel, taken);
+            }
+            world.sends_nothing(api.narrowed(BACKEND, &token, types, None, "auth0"), &NO_OOB).await;
+            world.sends_nothing(api.narrowed(BACKEND, &token, types, Some(&app), "sms"), &NO_OOB).await;
+            world.sends_nothing(api.narrowed(BACKEND, &token, types, None, "fax"), &NO_SUCH_CHANNEL).await;
+        }
+        // It means nothing to who can handle apps alone, and is checked all the same.
+        assert_eq!(api.narrowed(BACKEND, &token, "otp", None, "sms").await.unwrap(), app);
+        world.sends_nothing(api.narrowed(BACKEND, &token, "otp", None, "fax"), &NO_SUCH_CHANNEL).await;
     }
 
     async fn what_is_foreign_pending_or_nonsense_cannot_be_named(world: World, api: Api) {

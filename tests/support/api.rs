@@ -326,6 +326,18 @@ impl Api {
         dispatch!(self.challenge(client, token, types, authenticator))
     }
 
+    /// A challenge that is narrowed to a channel; the answer is the id of the authenticator that was chosen.
+    pub async fn narrowed(
+        &self,
+        client: Client,
+        token: &str,
+        types: &str,
+        authenticator: Option<&str>,
+        channel: &str,
+    ) -> Result<String, Refusal> {
+        dispatch!(self.narrowed(client, token, types, authenticator, channel))
+    }
+
     /// A challenge whose code is sent: of an authenticator, or over a channel, or as the server chooses.
     pub async fn send_code(
         &self,

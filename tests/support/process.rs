@@ -239,6 +239,11 @@ fn binary() -> PathBuf {
     })
 }
 
+/// The folder of the program, for a `PATH`.
+pub fn folder_of_program() -> PathBuf {
+    binary().parent().expect("the program is in a folder").to_owned()
+}
+
 /// How a command ended.
 #[derive(Debug)]
 pub struct Ended {

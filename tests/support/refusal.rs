@@ -74,6 +74,8 @@ refusals! {
     NO_OOB = ChallengeTypeUnsupported, 401 "unsupported_challenge_type" "User does not have any enrolled authenticator with the supported challenge type (oob)";
     /// To challenge: no such authenticator.
     NO_SUCH_CHALLENGE = AuthenticatorNotFound, 400 "invalid_authenticator" "Authenticator not found";
+    /// No channel of that name.
+    NO_SUCH_CHANNEL = RequestMalformed, 400 "invalid_request" "oob_channel must be sms, voice, email or auth0";
     /// A wrong or used code that was sent.
     WRONG_BINDING_CODE = ProofRejected, 403 "invalid_grant" "Invalid binding_code.";
     /// A handle of a code that is none of ours, was superseded or used.
@@ -91,7 +93,7 @@ refusals! {
     /// Messages of the channel cannot leave.
     CHANNEL_DOWN = DeliveryUnavailable, 503 "temporarily_unavailable" "Messages cannot be sent over this channel at the moment. Choose another factor or retry later.";
     /// An address that nobody enrolled.
-    IMPLIED = AuthenticatorImplied, 403 "access_denied" "This authenticator follows from the verified email and cannot be removed.";
+    IMPLIED = AuthenticatorImplied, 403 "access_denied" "This authenticator follows from the verified email and cannot be changed or removed.";
     /// No such number can exist.
     BAD_PHONE = RequestMalformed, 400 "invalid_request" "The phone number is invalid.";
     /// No number was given.

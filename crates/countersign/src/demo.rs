@@ -90,15 +90,36 @@ pub fn take(dir: &Path) -> anyhow::Result<[File; 2]> {
 ///
 /// The folder cannot be written; a port is taken; Redis does not answer.
 pub async fn start(options: &DemoOptions, metrics: Metrics) -> anyhow::Result<(Running, Description)> {
+    start_on(bind(options).await?, options, metrics).await
+}
+
+/// Takes the ports of a demo.
+///
+/// # Errors
+///
+/// One of them is taken; it says by which option another can be chosen.
+pub async fn bind(options: &DemoOptions) -> anyhow::Result<Sockets> {
+    Ok(Sockets {
+        grpc: Some(listen(options.grpc_port, "--grpc-port").await?),
+        http: Some(listen(options.http_port, "--http-port").await?),
+        https: Some(listen(options.https_port, "--https-port").await?),
+        ops: Some(listen(options.ops_port, "--ops-port").await?),
+    })
+}
+
+/// Starts a demo on ports that were taken for it, and writes its description.
+///
+/// # Errors
+///
+/// The folder cannot be written; Redis does not answer.
+pub async fn start_on(
+    sockets: Sockets,
+    options: &DemoOptions,
+    metrics: Metrics,
+) -> anyhow::Result<(Running, Description)> {
     let dir = folder(&options.dir)?;
     keep_key(&dir)?;
     let certificates = Certificates::keep(&dir)?;
-    let sockets = Sockets {
-        grpc: Some(listen(options.grpc_port).await?),
-        http: Some(listen(options.http_port).await?),
-        https: Some(listen(options.https_port).await?),
-        ops: Some(listen(options.ops_port).await?),
-    };
     let https_port = sockets.https.as_ref().context("bound above")?.local_addr()?.port();
     let config = settings::config(&Place { dir: dir.clone(), https_port, redis: options.redis.clone() });
     let running =
@@ -121,8 +142,9 @@ fn folder(dir: &Path) -> anyhow::Result<PathBuf> {
         .with_context(|| format!("cannot make {}", dir.display()))
 }
 
-async fn listen(port: u16) -> anyhow::Result<TcpListener> {
-    serve::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await
+async fn listen(port: u16, option: &str) -> anyhow::Result<TcpListener> {
+    let socket = serve::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await;
+    socket.with_context(|| format!("{option} names a port that cannot be had (0: any that is free)"))
 }
 
 /// Makes a key-encryption key if there is none.

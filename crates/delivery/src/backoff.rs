@@ -8,6 +8,8 @@ const FIRST: Duration = Duration::from_secs(1);
 pub(crate) const URGENT: Duration = Duration::from_secs(60);
 /// The longest wait of what is still good in days: a provider that comes back after hours is not met by everything at once.
 pub(crate) const PATIENT: Duration = Duration::from_secs(900);
+/// The longest wait that a provider may ask for, of what is still good in days.
+pub(crate) const ASKED: Duration = Duration::from_secs(3600);
 
 /// The wait after `attempts` tries: 1 s, 2 s, 4 s and so on, with up to a quarter more by `random`, never above `longest`.
 pub(crate) fn delay(attempts: u32, longest: Duration, random: u8) -> Duration {

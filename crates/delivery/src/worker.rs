@@ -252,14 +252,15 @@ impl Work {
             random = [0];
         }
         let [random] = random;
-        let (longest, attempts) = match row.urgency {
-            Urgency::Awaited => (backoff::URGENT, ATTEMPTS),
-            Urgency::Patient => (backoff::PATIENT, u32::MAX),
+        let (longest, attempts, asked) = match row.urgency {
+            Urgency::Awaited => (backoff::URGENT, ATTEMPTS, backoff::URGENT),
+            Urgency::Patient => (backoff::PATIENT, u32::MAX, backoff::ASKED),
         };
         // The one further try of what can wait comes late: by then the provider may answer.
         let steps = if in_doubt && row.urgency == Urgency::Patient { u32::MAX } else { row.attempts };
         let delay = backoff::delay(steps, longest, random);
-        let due_at = now.plus(delay.max(retry_after.unwrap_or_default()));
+        // Who asks for too long may be back sooner, and is asked as long as the message is of use.
+        let due_at = now.plus(delay.max(retry_after.unwrap_or_default().min(asked)));
         if in_doubt && row.doubts >= DUPLICATES {
             Next::Remove(End::InDoubt)
         } else if row.attempts >= attempts {

@@ -20,7 +20,7 @@ use crate::{
     port::{
         PortError,
         sealer::{DigestPurpose, Place, record},
-        session_store::{Bucket, BucketKey, Reservation},
+        session_store::{AttemptId, Bucket, BucketKey, Reservation, Settlement},
     },
     registry::{Client, Limit},
     secret::{Digest, Secret},
@@ -45,6 +45,14 @@ pub(crate) struct Asked {
     pub number: Option<Secret<String>>,
     /// The row.
     pub row: OutboxRow,
+    /// What was paid for it.
+    pub paid: Paid,
+}
+
+/// What a notification was charged to.
+pub(crate) struct Paid {
+    buckets: [Bucket; 2],
+    attempt: AttemptId,
 }
 
 /// A challenge as it was found.
@@ -95,7 +103,6 @@ impl App {
         now: Timestamp,
     ) -> Result<Asked, Error> {
         self.require_channel(Channel::Push, now).await?;
-        self.charge_pushes(account, origin, now).await?;
         let oob_code = opaque::mint(TokenKind::Approval, self.entropy.as_ref())?;
         let transaction_token = self.transaction_token(&oob_code);
         let digest = self.transaction_digest(&transaction_token);
@@ -106,7 +113,7 @@ impl App {
             Zeroizing::new(HEXLOWER.encode(digest.as_bytes()))
         };
         let asks = Asks::Login { nonce: Zeroizing::new(nonce.expose().clone()), number: number.as_ref().map(kept) };
-        let expires_at = self.keep_approval(digest, &asking, asks, now).await?;
+        let (record, expires_at) = self.approval(digest, &asking, asks, now)?;
         let context = PushContext {
             service: device.push.service,
             base_url: self.device_base_url(),
@@ -127,7 +134,13 @@ impl App {
             expires_at,
         };
         let row = message.seal(&asking.authenticator.user, self.sealer.as_ref())?;
-        Ok(Asked { oob_code, number, row })
+        let paid = self.charge_pushes(account, origin, now).await?;
+        if let Err(error) = self.sessions.insert_challenge(record).await {
+            // Whether or not it is kept: nobody will be asked.
+            self.pay_back(paid, now).await;
+            return Err(error.into());
+        }
+        Ok(Asked { oob_code, number, row, paid })
     }
 
     /// The challenge of an enrolment, which the device's registration answers: its `oob_code`, and the ticket the device scans.
@@ -142,17 +155,19 @@ impl App {
     ) -> Result<(Secret<String>, Secret<String>), Error> {
         let oob_code = opaque::mint(TokenKind::Approval, self.entropy.as_ref())?;
         let ticket = self.ticket(&oob_code);
-        self.keep_approval(self.ticket_digest(&ticket), &asking, Asks::Registration, now).await?;
+        let (record, _) = self.approval(self.ticket_digest(&ticket), &asking, Asks::Registration, now)?;
+        self.sessions.insert_challenge(record).await?;
         Ok((oob_code, ticket))
     }
 
-    async fn keep_approval(
+    /// The challenge to keep, and when it expires.
+    fn approval(
         &self,
         digest: Digest,
         asking: &Asking<'_>,
         asks: Asks,
         now: Timestamp,
-    ) -> Result<Timestamp, Error> {
+    ) -> Result<(ChallengeRecord, Timestamp), Error> {
         let authenticator = asking.authenticator;
         let expires_at = now.plus(self.registry.policy.oob_code_lifetime);
         let approval = Approval {
@@ -167,8 +182,7 @@ impl App {
         let sealed = self.sealer.seal(place(&HEXLOWER.encode(digest.as_bytes())), &plain)?;
         let slot = self.slot(&authenticator.user, authenticator);
         let (tries, decision) = (NUMBER_TRIES, None);
-        self.sessions.insert_challenge(ChallengeRecord { digest, slot, sealed, tries, decision, expires_at }).await?;
-        Ok(expires_at)
+        Ok((ChallengeRecord { digest, slot, sealed, tries, decision, expires_at }, expires_at))
     }
 
     /// The challenge that an `oob_code` names.
@@ -268,7 +282,7 @@ impl App {
 
     /// Charges one notification: against the rate, and against those that nobody answered. People who agree to anything to have
     /// peace are not asked until they prove something else.
-    async fn charge_pushes(&self, account: &Account, origin: &Origin, now: Timestamp) -> Result<(), Error> {
+    async fn charge_pushes(&self, account: &Account, origin: &Origin, now: Timestamp) -> Result<Paid, Error> {
         let user = &account.user;
         let limits = &self.registry.policy.sends;
         let bucket = |counter, limit: Limit| Bucket {
@@ -278,10 +292,9 @@ impl App {
             locks: false,
         };
         let buckets = [bucket("push-sent", limits.push), bucket("push-unanswered", limits.push_unanswered)];
-        let Reservation::Denied { bucket, retry_after } =
-            self.sessions.reserve(&buckets, self.attempt_id()?, now).await?
-        else {
-            return Ok(());
+        let attempt = self.attempt_id()?;
+        let Reservation::Denied { bucket, retry_after } = self.sessions.reserve(&buckets, attempt, now).await? else {
+            return Ok(Paid { buckets, attempt });
         };
         tracing::warn!(
             channel = "push",
@@ -301,6 +314,12 @@ impl App {
             .with("channel", Channel::Push.as_str())
             .with("messages", "notifications")
             .throttled(Throttle { limit, retry_after }))
+    }
+
+    /// Gives back what a notification was charged to that does not leave.
+    pub(crate) async fn pay_back(&self, paid: Paid, now: Timestamp) {
+        let refund = paid.buckets.into_iter().map(|bucket| (bucket, paid.attempt)).collect();
+        self.sessions.settle(Settlement { refund, ..Settlement::default() }, now).await;
     }
 
     /// The count of notifications that nobody answered, to be forgotten after any success.

@@ -67,7 +67,6 @@ impl App {
         let channel = channel_of(authenticator.kind)?;
         self.require_channel(channel, now).await?;
         let budgets = self.budgets(&sending, channel, now)?;
-        let attempt = self.charge_buckets(&budgets, now).await?;
 
         let expires_at = now.plus(self.registry.policy.oob_code_lifetime);
         let (oob_code, digest) = opaque::mint_handle(TokenKind::Oob, expires_at, &*self.entropy, &*self.sealer)?;
@@ -78,7 +77,7 @@ impl App {
             client: sending.client.clone(),
             bearer: HEXLOWER.encode(sending.bearer.as_bytes()),
             code: HEXLOWER.encode(oob::code_digest(&digest, &code, self.sealer.as_ref()).as_bytes()).into(),
-            unproven: budgets.unproven,
+            unproven: budgets.unproven.clone(),
             expires_at,
         };
         let plain = serde_json::to_vec(&challenge).map_err(|error| PortError::Corrupt(Box::new(error)))?;
@@ -93,17 +92,20 @@ impl App {
             expires_at,
         };
         let row = message.seal(&authenticator.user, self.sealer.as_ref())?;
-        // Before the row: a code must not arrive that nothing waits for.
         let slot = self.slot(&authenticator.user, authenticator);
-        self.sessions
-            .insert_challenge(ChallengeRecord { digest, slot, sealed, tries: TRIES, decision: None, expires_at })
-            .await?;
-        let (charges, buckets) = (budgets.charges, budgets.buckets);
-        let receipt = Receipt { channel, charges, buckets, attempt, challenge: digest };
+        let record = ChallengeRecord { digest, slot, sealed, tries: TRIES, decision: None, expires_at };
+        let receipt = self.charge_buckets(budgets, digest, now).await?;
+        // Before the row: a code must not arrive that nothing waits for.
+        if let Err(error) = self.sessions.insert_challenge(record).await {
+            // Whether or not it is kept: nothing will be sent.
+            self.take_back(receipt, now).await;
+            return Err(error.into());
+        }
         Ok(Prepared { oob_code, row, receipt })
     }
 
-    /// Has a code leave, with its row of the audit trail, unless its day is over. The answer is the handle of the challenge.
+    /// Has a code leave, with its row of the audit trail, unless its day is over. The answer is the handle of the challenge. If it does not
+    /// leave, what was charged is given back, unless it may be in the outbox after all.
     ///
     /// # Errors
     ///
@@ -115,12 +117,21 @@ impl App {
         now: Timestamp,
     ) -> Result<Secret<String>, Error> {
         let Prepared { oob_code, row, receipt } = prepared;
-        match self.outbox.insert_charged(row, receipt.charges.clone(), audit).await? {
-            DayCharged::All => {
+        match self.outbox.insert_charged(row, receipt.charges.clone(), audit).await {
+            Ok(DayCharged::All) => {
+                receipt.note_spent();
                 self.bell.ring();
                 Ok(oob_code)
             }
-            DayCharged::Reached { charge } => Err(self.take_back(receipt, charge, now).await),
+            Ok(DayCharged::Reached { charge }) => {
+                let refusal = receipt.day_is_over(charge, now);
+                self.take_back(receipt, now).await;
+                Err(refusal)
+            }
+            Err(error) => {
+                self.take_back_unwritten(Some(receipt), &error, now).await;
+                Err(error.into())
+            }
         }
     }
 

@@ -231,7 +231,7 @@ impl std::error::Error for Error {
 impl From<PortError> for Error {
     fn from(error: PortError) -> Self {
         let reason = match error {
-            PortError::Unavailable(..) => Reason::StoreUnavailable,
+            PortError::Unavailable(..) | PortError::Undone(..) => Reason::StoreUnavailable,
             PortError::Overloaded | PortError::Abandoned => Reason::Overloaded,
             PortError::Corrupt(_) => Reason::Internal,
         };

@@ -29,6 +29,9 @@ pub enum PortError {
     /// about whether the step happened; callers fail closed.
     #[error("the {0} is not available")]
     Unavailable(&'static str, #[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It answered that it did not do it: the disk is full, a statement was refused. The step did not happen.
+    #[error("the {0} is not available")]
+    Undone(&'static str, #[source] Box<dyn std::error::Error + Send + Sync>),
     /// Too much is waiting already; the step did not happen.
     #[error("too many callers are waiting")]
     Overloaded,
@@ -38,4 +41,11 @@ pub enum PortError {
     /// What came back cannot be what was stored: a seal that does not open, a row that does not parse.
     #[error("stored data is damaged")]
     Corrupt(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl PortError {
+    /// Whether it is certain that the step did not happen, so that what was paid for it can be given back.
+    pub const fn did_not_happen(&self) -> bool {
+        matches!(self, Self::Undone(..) | Self::Overloaded | Self::Abandoned)
+    }
 }

@@ -68,6 +68,11 @@ fn propagate(request: &HeaderMap) -> HeaderMap {
     headers
 }
 
+/// Whether the request brings a bearer token at all.
+pub(crate) fn has_bearer(request: &Parts) -> bool {
+    bearer(&request.headers).is_some()
+}
+
 /// The header as the gRPC services want it.
 fn bearer(headers: &HeaderMap) -> Option<HeaderValue> {
     let value = headers.get(AUTHORIZATION)?;

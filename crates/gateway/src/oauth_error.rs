@@ -155,9 +155,11 @@ pub(crate) fn row(reason: ErrorReason, place: Place, style: Style) -> Row {
             "temporarily_unavailable",
             "Messages cannot be sent over this channel at the moment. Choose another factor or retry later.",
         ),
-        (R::AuthenticatorImplied, _) => {
-            is(403, "access_denied", "This authenticator follows from the verified email and cannot be removed.")
-        }
+        (R::AuthenticatorImplied, _) => is(
+            403,
+            "access_denied",
+            "This authenticator follows from the verified email and cannot be changed or removed.",
+        ),
         (R::AuthorizationPending, _) => {
             is(400, "authorization_pending", "Authorization pending: please repeat the request in a few seconds.")
         }

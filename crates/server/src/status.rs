@@ -81,9 +81,11 @@ pub const fn row(reason: Reason) -> (Code, &'static str, &'static str) {
         Reason::DeliveryUnavailable => {
             (Code::Unavailable, "DELIVERY_UNAVAILABLE", "no message can be sent over this channel now")
         }
-        Reason::AuthenticatorImplied => {
-            (Code::FailedPrecondition, "AUTHENTICATOR_IMPLIED", "it follows from the address and cannot be removed")
-        }
+        Reason::AuthenticatorImplied => (
+            Code::FailedPrecondition,
+            "AUTHENTICATOR_IMPLIED",
+            "it follows from the address and cannot be changed or removed",
+        ),
         Reason::AuthorizationPending => {
             (Code::FailedPrecondition, "AUTHORIZATION_PENDING", "the device has not answered yet")
         }

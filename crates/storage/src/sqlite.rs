@@ -25,6 +25,7 @@ mod transaction;
 mod unwritten;
 mod users;
 mod writer;
+mod written;
 
 use std::{
     path::Path,
@@ -33,7 +34,7 @@ use std::{
 
 use countersign_domain::{audit::chain::AuditChain, port::PortError};
 
-use self::{readers::Readers, schema::OpenError, unwritten::Unwritten, writer::Writer};
+use self::{readers::Readers, schema::OpenError, unwritten::Unwritten, writer::Writer, written::Written};
 
 /// What errors call this store.
 const DURABLE_STORE: &str = "durable store";
@@ -67,6 +68,7 @@ pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
     unwritten: Arc<Unwritten>,
+    written: Written,
 }
 
 impl SqliteStore {
@@ -94,7 +96,7 @@ impl SqliteStore {
         let readers = Readers::new(Arc::clone(&connection), others);
         let writer = Writer::start(connection, chain.clone(), Arc::clone(&unwritten), options.waiting);
         let writer = writer.map_err(OpenError::Thread)?;
-        Ok(Self { writer, readers, unwritten })
+        Ok(Self { writer, readers, unwritten, written: Written::default() })
     }
 
     /// Transactions committed since the file was opened. Under load there are fewer than calls.

@@ -330,6 +330,26 @@ pub(super) async fn challenge(
     Ok(answer.into_inner().authenticator_id)
 }
 
+pub(super) async fn narrowed(
+    grpc: &Grpc,
+    client: Client,
+    token: &str,
+    types: &str,
+    authenticator: Option<&str>,
+    channel: &str,
+) -> Result<String, Refusal> {
+    let request = CreateChallengeRequest {
+        client: grpc.proof(client),
+        mfa_token: token.to_owned(),
+        challenge_types: words(Some(types)),
+        authenticator_id: authenticator.unwrap_or_default().to_owned(),
+        oob_channel: channel.to_owned(),
+        end_user: None,
+    };
+    let answer = grpc.challenge.clone().create_challenge(request).await.map_err(refused)?;
+    Ok(answer.into_inner().authenticator_id)
+}
+
 pub(super) async fn associate(grpc: &Grpc, bearer: &str) -> Result<Association, Refusal> {
     let request = AssociateAuthenticatorRequest {
         enrollment: Some(Enrollment::Otp(OtpEnrollment::default())),

@@ -281,6 +281,20 @@ pub(super) async fn challenge(
     Ok(text(&answer["authenticator_id"]))
 }
 
+pub(super) async fn narrowed(
+    http: &Http,
+    client: Client,
+    token: &str,
+    types: &str,
+    authenticator: Option<&str>,
+    channel: &str,
+) -> Result<String, Refusal> {
+    let mut fields = vec![("mfa_token", token), ("challenge_type", types), ("oob_channel", channel)];
+    fields.extend(authenticator.map(|id| ("authenticator_id", id)));
+    let answer = accepted(http.post("/mfa/challenge", &body(client, &fields)).await, 200)?;
+    Ok(text(&answer["authenticator_id"]))
+}
+
 pub(super) async fn associate(http: &Http, bearer: &str) -> Result<Association, Refusal> {
     let answer = http.post_as(bearer, "/mfa/associate", &json!({"authenticator_types": ["otp"]})).await;
     let body = accepted(answer, 200)?;

@@ -116,8 +116,13 @@ async fn demo(options: Demo) -> Result<(), Failure> {
     let telemetry = Telemetry::start(&config, &metrics).map_err(anyhow::Error::from)?;
     let Demo { dir, users, redis, https_port, http_port, grpc_port, ops_port } = options;
     let options = DemoOptions { dir, users, redis, https_port, http_port, grpc_port, ops_port };
+    // Before the folder is made: who finds a port taken is left nothing behind. Of a demo that runs in it that is said first.
+    let sockets = match demo::bind(&options).await {
+        Err(taken) if !options.dir.exists() => return Err(taken.into()),
+        sockets => sockets,
+    };
     let _alone = demo::take(&options.dir)?;
-    let (running, description) = demo::start(&options, metrics).await?;
+    let (running, description) = demo::start_on(sockets?, &options, metrics).await?;
     print(&welcome::text(&description));
     drop(description);
     until_asked(running).await?;

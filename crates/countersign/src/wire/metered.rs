@@ -55,7 +55,7 @@ impl<P: ?Sized> Metered<P> {
     fn watch<T>(&self, store: Store, answer: Result<T, PortError>) -> Result<T, PortError> {
         if let Err(error) = &answer {
             let kind = match error {
-                PortError::Unavailable(..) => StoreFailure::Unavailable,
+                PortError::Unavailable(..) | PortError::Undone(..) => StoreFailure::Unavailable,
                 PortError::Overloaded | PortError::Abandoned => StoreFailure::Overloaded,
                 PortError::Corrupt(_) => StoreFailure::Corrupt,
             };

@@ -183,6 +183,19 @@ async fn waits_at_least_as_long_as_the_provider_asks() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_provider_that_asks_for_longer_than_a_code_lives_is_tried_again_within_it() {
+    let asked = Duration::from_secs(86_400);
+    let rig = Rig::new(&[sms("msg_1")], Scripted::new(&[Do::FailFor(asked)], Do::Send));
+    let running = rig.start();
+    let wait = rig.postponed("msg_1", 1).await;
+    assert_eq!(wait, Duration::from_secs(60));
+    rig.clock.advance(wait);
+    running.bell.ring();
+    rig.outbox.until(|outbox| outbox.len() == 0).await;
+    assert_eq!(rig.endings(), [Ending::Sent]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_message_is_removed_after_one_try() {
     let logs = Logs::catch();
     let rig = Rig::new(&[sms("msg_1")], Scripted::always(Do::Refuse));

@@ -15,6 +15,7 @@ use crate::{
     },
     phone::Phone,
     port::{
+        PortError,
         sealer::DigestPurpose,
         session_store::{AttemptId, Bucket, BucketKey, Reservation, Settlement},
     },
@@ -29,9 +30,9 @@ const SPEND_TARGET: &str = "countersign::spend";
 /// Everything that one message is counted against.
 pub(super) struct Budgets {
     channel: Channel,
-    pub buckets: Vec<Bucket>,
+    buckets: Vec<Bucket>,
     /// A count of the day for each bucket whose charge is for good.
-    pub charges: Vec<DayCharge>,
+    charges: Vec<DayCharge>,
     /// The bucket that is paid back when the code is typed in.
     pub unproven: Option<String>,
     /// Where a message goes that costs money.
@@ -44,10 +45,26 @@ pub(crate) struct Receipt {
     pub channel: Channel,
     /// What it is still to be charged to.
     pub charges: Vec<DayCharge>,
-    pub(super) buckets: Vec<Bucket>,
-    pub(super) attempt: AttemptId,
+    buckets: Vec<Bucket>,
+    attempt: AttemptId,
     /// The challenge that waits for its code.
-    pub(super) challenge: Digest,
+    challenge: Digest,
+    /// Where it goes, if it costs money.
+    country: Option<String>,
+}
+
+impl Receipt {
+    /// Tells whoever adds up what costs money that the message is written: from now on it may leave.
+    pub(crate) fn note_spent(&self) {
+        if let Some(country) = &self.country {
+            tracing::info!(target: SPEND_TARGET, channel = self.channel.as_str(), country, "a message is paid for");
+        }
+    }
+
+    /// The refusal if the count of the day at this place is at its most.
+    pub(crate) fn day_is_over(&self, charge: usize, now: Timestamp) -> Error {
+        day_is_over(self.channel, self.charges.get(charge), now)
+    }
 }
 
 impl App {
@@ -102,28 +119,27 @@ impl App {
         Ok(Budgets { channel, buckets, charges, unproven, country })
     }
 
-    /// Charges every bucket of `budgets`, or none; also none if a count of the day is at its most already. That is only looked at here, so
-    /// that who is refused keeps the code they have: it is judged when the message is written.
+    /// Charges every bucket of `budgets`, or none, for the message whose code `challenge` waits for; also none if a count of the day is at
+    /// its most already. That is only looked at here, so that who is refused keeps the code they have: it is judged when the message is written.
     ///
     /// # Errors
     ///
     /// [`Reason::MessageLimitReached`] with the wait; a store failed.
-    pub(super) async fn charge_buckets(&self, budgets: &Budgets, now: Timestamp) -> Result<AttemptId, Error> {
-        let channel = budgets.channel;
-        if let DayCharged::Reached { charge } = self.outbox.look_at_day(&budgets.charges).await? {
-            return Err(day_is_over(channel, budgets.charges.get(charge), now));
+    pub(super) async fn charge_buckets(
+        &self,
+        budgets: Budgets,
+        challenge: Digest,
+        now: Timestamp,
+    ) -> Result<Receipt, Error> {
+        let Budgets { channel, buckets, charges, country, .. } = budgets;
+        if let DayCharged::Reached { charge } = self.outbox.look_at_day(&charges).await? {
+            return Err(day_is_over(channel, charges.get(charge), now));
         }
         let attempt = self.attempt_id()?;
-        match self.sessions.reserve(&budgets.buckets, attempt, now).await? {
-            Reservation::Granted => {
-                if let Some(country) = &budgets.country {
-                    // What costs money, for whoever adds it up.
-                    tracing::info!(target: SPEND_TARGET, channel = channel.as_str(), country, "a message is paid for");
-                }
-                Ok(attempt)
-            }
+        match self.sessions.reserve(&buckets, attempt, now).await? {
+            Reservation::Granted => Ok(Receipt { channel, charges, buckets, attempt, challenge, country }),
             Reservation::Denied { bucket, retry_after } => {
-                let spent = budgets.buckets.get(bucket);
+                let spent = buckets.get(bucket);
                 let (limit, which) =
                     spent.map_or((0, "unknown"), |bucket| (bucket.capacity, budget_of(&bucket.key.counter)));
                 tracing::warn!(
@@ -136,13 +152,19 @@ impl App {
         }
     }
 
-    /// Takes back what was done for a message whose day turned out to be over: the buckets are refunded, and nothing waits for a code
-    /// that nobody is sent. The answer is the refusal.
-    pub(crate) async fn take_back(&self, receipt: Receipt, charge: usize, now: Timestamp) -> Error {
+    /// Takes back what was done for a message that is not written: the buckets are refunded, and nothing waits for a code that nobody is
+    /// sent.
+    pub(crate) async fn take_back(&self, receipt: Receipt, now: Timestamp) {
         let refund = receipt.buckets.into_iter().map(|bucket| (bucket, receipt.attempt)).collect();
         let settlement = Settlement { challenge: Some(receipt.challenge), refund, ..Settlement::default() };
         self.sessions.settle(settlement, now).await;
-        day_is_over(receipt.channel, receipt.charges.get(charge), now)
+    }
+
+    /// The same after the durable store failed, if it is certain that it wrote nothing. A message that may be sent stays paid for.
+    pub(crate) async fn take_back_unwritten(&self, receipt: Option<Receipt>, error: &PortError, now: Timestamp) {
+        if let Some(receipt) = receipt.filter(|_| error.did_not_happen()) {
+            self.take_back(receipt, now).await;
+        }
     }
 
     fn send_bucket(&self, counter: &str, limit: Limit) -> Bucket {

@@ -111,6 +111,7 @@ pub struct OtpDetails {
 /// What is about to be stored and shown.
 struct Draft {
     authenticator: Authenticator,
+    view: AuthenticatorView,
     companion: Option<Authenticator>,
     sends: Option<(OutboxRow, Receipt)>,
     details: Details,
@@ -164,6 +165,11 @@ impl App {
             languages: command.origin.languages,
             now,
         };
+        // Whatever can fail comes before a message is paid for.
+        let entropy = self.entropy.as_ref();
+        let recovery_code = recovery_code::generate(entropy)?;
+        let digest = recovery_code::digest_to_store(&recovery_code, &user.id, self.sealer.as_ref());
+        let pending_code = new_recovery_code(RecoveryStatus::Pending, now, entropy)?;
         let draft = match command.enrollment {
             Enrollment::Otp { algorithm, digits } => self.draft_otp(&frame, algorithm, digits)?,
             Enrollment::Oob { channels, phone_number, email } => {
@@ -175,10 +181,6 @@ impl App {
                 }
             }
         };
-        let entropy = self.entropy.as_ref();
-        let recovery_code = recovery_code::generate(entropy)?;
-        let digest = recovery_code::digest_to_store(&recovery_code, &user.id, self.sealer.as_ref());
-        let view = self.view(&draft.authenticator)?;
         let (messages, receipt) = draft.sends.unzip();
         let enrollment = NewEnrollment {
             audit: AuditEvent::about(Event::EnrollmentStarted, &user.id, now)
@@ -189,32 +191,45 @@ impl App {
             companion: draft.companion,
             messages: messages.into_iter().collect(),
             charges: receipt.as_ref().map(|receipt| receipt.charges.clone()).unwrap_or_default(),
-            recovery_code: (new_recovery_code(RecoveryStatus::Pending, now, entropy)?, digest),
+            recovery_code: (pending_code, digest),
             epoch: user.epoch,
             only_if_unenrolled: first_factor_alone,
             limit: MAX_PER_USER,
         };
-        let with_recovery_code = match self.authenticators.begin_enrollment(enrollment, now).await? {
-            EnrollmentBegun::Begun { with_recovery_code } => with_recovery_code,
-            EnrollmentBegun::AlreadyEnrolled => return Err(Error::new(Reason::AlreadyEnrolled)),
-            EnrollmentBegun::LimitReached => {
-                return Err(Error::new(Reason::AuthenticatorLimitReached).with("limit", MAX_PER_USER.to_string()));
+        let refusal = match self.authenticators.begin_enrollment(enrollment, now).await {
+            Ok(EnrollmentBegun::Begun { with_recovery_code }) => Ok(with_recovery_code),
+            Ok(EnrollmentBegun::AlreadyEnrolled) => Err(Error::new(Reason::AlreadyEnrolled)),
+            Ok(EnrollmentBegun::LimitReached) => Err(limit_reached()),
+            Ok(EnrollmentBegun::DayIsOver { charge }) => Err(match &receipt {
+                Some(receipt) => receipt.day_is_over(charge, now),
+                None => Error::new(Reason::Internal).because("a day was over that nothing was charged to"),
+            }),
+            Ok(EnrollmentBegun::AccountChanged) => {
+                Err(Error::new(Reason::MfaTokenInvalid).because("account has changed"))
             }
-            EnrollmentBegun::DayIsOver { charge } => {
-                return Err(match receipt {
-                    Some(receipt) => self.take_back(receipt, charge, now).await,
-                    None => Error::new(Reason::Internal).because("a day was over that nothing was charged to"),
-                });
-            }
-            EnrollmentBegun::AccountChanged => {
-                return Err(Error::new(Reason::MfaTokenInvalid).because("account has changed"));
+            Err(error) => {
+                self.take_back_unwritten(receipt, &error, now).await;
+                return Err(error.into());
             }
         };
-        if receipt.is_some() {
-            self.bell.ring();
-        }
+        let with_recovery_code = match (refusal, receipt) {
+            (Ok(with_recovery_code), receipt) => {
+                if let Some(receipt) = receipt {
+                    receipt.note_spent();
+                    self.bell.ring();
+                }
+                with_recovery_code
+            }
+            (Err(refusal), receipt) => {
+                // Nothing is sent, so nothing is paid for.
+                if let Some(receipt) = receipt {
+                    self.take_back(receipt, now).await;
+                }
+                return Err(refusal);
+            }
+        };
         Ok(Association {
-            authenticator: view,
+            authenticator: draft.view,
             details: draft.details,
             recovery_code: with_recovery_code.then_some(recovery_code),
         })
@@ -240,8 +255,10 @@ impl App {
         let barcode_svg = qr_svg(&barcode_uri)?;
         let id = new_id(FactorKind::Otp, &self.new_pair()?);
         let state = secret.seal(&id, &frame.user.id, self.sealer.as_ref())?;
+        let authenticator = frame.pending(id, FactorKind::Otp, state, self);
         Ok(Draft {
-            authenticator: frame.pending(id, FactorKind::Otp, state, self),
+            view: self.view(&authenticator)?,
+            authenticator,
             companion: None,
             sends: None,
             details: Details::Otp(OtpDetails {
@@ -269,6 +286,7 @@ impl App {
         } else {
             None
         };
+        frame.require_room(1 + usize::from(companion.is_some()))?;
         let client = self.registry.clients.get(&frame.actor.client);
         let client = client.ok_or_else(|| Error::new(Reason::MfaTokenInvalid).because("client is gone"))?;
         let asking = Asking { authenticator: &authenticator, client, bearer: frame.bearer };
@@ -277,6 +295,7 @@ impl App {
         let barcode_uri = push::barcode_uri(&self.registry.app_name, frame.user.label(), &ticket, &base_url);
         let barcode_svg = qr_svg(&barcode_uri)?;
         Ok(Draft {
+            view: self.view(&authenticator)?,
             authenticator,
             companion,
             sends: None,
@@ -331,6 +350,9 @@ impl App {
         };
         let authenticator = draft(kind)?;
         let companion = other.map(draft).transpose()?;
+        let view = self.view(&authenticator)?;
+        // Before it is paid for; judged once more when it is stored, since others may be enrolling too.
+        frame.require_room(1 + usize::from(companion.is_some()))?;
         let sending = Sending {
             authenticator: &authenticator,
             to,
@@ -343,6 +365,7 @@ impl App {
         let channel = prepared.receipt.channel;
         Ok(Draft {
             authenticator,
+            view,
             companion,
             sends: Some((prepared.row, prepared.receipt)),
             details: Details::Oob {
@@ -408,11 +431,25 @@ fn refusal(error: &Error) -> Option<&'static str> {
     }
 }
 
+fn limit_reached() -> Error {
+    Error::new(Reason::AuthenticatorLimitReached).with("limit", MAX_PER_USER.to_string())
+}
+
 fn new_id(kind: FactorKind, pair: &PairId) -> AuthenticatorId {
     AuthenticatorId::new(format!("{}|{pair}", kind.id_prefix()))
 }
 
 impl Frame<'_> {
+    /// Refuses if the person, as they were read, has no room for `wanted` more. What counts is what counts when it is stored.
+    fn require_room(&self, wanted: usize) -> Result<(), Error> {
+        let counts = |authenticator: &&Authenticator| match authenticator.status {
+            Status::Pending { until, bearer } => until > self.now && bearer == self.bearer,
+            Status::Active | Status::Disabled => authenticator.implied.is_none(),
+        };
+        let all = self.actor.account.authenticators.iter().filter(counts).count();
+        if all + wanted > MAX_PER_USER { Err(limit_reached()) } else { Ok(()) }
+    }
+
     /// A pending authenticator of its own.
     fn pending(&self, id: AuthenticatorId, kind: FactorKind, state: Sealed, app: &App) -> Authenticator {
         Authenticator {

@@ -88,6 +88,7 @@ impl App {
         let (token, account) = self.management_token(command.bearer.expose(), now).await?;
         token.require("enroll")?;
         self.require_fresh_login(&token, &account, now)?;
+        refuse_implied(&account, &command.authenticator)?;
         let change = AuthenticatorChange {
             name: command.name.map(|name| Some(name).filter(|name| !name.is_empty())),
             preferred: command.preferred,
@@ -112,9 +113,7 @@ impl App {
         token.require("remove:authenticators")?;
         self.require_fresh_login(&token, &account, now)?;
         let user = &account.user.id;
-        if account.authenticator(&id).is_some_and(|a| a.implied.is_some()) {
-            return Err(Error::new(Reason::AuthenticatorImplied));
-        }
+        refuse_implied(&account, &id)?;
         let row = row(Event::AuthenticatorRemoved, user, &token, &id, now);
         let messages =
             self.notices_of_removal(&account.user, account.authenticator(&id), origin.languages.as_deref(), now)?;
@@ -135,6 +134,14 @@ impl App {
         let found = views.iter().position(|view| view.id == *id);
         found.map(|at| views.swap_remove(at)).ok_or_else(|| Error::new(Reason::AuthenticatorNotFound))
     }
+}
+
+/// What follows from an address is not kept, so it can neither be changed nor removed.
+fn refuse_implied(account: &Account, id: &AuthenticatorId) -> Result<(), Error> {
+    if account.authenticator(id).is_some_and(|a| a.implied.is_some()) {
+        return Err(Error::new(Reason::AuthenticatorImplied));
+    }
+    Ok(())
 }
 
 fn row(event: Event, user: &UserId, token: &AccessToken, id: &AuthenticatorId, at: Timestamp) -> AuditEvent {

@@ -18,6 +18,9 @@ use crate::{
     secret::Secret,
 };
 
+/// The challenge type of everything that has a channel.
+const OOB: &str = FactorKind::Sms.challenge_type();
+
 /// A wish for a challenge.
 #[derive(Clone, Debug)]
 pub struct Command {
@@ -29,8 +32,8 @@ pub struct Command {
     pub challenge_types: Vec<String>,
     /// The authenticator to challenge, if one was named.
     pub authenticator: Option<AuthenticatorId>,
-    /// The out-of-band channel it is narrowed to, if one was named.
-    pub oob_channel: Option<String>,
+    /// The out-of-band channel it is narrowed to, if one was named. It says nothing to callers that cannot handle out-of-band ones.
+    pub oob_channel: Option<Channel>,
     /// Where the person is.
     pub origin: Origin,
 }
@@ -90,16 +93,21 @@ impl App {
         let login = self.pending_login(command.mfa_token.expose(), client, &command.origin, now).await?;
         // A code that the client cannot bring back would be sent for nothing.
         let may_return_codes = client.may_use(GrantType::MfaOob).is_ok();
+        let handles =
+            |kind: &str| command.challenge_types.is_empty() || command.challenge_types.iter().any(|t| t == kind);
+        let wanted = command.oob_channel.filter(|_| handles(OOB));
         let accepts = |kind: FactorKind| {
-            let listed = command.challenge_types.iter().any(|accepted| accepted == kind.challenge_type());
-            (command.challenge_types.is_empty() || listed)
+            handles(kind.challenge_type())
                 && login.transaction.allowed.has(kind)
-                && reaches(kind, command.oob_channel.as_deref())
+                && (wanted.is_none() || kind.channel() == wanted)
                 && (kind.channel().is_none() || (self.registry.factors.contains(&kind) && may_return_codes))
         };
         let unsupported = || {
-            let named =
-                if command.challenge_types.is_empty() { "otp, oob".into() } else { command.challenge_types.join(", ") };
+            let named = match wanted {
+                Some(_) => OOB.to_owned(),
+                None if command.challenge_types.is_empty() => "otp, oob".to_owned(),
+                None => command.challenge_types.join(", "),
+            };
             Error::new(Reason::ChallengeTypeUnsupported).with("challenge_types", named)
         };
         let mut active = Vec::new();
@@ -130,7 +138,13 @@ impl App {
                 let bearer = self.bearer_digest(&command.mfa_token);
                 let asking = Asking { authenticator: chosen, client, bearer };
                 let asked = self.ask_device(asking, &device, &login.account, &command.origin, now).await?;
-                self.logins.record(opened(Channel::Push), vec![asked.row]).await?;
+                if let Err(error) = self.logins.record(opened(Channel::Push), vec![asked.row]).await {
+                    // A device that may be asked stays paid for.
+                    if error.did_not_happen() {
+                        self.pay_back(asked.paid, now).await;
+                    }
+                    return Err(error.into());
+                }
                 self.bell.ring();
                 RequiredProof::Push {
                     oob_code: asked.oob_code,
@@ -156,14 +170,5 @@ impl App {
             }
         };
         Ok(Challenge { authenticator: chosen.id.clone(), proof })
-    }
-}
-
-/// Whether `kind` can be reached through the out-of-band channel a request is narrowed to. The channel says nothing about
-/// kinds that are not out of band.
-fn reaches(kind: FactorKind, oob_channel: Option<&str>) -> bool {
-    match (kind.channel(), oob_channel) {
-        (Some(channel), Some(wanted)) => channel.oob_channel() == wanted,
-        _ => true,
     }
 }

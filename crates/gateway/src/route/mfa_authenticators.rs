@@ -17,7 +17,7 @@ use crate::{
     body,
     call::{end_user, outgoing_as_bearer},
     oauth_error::{Place, Problem, Refusal},
-    params::{Parameter, Params, Value},
+    params::{Parameter, Params},
     reply::{Kind, json, nothing},
     router::Gateway,
     shape::Entry,
@@ -84,7 +84,8 @@ async fn change<T: Transport>(gateway: &Gateway<T>, request: Request) -> Result<
     let params = Params::parse(&request.headers, &body)?;
     let message = UpdateAuthenticatorRequest {
         authenticator_id,
-        name: name(&params)?,
+        // Empty is absent, as null is and as it is everywhere: only over gRPC a name is removed.
+        name: params.text(Parameter::Name)?.map(str::to_owned),
         preferred: params.boolean(Parameter::Preferred)?,
     };
     if message.name.is_none() && message.preferred.is_none() {
@@ -92,15 +93,6 @@ async fn change<T: Transport>(gateway: &Gateway<T>, request: Request) -> Result<
     }
     let answer = gateway.authenticators().update_authenticator(call.map(|()| message)).await?.into_inner();
     entry(answer.authenticator.as_ref())
-}
-
-/// The new name. Here alone an empty text is not absent: it removes the name. Null is.
-fn name(params: &Params<'_>) -> Result<Option<String>, Problem> {
-    match params.raw(Parameter::Name) {
-        None => Ok(None),
-        Some(Value::Text(text)) => Ok(Some((**text).to_owned())),
-        Some(_) => Err(Problem::NotAString(Parameter::Name.as_str())),
-    }
 }
 
 /// `DELETE /mfa/authenticators/{authenticator_id}`.

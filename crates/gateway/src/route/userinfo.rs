@@ -7,10 +7,10 @@ use axum::{
     response::Response,
 };
 use countersign_proto::v1::{GetUserInfoRequest, GetUserInfoResponse, Profile};
-use http::{StatusCode, request::Parts};
+use http::{HeaderValue, StatusCode, header::WWW_AUTHENTICATE, request::Parts};
 
 use crate::{
-    call::outgoing_as_bearer,
+    call::{has_bearer, outgoing_as_bearer},
     oauth_error::{Place, Refusal},
     reply::{Kind, json},
     router::Gateway,
@@ -22,7 +22,12 @@ use crate::{
 pub(crate) async fn handle<T: Transport>(State(gateway): State<Arc<Gateway<T>>>, request: Request) -> Response {
     let (request, _) = request.into_parts();
     let result = claims(&gateway, &request).await;
-    gateway.answer(Place::UserInfo, result.map(|claims| render(&claims)))
+    let mut response = gateway.answer(Place::UserInfo, result.map(|claims| render(&claims)));
+    if !has_bearer(&request) {
+        // RFC 6750, section 3.1: who has tried no token is not told that it was wrong.
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
 }
 
 async fn claims<T: Transport>(gateway: &Gateway<T>, request: &Parts) -> Result<GetUserInfoResponse, Refusal> {

@@ -4,6 +4,7 @@ use countersign_domain::{
     app::Origin,
     error::Error,
     id::AuthenticatorId,
+    message::Channel,
     secret::Secret,
     usecase::{
         answer_challenge,
@@ -27,7 +28,7 @@ pub(crate) fn parse(request: v1::CreateChallengeRequest, origin: Origin, known: 
         violations.add("challenge_type", "challenge_type must have at most 10 values of at most 64 characters".into());
     }
     violations.at_most("authenticator_id", &request.authenticator_id, 128);
-    violations.at_most("oob_channel", &request.oob_channel, 64);
+    let oob_channel = oob_channel(&request.oob_channel, &mut violations);
     violations.none(Command {
         client,
         mfa_token,
@@ -38,9 +39,19 @@ pub(crate) fn parse(request: v1::CreateChallengeRequest, origin: Origin, known: 
             .map(|kind| kind.to_ascii_lowercase())
             .collect(),
         authenticator: given(request.authenticator_id).map(AuthenticatorId::new),
-        oob_channel: given(request.oob_channel),
+        oob_channel,
         origin,
     })
+}
+
+/// The channel by its name, whose letter case does not matter.
+fn oob_channel(name: &str, violations: &mut Violations) -> Option<Channel> {
+    let name = name.trim();
+    let found = Channel::ALL.into_iter().find(|channel| name.eq_ignore_ascii_case(channel.oob_channel()));
+    if found.is_none() && !name.is_empty() {
+        violations.add("oob_channel", "oob_channel must be sms, voice, email or auth0".into());
+    }
+    found
 }
 
 /// What was chosen, as a message.

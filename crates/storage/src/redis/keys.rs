@@ -17,6 +17,9 @@ pub(super) const PATTERN: &str = "cs1:*";
 /// Holds the time in ms from which on this server has kept buckets.
 pub(super) const KEPT_FROM: &str = "cs1:kept_from";
 
+/// Is written to find out whether this server takes what is written.
+pub(super) const PROBE: &str = "cs1:probe";
+
 pub(super) fn transaction(digest: &Digest) -> String {
     named(digest, "t", "")
 }

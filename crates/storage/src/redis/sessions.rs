@@ -150,6 +150,10 @@ impl SessionStore for RedisSessionStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.ping")]
     async fn ping(&self) -> Result<(), PortError> {
         let mut connection = self.inner.connection();
+        // One whose memory is full reads, and takes no login.
+        let mut probe = redis::cmd("SET");
+        probe.arg(keys::PROBE).arg(1).arg("PX").arg(millis(PROBE_KEPT));
+        self.inner.within(probe.exec_async(&mut connection)).await?;
         // Not just PING: who was started with the right settings may have come back with others.
         let memory: String = self.inner.within(redis::cmd("INFO").arg("memory").query_async(&mut connection)).await?;
         if self.inner.allow_eviction {
@@ -158,6 +162,9 @@ impl SessionStore for RedisSessionStore {
         connection::judge(&memory).map_err(|error| PortError::Unavailable(SESSION_STORE, Box::new(error)))
     }
 }
+
+/// How long what was written to find out whether it can be stays.
+const PROBE_KEPT: Duration = Duration::from_secs(60);
 
 /// When a record that ends at `expires_at` goes, as `SET` takes it.
 fn time_to_live(expires_at: Timestamp, time: TimeSource) -> (&'static str, u64) {

@@ -175,17 +175,33 @@ impl UserStore for SqliteStore {
     }
 }
 
+/// Writes the file's first page as it is: the number that names what made the file, which nobody reads. Unlike a row that is set to what it
+/// was, this is written whatever it was before.
+fn write_header(connection: &Connection) -> rusqlite::Result<()> {
+    let application: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    connection.execute_batch(&format!("PRAGMA application_id = {application}"))
+}
+
 impl SqliteStore {
-    /// Asks both kinds of threads; a statement that writes nothing still needs the lock to write.
+    /// Asks both kinds of threads. A statement that writes nothing still needs the lock to write; now and then, and always after a failure,
+    /// one does write, since a full disk is found by nothing else.
     pub(super) async fn touch(&self) -> Result<(), PortError> {
         const TOUCH: &str = "SELECT 1 FROM user LIMIT 1";
         self.readers.read(|connection| connection.prepare_cached(TOUCH)?.exists([]).map(|_| ()))?;
+        let writes = self.written.is_due();
         self.writer
-            .submit(Durability::Session, |connection| {
+            .submit(Durability::Session, move |connection| {
                 connection.prepare_cached(TOUCH)?.exists([])?;
+                if writes {
+                    write_header(connection)?;
+                }
                 Ok(Step::Keep(()))
             })
-            .await
+            .await?;
+        if writes {
+            self.written.now();
+        }
+        Ok(())
     }
 
     /// An operator's change to an account, after which everything in flight of it ends. `None`: no such user.

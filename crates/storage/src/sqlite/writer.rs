@@ -85,7 +85,7 @@ where
         let (keep, outcome) = match (self.work)(transaction) {
             Ok(Step::Keep(value)) => (true, Ok(value)),
             Ok(Step::Undo(value)) => (false, Ok(value)),
-            Err(error) => (false, Err(port_error(error))),
+            Err(error) => (false, Err(undone(port_error(error)))),
         };
         self.outcome = Some(outcome);
         keep
@@ -94,6 +94,7 @@ where
     fn answer(self: Box<Self>, batch: Result<(), Lost>) {
         let outcome = match batch {
             Ok(()) => self.outcome,
+            Err(lost) if lost.undone => Some(Err(PortError::Undone(DURABLE_STORE, Box::new(lost)))),
             Err(lost) => Some(Err(PortError::Unavailable(DURABLE_STORE, Box::new(lost)))),
         };
         if let Some(outcome) = outcome {
@@ -117,7 +118,20 @@ impl Job for Look {
 /// The batch was not committed, or nobody knows.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the transaction was not committed")]
-struct Lost(#[source] Arc<rusqlite::Error>);
+struct Lost {
+    #[source]
+    why: Arc<rusqlite::Error>,
+    /// Whether it is certain that nothing of it is in the file.
+    undone: bool,
+}
+
+/// Nothing stays of a job that fails, whatever becomes of the others.
+fn undone(error: PortError) -> PortError {
+    match error {
+        PortError::Unavailable(store, why) => PortError::Undone(store, why),
+        other => other,
+    }
+}
 
 /// The way to the thread.
 pub(super) struct Writer {
@@ -279,14 +293,15 @@ impl Loop {
         if let (Ok(()), Some(written)) = (&outcome, &unwritten) {
             self.unwritten.committed(written);
         }
-        if let Err(error) = &outcome {
+        if let Err(Failed { why: error, .. }) = &outcome {
             tracing::error!(%error, jobs = batch.len(), "a transaction was not committed");
             if let Err(error) = roll_back(&connection) {
                 tracing::error!(%error, "a transaction was not rolled back");
             }
         }
         drop(connection);
-        let outcome = outcome.map_err(|error| Lost(Arc::new(error)));
+        let outcome = outcome
+            .map_err(|Failed { why, committing }| Lost { undone: !committing || is_full(&why), why: Arc::new(why) });
         for Queued { job, .. } in batch.drain(..) {
             job.answer(outcome.clone());
         }
@@ -298,7 +313,7 @@ impl Loop {
         connection: &Connection,
         batch: &mut [Queued],
         unwritten: Option<&Batch>,
-    ) -> rusqlite::Result<()> {
+    ) -> Result<(), Failed> {
         let full = batch.iter().any(|queued| queued.durability == Durability::Full);
         if full != self.full {
             // Not from the cache of statements: this pragma works when it is compiled, not when it runs.
@@ -320,7 +335,7 @@ impl Loop {
         batch: &mut [Queued],
         unwritten: Option<&Batch>,
         savepoints: Savepoints,
-    ) -> rusqlite::Result<bool> {
+    ) -> Result<bool, Failed> {
         let transaction = Transaction::begin(connection, &self.chain)?;
         if let Some(unwritten) = unwritten {
             unwritten.write(connection)?;
@@ -339,7 +354,8 @@ impl Loop {
                 return Err(rusqlite::Error::SqliteFailure(
                     rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK),
                     Some("the engine rolled back by itself".into()),
-                ));
+                )
+                .into());
             }
             match savepoints {
                 Savepoints::None if !keep && connection.total_changes() != changes => return Ok(false),
@@ -353,9 +369,28 @@ impl Loop {
                 }
             }
         }
-        transaction.commit()?;
+        transaction.commit().map_err(|why| Failed { why, committing: true })?;
         Ok(true)
     }
+}
+
+/// Why a batch is not committed, or may not be.
+struct Failed {
+    why: rusqlite::Error,
+    /// Whether it was being committed: until then nothing is in the file for good.
+    committing: bool,
+}
+
+impl From<rusqlite::Error> for Failed {
+    fn from(why: rusqlite::Error) -> Self {
+        Self { why, committing: false }
+    }
+}
+
+/// Whether there was no room. A commit counts from its last frame on, and that is not whole then. After any other failure, such as one of
+/// waiting for the disk, it may be.
+fn is_full(why: &rusqlite::Error) -> bool {
+    why.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
 }
 
 /// Where a transaction can be taken back to, besides its beginning.

@@ -54,6 +54,20 @@ async fn a_server_that_evicts_is_refused_unless_allowed() {
 }
 
 #[tokio::test]
+async fn a_server_whose_memory_is_full_is_not_ready() {
+    let server = RedisServer::start(RedisServerOptions::default());
+    let store = RedisSessionStore::connect(&server.url(), RedisOptions::default()).await.unwrap();
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    for (most, ready) in [("0", true), ("1", false), ("0", true)] {
+        let mut set = redis::cmd("CONFIG");
+        set.arg("SET").arg("maxmemory").arg(most);
+        set.exec_async(&mut connection).await.unwrap();
+        assert_eq!(store.ping().await.is_ok(), ready, "maxmemory {most}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_begins_to_evict_is_not_ready() {
     let server = RedisServer::start(RedisServerOptions::default());
     let store = RedisSessionStore::connect(&server.url(), RedisOptions::default()).await.unwrap();

@@ -265,14 +265,16 @@ async fn one_authenticator_is_shown_changed_and_removed() {
         let to = |method| Request::builder().method(method).uri(path).header("authorization", "Bearer a");
         assert_eq!(rig.send(to(Method::GET), "").await.json()["id"], "totp|dev_1");
         assert_eq!(rig.asked().id, "totp|dev_1");
-        let reply = rig.send(to(Method::PATCH), r#"{"name":"","preferred":true}"#).await;
+        let reply = rig.send(to(Method::PATCH), r#"{"name":"Mine","preferred":true}"#).await;
         assert_eq!(reply.status, 200);
         let update = rig.asked().update.unwrap();
-        assert_eq!((update.name.as_deref(), update.preferred), (Some(""), Some(true)));
+        assert_eq!((update.name.as_deref(), update.preferred), (Some("Mine"), Some(true)));
         rig.send(to(Method::PATCH), "preferred=false").await;
         assert_eq!(rig.asked().update.unwrap().preferred, Some(false));
-        let nothing = rig.send(to(Method::PATCH), r#"{"name":null}"#).await;
-        assert_eq!(nothing.error(), "400 invalid_request: Missing required parameter: name or preferred");
+        for absent in [r#"{"name":null}"#, r#"{"name":""}"#, "name="] {
+            let nothing = rig.send(to(Method::PATCH), absent).await;
+            assert_eq!(nothing.error(), "400 invalid_request: Missing required parameter: name or preferred");
+        }
         let reply = rig.send(to(Method::DELETE).header("content-type", "application/json"), "").await;
         assert_eq!((reply.status.as_u16(), reply.body.as_str()), (204, ""));
         assert_eq!(rig.asked().id, "totp|dev_1");
@@ -294,6 +296,9 @@ async fn bearers_that_are_no_good_are_told_by_place() {
     }
     let reply = rig.send(Request::get("/userinfo"), "").await;
     assert_eq!(reply.error(), "401 invalid_token: The access token is invalid or has expired");
+    assert_eq!(reply.header("www-authenticate"), "Bearer", "no token was tried");
+    let tried = Request::get("/userinfo").header("authorization", "Bearer a");
+    let reply = Rig::refusing(ErrorReason::AccessTokenInvalid).send(tried, "").await;
     assert_eq!(reply.header("www-authenticate"), "Bearer error=\"invalid_token\"");
     let step_up = Request::delete("/mfa/authenticators/a").header("authorization", "Bearer a");
     let reply = Rig::refusing(ErrorReason::StepUpRequired).send(step_up, "").await;

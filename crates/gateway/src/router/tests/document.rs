@@ -247,10 +247,9 @@ async fn every_refusal_is_as_documented_wherever_it_can_come_from() {
             ("/mfa/associate", _) => services[2].to_owned(),
             ("/mfa/authenticators", _) => services[3].to_owned(),
             ("/mfa/authenticators/{authenticator_id}", &Method::GET) => services[4].to_owned(),
-            ("/mfa/authenticators/{authenticator_id}", &Method::DELETE) => {
+            ("/mfa/authenticators/{authenticator_id}", _) => {
                 format!("{} STEP_UP_REQUIRED AUTHENTICATOR_IMPLIED", services[4])
             }
-            ("/mfa/authenticators/{authenticator_id}", _) => format!("{} STEP_UP_REQUIRED", services[4]),
             ("/userinfo", _) => services[5].to_owned(),
             ("/notices/{token}", _) => services[7].to_owned(),
             ("/appliance-mfa/api/enroll", _) => services[8].to_owned(),
