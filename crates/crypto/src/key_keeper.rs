@@ -207,10 +207,9 @@ impl KeyKeeper {
         match key.state {
             KeyState::Current if self.options.algorithms.contains(&key.algorithm) => return Ok(KeyChange::Signs),
             KeyState::Current if haste == Haste::Planned => return self.end(&keys, key, now).await,
-            KeyState::Current => {}
             KeyState::Retired => return Ok(KeyChange::Retired),
-            // It has signed nothing.
-            KeyState::Next => {}
+            // The one signs nothing any more, the other has signed nothing.
+            KeyState::Current | KeyState::Next => {}
             KeyState::Previous => {
                 if let Some(at) = self.too_early(key, haste, now) {
                     return Ok(KeyChange::NotBefore(at));

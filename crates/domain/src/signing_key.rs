@@ -152,8 +152,8 @@ pub fn turns(keys: &[StoredKey], wanted: &Wanted, policy: &RotationPolicy, now: 
     for orphan in keys.iter().filter(|key| wanted.is_orphan(key, now)) {
         turns.push(Turn::StepDown(orphan.id.clone()));
         // It waited for that one. A next key without a current one waits for an API, because an operator said so.
-        let waited = in_state(orphan.algorithm, KeyState::Next);
-        turns.extend(waited.map(|next| Turn::Retire(next.id.clone(), KeyState::Next)));
+        let left = in_state(orphan.algorithm, KeyState::Next);
+        turns.extend(left.map(|next| Turn::Retire(next.id.clone(), KeyState::Next)));
     }
     let gone = keys.iter().filter(|key| key.state == KeyState::Previous && policy.is_ripe(key, now));
     turns.extend(gone.map(|key| Turn::Retire(key.id.clone(), KeyState::Previous)));

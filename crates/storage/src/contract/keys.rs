@@ -108,9 +108,10 @@ pub async fn a_key_begins_where_none_signs_and_ends_where_none_shall(stores: &St
     let step = |begins: bool, id: &str| {
         let (keys, id) = (Arc::clone(keys), KeyId::new(id));
         async move {
-            match begins {
-                true => keys.begin_key(&id, later(5), row(Event::SigningKeyPromoted)).await.unwrap(),
-                false => keys.end_key(&id, later(6), row(Event::SigningKeyEnded)).await.unwrap(),
+            if begins {
+                keys.begin_key(&id, later(5), row(Event::SigningKeyPromoted)).await.unwrap()
+            } else {
+                keys.end_key(&id, later(6), row(Event::SigningKeyEnded)).await.unwrap()
             }
         }
     };
