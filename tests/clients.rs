@@ -102,15 +102,14 @@ async fn the_example_of_a_login_of_ones_own_gets_tokens_after_a_second_factor() 
     let (private, public) = (folder.path().join("shop.key"), folder.path().join("shop.json"));
     std::fs::write(&private, signer::private_key_pem()).unwrap();
     std::fs::write(&public, signer::key_set()).unwrap();
-    // What the page shows, with an API.
-    let config = format!(
-        "issuer = '{ISSUER}'\n{}[[realms]]\nname = 'customers'\n[[apis]]\naudience = 'https://api.example.com'\n\
-         [[clients]]\nid = 'shop'\nauthentication = 'private-key-jwt'\nkey_files = ['{}']\n\
-         grant_types = ['asserted-login', 'mfa-otp', 'mfa-recovery-code', 'refresh_token']\n\
-         asserts = {{ realm = 'customers', create_users = true, max_age = '5m' }}\n",
-        places(folder.path()),
-        public.display()
-    );
+    // What the page shows, and nothing else; only the key is where this test may write.
+    let page = include_str!("../docs/behind-your-login.md");
+    let (_, from) = page.split_once("```toml\n").expect("the page shows a configuration");
+    let (shown, _) = from.split_once("```").expect("it has an end");
+    let key = "/etc/countersign/shop.pem";
+    assert!(shown.contains(key), "{shown}");
+    let shown = shown.replace(key, public.to_str().unwrap());
+    let config = format!("issuer = '{ISSUER}'\n{}{shown}", places(folder.path()));
     let process = ServeProcess::start(folder.path(), &config).await;
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples/behind_your_login.py");
     let arguments = [&process.http(), ISSUER, private.to_str().unwrap(), example];

@@ -5,6 +5,7 @@ use std::path::Path;
 use countersign_tests::{
     api::{Api, To, Transport, Wish},
     process::{DEMO_CLIENT, DemoProcess, Ended, ServeProcess, folder_of_program, run},
+    refusal::{BAD_REFRESH_TOKEN, Refused as _},
     sent::Arrived,
     tenant::Client,
 };
@@ -128,6 +129,27 @@ async fn a_deployment_of_ones_own_begins_with_the_commands_as_they_are_printed()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_demo_goes_on_as_at_auth0_without_a_second_factor_and_a_token_that_was_used_ends_the_login() {
+    for transport in [Transport::Http, Transport::Grpc] {
+        let folder = TempDir::new().unwrap();
+        let demo = DemoProcess::start(folder.path(), 1).await;
+        let api = demo.api(transport).await;
+        let wish = Wish { scope: Some("openid offline_access"), ..Wish::default() };
+        let token = api.login_for(DEMO_CLIENT, PERSON, PASSWORD, wish).await.unwrap().mfa_token();
+        let sent = api.associate_oob(&token, To::Phone("sms", "+1 202 555 0143")).await.unwrap();
+        let code = newest_code(folder.path(), 1).await.code;
+        let first = api.oob(DEMO_CLIENT, &token, &sent.oob_code, &code).await.unwrap();
+
+        // The person has a factor now, and a demo asks everybody for theirs at a login.
+        mfa_token(&api).await;
+        let second = api.refresh(DEMO_CLIENT, first.refresh(), None).await.unwrap().tokens();
+        assert_ne!(first.refresh(), second.refresh(), "they rotate");
+        api.refresh(DEMO_CLIENT, first.refresh(), None).await.refused(&BAD_REFRESH_TOKEN);
+        api.refresh(DEMO_CLIENT, second.refresh(), None).await.refused(&BAD_REFRESH_TOKEN);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_demo_whose_port_is_taken_names_the_option_and_leaves_nothing() {
     let folder = TempDir::new().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -142,4 +164,25 @@ async fn a_demo_whose_port_is_taken_names_the_option_and_leaves_nothing() {
         assert!(ended.err.contains(option) && ended.err.contains(&port), "{ended:?}");
         assert!(!folder.path().join("countersign-demo").exists());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_is_explained_for_the_mfa_api_of_the_demo_that_is_there() {
+    let folder = TempDir::new().unwrap();
+    let demo = DemoProcess::start(folder.path(), 1).await;
+    let audience = format!("{}mfa/", demo.issuer());
+    assert!(!audience.contains(":8443/"), "it is on a port of its own");
+    let asked = ["policy", "explain", "--client", DEMO_CLIENT.id, "--user", PERSON, "--json", "--dir", "."];
+    let explain = async |more: &[&str]| run(folder.path(), &[&asked, more].concat(), "").await;
+    let said = explain(&["--api", &audience]).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    let said: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(said["api"], audience);
+    assert_ne!(explain(&["--api", "https://localhost:8443/mfa/"]).await.code, 0);
+    // It says so of a demo that was stopped, too; one whose description is damaged is named.
+    demo.kill().await;
+    assert_eq!(explain(&["--api", &audience]).await.code, 0);
+    std::fs::write(folder.path().join("demo.json"), "{}").unwrap();
+    let damaged = explain(&[]).await;
+    assert!(damaged.code == 65 && damaged.err.contains("demo.json is damaged"), "{damaged:?}");
 }

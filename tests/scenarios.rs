@@ -1,5 +1,6 @@
 //! What people and clients do, and what they get.
 
+mod algorithm_switch;
 mod approvals;
 mod asserted;
 mod audit;

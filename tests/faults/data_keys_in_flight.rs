@@ -21,7 +21,18 @@ use super::provider_down;
 
 /// Has a new data key take over, and everything that stays sealed with it: the id of the one before it.
 async fn rotated(world: &World) -> String {
-    let done = world.command(&["keys", "rotate-data"]).await;
+    let keys = || dump::rows(&world.database(), "data_key");
+    let before = keys();
+    // The command waits until every server seals with the key that it made; so the servers' time goes on too.
+    let done = world.command(&["keys", "rotate-data"]);
+    let passes = async {
+        let mut ticks = interval(Duration::from_millis(20));
+        while keys() == before {
+            ticks.tick().await;
+        }
+        world.advance(15);
+    };
+    let (done, ()) = tokio::join!(done, passes);
     assert_eq!(done.code, 0, "{done:?}");
     let listed = world.command(&["keys", "list"]).await.out;
     let previous = listed.lines().find(|line| line.contains("\tA256GCM\tprevious\t")).expect("there are two");

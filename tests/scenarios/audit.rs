@@ -72,6 +72,7 @@ everywhere! {
         api.login(Client { id: "a typed name", ..BACKEND }, "ann", PASSWORD).await.unwrap_err();
         let rows = trail.says("no such clients", &["proof_rejected.client"; 2]);
         assert_eq!((rows[0].client.as_deref(), rows[1].client.as_deref()), (Some(BACKEND.id), None));
+        assert!(rows.iter().all(|row| row.address.as_deref() == Some("127.0.0.1")), "{rows:?}");
         api.refresh(NATIVE, first.refresh(), None).await.unwrap_err();
         trail.says("a reuse", &["token.reused"]);
         api.refresh(NATIVE, second.refresh(), None).await.unwrap_err();

@@ -148,7 +148,7 @@ async fn every_call_of_a_client_needs_its_certificate() {
     let place = Place::start("required").await;
     let (own, other) = (place.named(&[SHOP_NAME]), place.named(&["till.internal"]));
     let token = service_token(&own, SHOP).await.unwrap();
-    let introspect = IntrospectTokenRequest { client: proof(SHOP), token };
+    let introspect = IntrospectTokenRequest { client: proof(SHOP), token, end_user: None };
     let answer = own.token.clone().introspect_token(introspect.clone()).await.unwrap().into_inner();
     assert_eq!(answer.active.unwrap().client_id, SHOP.id);
     let revoke = RevokeTokenRequest { client: proof(SHOP), token: "csrt_x".into(), ..RevokeTokenRequest::default() };
@@ -171,7 +171,7 @@ async fn every_call_of_a_client_needs_its_certificate() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_of_one_client_does_not_serve_another_that_proves_itself_otherwise() {
     let place = Place::start("required").await;
-    let introspect = |client| IntrospectTokenRequest { client: proof(client), token: "x".into() };
+    let introspect = |client| IntrospectTokenRequest { client: proof(client), token: "x".into(), end_user: None };
     let by = |names: &[&str]| place.named(names).token;
     assert!(by(&["host.internal"]).introspect_token(introspect(BACKEND)).await.is_ok(), "it is no client's");
     assert!(by(&[GATEWAY_NAME]).introspect_token(introspect(BACKEND)).await.is_ok());
@@ -208,7 +208,7 @@ async fn without_a_good_certificate_there_is_no_connection() {
 async fn where_certificates_are_optional_who_shows_none_proves_itself_otherwise() {
     let place = Place::start("optional").await;
     let nothing = place.dialled(None);
-    let introspect = IntrospectTokenRequest { client: proof(BACKEND), token: "x".into() };
+    let introspect = IntrospectTokenRequest { client: proof(BACKEND), token: "x".into(), end_user: None };
     assert!(nothing.token.clone().introspect_token(introspect).await.is_ok());
     assert!(is_unproven(service_token(&nothing, SHOP).await));
     assert!(service_token(&place.named(&[SHOP_NAME]), SHOP).await.is_ok());
@@ -331,6 +331,7 @@ async fn a_claimed_identity_in_the_message_is_not_enough() {
     let request = IntrospectTokenRequest {
         client: Some(ClientAuthentication { client_id: SHOP.id.into(), credential: None }),
         token: "x".into(),
+        end_user: None,
     };
     let mut request = tonic::Request::new(request);
     for header in ["x-forwarded-client-cert", "x-ssl-client-cert", "x-client-san"] {

@@ -27,6 +27,8 @@ async fn the_address_is_believed_of_who_may_forward_it_and_of_nobody_else() {
     for client in [BACKEND, NATIVE] {
         assert_eq!(log_in(&world, client, "203.0.113.9", PASSWORD).await, (403, own.clone()), "{}", client.id);
     }
+    let guessing = Client { secret: Some("a guess"), ..FORWARDER };
+    assert_eq!(log_in(&world, guessing, "203.0.113.9", PASSWORD).await, (401, own), "it is not that client");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,6 @@ use countersign_tests::{
     dump, everywhere,
     http::body,
     person::{PASSWORD, Phone},
-    process,
     refusal::{NO_OOB, Refused as _, WRONG_OTP},
     tenant::{API, BACKEND, Client, LENIENT, MFA_API, Tenant},
     world::{Store, World},
@@ -116,14 +115,7 @@ async fn the_program_says_what_would_follow_and_why() {
     let world = World::start(Store::Sqlite, tenant()).await;
     let api = world.api(Transport::Grpc);
     world.enrolled(&api, "ann").await;
-    let folder = tempfile::TempDir::new().unwrap();
-    let config = folder.path().join("countersign.toml");
-    std::fs::write(&config, world.config()).unwrap();
-    let explain = async |more: &[&str]| {
-        let mut arguments = vec!["policy", "explain", "--config", config.to_str().unwrap()];
-        arguments.extend(more);
-        process::run(folder.path(), &arguments, "").await
-    };
+    let explain = async |more: &[&str]| world.command(&[&["policy", "explain"], more].concat()).await;
     for (client, more, verdict, reasons) in [
         ("backend", &[][..], "challenge", json!(["policy_always"])),
         ("lenient", &[], "challenge", json!(["own_factor"])),

@@ -1,15 +1,17 @@
 //! Refresh tokens: a login goes on, and nobody goes on with it twice.
 
+use countersign_domain::port::refresh_store::MAX_FAMILIES;
 use countersign_tests::{
-    api::{Api, Outcome, Tokens, Wish},
+    api::{Api, Outcome, Tokens, Transport, Wish},
     dump, everywhere, jwt,
     person::{PASSWORD, Person, Phone},
     refusal::{
         BAD_REFRESH_TOKEN, BLOCKED_AT_PASSWORD, MALFORMED_TOKEN, REFRESH_GRANT_OFF, Refused as _, SCOPE_TOO_WIDE,
         USER_GONE, WRONG_CLIENT, WRONG_OTP,
     },
-    tenant::{API, BACKEND, CAREFUL, Client, ES256_API, KEEPER, LENIENT, MFA_API, NARROW, NATIVE, Tenant},
-    world::World,
+    signer,
+    tenant::{API, BACKEND, CAREFUL, Client, ES256_API, KEEPER, LENIENT, MFA_API, NARROW, NATIVE, SIGNER, Tenant},
+    world::{Store, World},
 };
 use serde_json::json;
 
@@ -275,4 +277,67 @@ everywhere! {
         let Outcome::Tokens(tokens) = outcome else { panic!("the password is enough") };
         assert_eq!((tokens.refresh_token, tokens.scope.as_deref()), (None, Some("read:things")));
     }
+}
+
+const TELLER: Client = Client { id: "teller", secret: Some("a seventh secret of 16 or more") };
+
+fn telling(refresh: &str) -> Tenant {
+    Tenant::default().and(&format!(
+        "[[clients]]\nid = 'teller'\nsecrets = ['{}']\ngrant_types = ['password', 'refresh_token']\nmfa_demand = 'never'\n\
+         introspects = ['{API}']\nrefresh = {{ {refresh} }}\n",
+        TELLER.secret.unwrap()
+    ))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn introspection_says_when_a_token_ends_that_is_not_used() {
+    let mut world = World::start(Store::Sqlite, telling("lifetime = '30days', idle_lifetime = '7days'")).await;
+    world.person("ann").await;
+    let mut tokens = password_alone(&world.api(Transport::Http), TELLER, "ann").await;
+    let began = world.now().as_secs();
+    let days = |days: u64| Some(began + i64::try_from(days * DAY).unwrap());
+    let told = async |world: &World, token: &str| {
+        let mut told = Vec::new();
+        for transport in [Transport::Http, Transport::Grpc] {
+            told.push(world.api(transport).introspect(TELLER, token).await.unwrap().map(|told| told.expires_at));
+        }
+        assert_eq!(told[0], told[1]);
+        told.remove(0)
+    };
+    assert_eq!(told(&world, tokens.refresh()).await, Some(days(7)), "a week without use");
+    for _ in 0..5 {
+        world.advance(5 * DAY);
+        tokens = refreshed(&world.api(Transport::Http), TELLER, tokens.refresh()).await;
+    }
+    assert_eq!(told(&world, tokens.refresh()).await, Some(days(30)), "a month after the login, used or not");
+    world.restart_as(telling("lifetime = '30days', idle_lifetime = '1day'")).await;
+    assert_eq!(told(&world, tokens.refresh()).await, Some(days(26)), "what became stricter counts");
+    world.restart_as(telling("lifetime = '25days 1h', idle_lifetime = '1day'")).await;
+    assert_eq!(told(&world, tokens.refresh()).await, Some(days(25).map(|at| at + 3600)));
+    world.advance(3599);
+    assert!(told(&world, tokens.refresh()).await.is_some());
+    world.advance(1);
+    assert_eq!(told(&world, tokens.refresh()).await, None, "and then it ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_hundred_and_one_logins_at_a_client_the_oldest_goes() {
+    let world = World::start(Store::Sqlite, Tenant::default()).await;
+    let api = world.api(Transport::Grpc);
+    let mut kept = Vec::new();
+    for n in 0..=MAX_FAMILIES {
+        world.advance_millis(1);
+        let jwt = signer::login(&signer::login_claims(&world, "ext-1", &format!("login-{n}")));
+        let proven = api.signed(&signer::assertion(&world, &format!("client-{n}")));
+        kept.push(proven.signed_login(SIGNER, &jwt, wish(SCOPE)).await.unwrap().tokens());
+        if n + 1 == MAX_FAMILIES {
+            let asking = api.signed(&signer::assertion(&world, "asks"));
+            assert!(asking.introspect(SIGNER, kept[0].refresh()).await.unwrap().is_some(), "there is room for it");
+        }
+    }
+    assert_eq!(kept.len(), 201);
+    let proven = |n: &str| api.signed(&signer::assertion(&world, n));
+    proven("first").refresh(SIGNER, kept[0].refresh(), None).await.refused(&BAD_REFRESH_TOKEN);
+    refreshed(&proven("second"), SIGNER, kept[1].refresh()).await;
+    refreshed(&proven("last"), SIGNER, kept[MAX_FAMILIES].refresh()).await;
 }

@@ -5,6 +5,7 @@ use std::{
     process::Stdio,
 };
 
+use countersign_domain::time::Timestamp;
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
@@ -229,13 +230,14 @@ fn written(folder: &Path, config: &str) -> PathBuf {
 
 /// The program, which is built beside this one.
 fn binary() -> PathBuf {
+    built("countersign")
+}
+
+fn built(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("this program has a path");
-    let found = tests.ancestors().skip(1).take(3).map(|folder| folder.join("countersign")).find(|file| file.is_file());
+    let found = tests.ancestors().skip(1).take(3).map(|folder| folder.join(name)).find(|file| file.is_file());
     found.unwrap_or_else(|| {
-        panic!(
-            "no program `countersign` in the folders above {}: build it with `cargo build --bin countersign`",
-            tests.display()
-        )
+        panic!("no program `{name}` in the folders above {}: build it with `cargo build --bin {name}`", tests.display())
     })
 }
 
@@ -265,9 +267,18 @@ pub fn start(folder: &Path, arguments: &[&str]) -> Child {
 
 /// Runs the program in `folder` with `input` to read.
 pub async fn run(folder: &Path, arguments: &[&str], input: &str) -> Ended {
+    ended(Command::new(binary()).args(arguments), folder, input).await
+}
+
+/// Runs the program in `folder` by a clock that shows `now` when it starts.
+pub async fn run_at(now: Timestamp, folder: &Path, arguments: &[&str]) -> Ended {
+    let now = now.as_millis().to_string();
+    ended(Command::new(built("countersign-at")).arg(now).args(arguments), folder, "").await
+}
+
+async fn ended(command: &mut Command, folder: &Path, input: &str) -> Ended {
     use tokio::io::AsyncWriteExt as _;
-    let mut command = Command::new(binary());
-    command.args(arguments).current_dir(folder).kill_on_drop(true);
+    command.current_dir(folder).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program starts");
     let mut stdin = child.stdin.take().expect("it is piped");

@@ -126,13 +126,13 @@ impl World {
         self.server().keys()
     }
 
-    /// Runs the program beside the server, on its stores.
+    /// Runs the program beside the server, on its stores, by a clock that begins where the world's is and goes on by itself.
     pub async fn command(&self, arguments: &[&str]) -> process::Ended {
         let file = self.folder.join("countersign.toml");
         let config = self.tenant.toml(&places(&self.folder, self.redis.as_ref(), &self.tenant));
         std::fs::write(&file, config).expect("the folder can be written");
         let file = file.to_str().expect("the path is text");
-        process::run(&self.folder, &[arguments, &["--config", file]].concat(), "").await
+        process::run_at(self.now(), &self.folder, &[arguments, &["--config", file]].concat()).await
     }
 
     /// The API over `transport`.

@@ -83,8 +83,8 @@ pub struct Config {
     pub clients: Vec<ClientConfig>,
     /// The APIs that access tokens are issued for.
     ///
-    /// `/.well-known/jwks.json` lists RSA keys only until an API here uses another algorithm: `auth0-python` reads every key
-    /// there as RSA and fails on the first that is not.
+    /// `/.well-known/jwks.json` lists RSA keys only until an API here uses another algorithm (or an operator adds a key of one, see
+    /// `docs/keys.md`), and then until that key is retired: `auth0-python` reads every key there as RSA and fails on the first that is not.
     pub apis: Vec<ApiConfig>,
     /// Where usernames and passwords live.
     pub realms: Vec<RealmConfig>,

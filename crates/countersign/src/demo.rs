@@ -131,6 +131,20 @@ pub async fn start_on(
     Ok((running, description))
 }
 
+/// The port of HTTPS of the demo in `dir`, as it said when it started last; the one that demos have by themselves if it has yet to say.
+///
+/// # Errors
+///
+/// What it said cannot be read.
+pub fn https_port(dir: &Path) -> anyhow::Result<u16> {
+    let path = dir.join(DESCRIPTION_FILE);
+    match fs::read(&path) {
+        Ok(said) => description::https_port(&said).with_context(|| format!("{} is damaged", path.display())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(DemoOptions::default().https_port),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
 /// Makes the folder, for its owner alone, and answers its full path.
 fn folder(dir: &Path) -> anyhow::Result<PathBuf> {
     use std::os::unix::fs::DirBuilderExt as _;

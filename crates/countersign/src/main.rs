@@ -1,31 +1,13 @@
 //! The countersign binary.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
-use clap::Parser as _;
-use countersign::cli::{Cli, run::run};
+use countersign::{cli::run::program, system::SystemClock};
 
 /// A request allocates some hundred times, and what one thread allocates another often frees.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("countersign: the runtime cannot start: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let outcome = runtime.block_on(run(cli));
-    // What still hangs in a call of the system then must not keep the process.
-    runtime.shutdown_timeout(countersign::serve::RUNTIME_ENDS_WITHIN);
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("countersign: {failure}");
-            failure.code()
-        }
-    }
+    program(std::env::args_os(), Arc::new(SystemClock))
 }

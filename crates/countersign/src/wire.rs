@@ -196,16 +196,16 @@ pub struct Keepers {
 /// # Errors
 ///
 /// The store cannot be opened; a data key does not open with this key-encryption key.
-pub async fn keepers(config: &Checked) -> anyhow::Result<Keepers> {
+pub async fn keepers(config: &Checked, clock: &Arc<dyn Clock>) -> anyhow::Result<Keepers> {
     let master = MasterKey::parse(config.kek.expose())?;
     let aead = Arc::new(AeadSealer::new(&master, Arc::new(SystemEntropy::new()))?);
     let sealer: Arc<dyn Sealer> = Arc::clone(&aead) as _;
     let registry = config.registry(&sealer);
     let stores = open_durable(config, &AuditChain::new(Arc::clone(&sealer))).await?;
-    let data = data_keys(&stores, aead, Arc::new(SystemClock)).await?;
+    let data = data_keys(&stores, aead, Arc::clone(clock)).await?;
     let data = data.taking(Blocks::COMMAND).by(system::operator());
-    let signing = KeyKeeper::new(stores.keys, sealer, Arc::new(SystemClock), key_options(config, &registry))
-        .by(system::operator());
+    let signing =
+        KeyKeeper::new(stores.keys, sealer, Arc::clone(clock), key_options(config, &registry)).by(system::operator());
     Ok(Keepers { signing, data })
 }
 

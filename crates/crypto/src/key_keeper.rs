@@ -12,7 +12,7 @@ use countersign_domain::{
         sealer::{Place, Sealer, record},
         signer::Algorithm,
     },
-    signing_key::{KeyState, RotationPolicy, Turn, turns},
+    signing_key::{KeyState, RotationPolicy, Turn, Wanted, turns},
     time::Timestamp,
 };
 
@@ -25,7 +25,7 @@ use crate::{
 /// Which keys there shall be.
 #[derive(Clone, Debug)]
 pub struct KeyOptions {
-    /// The algorithms to sign with. Keys of others that the store holds still verify.
+    /// The algorithms to sign with. Keys of others that the store holds verify and are published until they are retired.
     pub algorithms: BTreeSet<Algorithm>,
     /// The length of RSA keys that are made.
     pub rsa_bits: RsaBits,
@@ -49,8 +49,12 @@ pub enum KeyChange {
     Done(KeyId),
     /// There is a next key of the algorithm already: this one.
     NextExists(KeyId),
+    /// The key signs nothing any more, and may be retired at that time.
+    Ended(Timestamp),
     /// There is no next key of the algorithm to take over.
     NoNext,
+    /// There is a next key of the algorithm, and no current one: no API uses it.
+    Unused,
     /// There is no such key.
     Unknown,
     /// The key signs: another has to take over first.
@@ -70,13 +74,15 @@ pub struct KeyKeeper {
     sealer: Arc<dyn Sealer>,
     clock: Arc<dyn Clock>,
     options: KeyOptions,
+    since: Timestamp,
     operator: Option<Cow<'static, str>>,
 }
 
 impl KeyKeeper {
     /// A keeper of the keys in `store`.
     pub fn new(store: Arc<dyn KeyStore>, sealer: Arc<dyn Sealer>, clock: Arc<dyn Clock>, options: KeyOptions) -> Self {
-        Self { store, sealer, clock, options, operator: None }
+        let since = clock.now();
+        Self { store, sealer, clock, options, since, operator: None }
     }
 
     /// For an operator's command.
@@ -99,12 +105,21 @@ impl KeyKeeper {
         self.store.list_keys().await
     }
 
-    /// Makes the first key of every algorithm that has none; whether there was one to make.
+    /// Has a key sign with every algorithm that has none: the one that was published ahead, or one that is made; whether there was
+    /// anything to do.
     pub(crate) async fn begin(&self, keys: &[StoredKey]) -> Result<bool, PortError> {
-        let has_one = |algorithm| keys.iter().any(|key| key.algorithm == algorithm && key.state == KeyState::Current);
-        let missing: Vec<_> = self.options.algorithms.iter().filter(|algorithm| !has_one(**algorithm)).collect();
+        let lacks_one = |algorithm: &&Algorithm| in_state(keys, **algorithm, KeyState::Current).is_none();
+        let missing: Vec<_> = self.options.algorithms.iter().filter(lacks_one).collect();
         for algorithm in &missing {
-            self.make(**algorithm, KeyState::Current).await?;
+            let Some(next) = in_state(keys, **algorithm, KeyState::Next) else {
+                self.make(**algorithm, KeyState::Current).await?;
+                continue;
+            };
+            let now = self.clock.now();
+            let row = self.row(Event::SigningKeyPromoted, &next.id, now);
+            if self.store.begin_key(&next.id, now, row).await? {
+                tracing::info!(kid = %next.id, "signing key begins");
+            }
         }
         Ok(!missing.is_empty())
     }
@@ -116,7 +131,8 @@ impl KeyKeeper {
     /// The store failed, or no key can be made.
     pub async fn turn(&self, keys: &[StoredKey]) -> Result<bool, PortError> {
         let now = self.clock.now();
-        let due = turns(keys, &self.options.algorithms, &self.options.rotation, now);
+        let wanted = Wanted { algorithms: self.options.algorithms.clone(), since: self.since };
+        let due = turns(keys, &wanted, &self.options.rotation, now);
         for turn in &due {
             match turn {
                 Turn::Add(algorithm) => {
@@ -128,9 +144,15 @@ impl KeyKeeper {
                         tracing::info!(kid = %next, previous = %current, "signing key took over");
                     }
                 }
-                Turn::Retire(id) => {
+                Turn::StepDown(id) => {
+                    let row = self.row(Event::SigningKeyEnded, id, now);
+                    if self.store.end_key(id, now, row).await? {
+                        tracing::info!(kid = %id, "signing key ended: no API uses its algorithm");
+                    }
+                }
+                Turn::Retire(id, from) => {
                     let row = self.row(Event::SigningKeyRetired, id, now);
-                    if self.store.retire_key(id, KeyState::Previous, now, row).await? {
+                    if self.store.retire_key(id, *from, now, row).await? {
                         tracing::info!(kid = %id, "signing key retired");
                     }
                 }
@@ -139,7 +161,7 @@ impl KeyKeeper {
         Ok(!due.is_empty())
     }
 
-    /// Makes the next key of `algorithm`.
+    /// Makes the next key of `algorithm`, which is published. If nothing signs with the algorithm, it waits for an API that uses it.
     ///
     /// # Errors
     ///
@@ -149,10 +171,7 @@ impl KeyKeeper {
         if let Some(next) = in_state(&keys, algorithm, KeyState::Next) {
             return Ok(KeyChange::NextExists(next.id.clone()));
         }
-        // The first key has nobody to wait for.
-        let first = in_state(&keys, algorithm, KeyState::Current).is_none();
-        let state = if first { KeyState::Current } else { KeyState::Next };
-        Ok(self.make(algorithm, state).await?.map_or(KeyChange::Conflict, KeyChange::Done))
+        Ok(self.make(algorithm, KeyState::Next).await?.map_or(KeyChange::Conflict, KeyChange::Done))
     }
 
     /// Has the next key of `algorithm` take over.
@@ -163,7 +182,11 @@ impl KeyKeeper {
     pub async fn promote(&self, algorithm: Algorithm, haste: Haste) -> Result<KeyChange, PortError> {
         let (keys, now) = (self.list().await?, self.clock.now());
         let found = (in_state(&keys, algorithm, KeyState::Next), in_state(&keys, algorithm, KeyState::Current));
-        let (Some(next), Some(current)) = found else { return Ok(KeyChange::NoNext) };
+        let (next, current) = match found {
+            (Some(next), Some(current)) => (next, current),
+            (Some(_), None) => return Ok(KeyChange::Unused),
+            (None, _) => return Ok(KeyChange::NoNext),
+        };
         if let Some(at) = self.too_early(next, haste, now) {
             return Ok(KeyChange::NotBefore(at));
         }
@@ -172,7 +195,8 @@ impl KeyKeeper {
         Ok(if promoted { KeyChange::Done(next.id.clone()) } else { KeyChange::Conflict })
     }
 
-    /// Retires a key that signs nothing: what it signed is void, wherever the key set is read anew.
+    /// Retires a key that signs nothing: what it signed is void, wherever the key set is read anew. The current key of an algorithm that
+    /// no API uses signs nothing either; but when it last did, nobody knows, so unless there is haste it becomes a previous one first.
     ///
     /// # Errors
     ///
@@ -181,10 +205,11 @@ impl KeyKeeper {
         let (keys, now) = (self.list().await?, self.clock.now());
         let Some(key) = keys.iter().find(|key| key.id == *id) else { return Ok(KeyChange::Unknown) };
         match key.state {
-            KeyState::Current => return Ok(KeyChange::Signs),
+            KeyState::Current if self.options.algorithms.contains(&key.algorithm) => return Ok(KeyChange::Signs),
+            KeyState::Current if haste == Haste::Planned => return self.end(&keys, key, now).await,
             KeyState::Retired => return Ok(KeyChange::Retired),
-            // It has signed nothing.
-            KeyState::Next => {}
+            // The one signs nothing any more, the other has signed nothing.
+            KeyState::Current | KeyState::Next => {}
             KeyState::Previous => {
                 if let Some(at) = self.too_early(key, haste, now) {
                     return Ok(KeyChange::NotBefore(at));
@@ -193,7 +218,27 @@ impl KeyKeeper {
         }
         let row = self.row(Event::SigningKeyRetired, id, now);
         let retired = self.store.retire_key(id, key.state, now, row).await?;
+        if retired && key.state == KeyState::Current {
+            self.retire_waiting(&keys, key.algorithm, now).await?;
+        }
         Ok(if retired { KeyChange::Done(id.clone()) } else { KeyChange::Conflict })
+    }
+
+    async fn end(&self, keys: &[StoredKey], key: &StoredKey, now: Timestamp) -> Result<KeyChange, PortError> {
+        if !self.store.end_key(&key.id, now, self.row(Event::SigningKeyEnded, &key.id, now)).await? {
+            return Ok(KeyChange::Conflict);
+        }
+        self.retire_waiting(keys, key.algorithm, now).await?;
+        Ok(KeyChange::Ended(now.plus(self.options.rotation.keep)))
+    }
+
+    /// Retires the next key that waited for a current one which is gone.
+    async fn retire_waiting(&self, keys: &[StoredKey], algorithm: Algorithm, now: Timestamp) -> Result<(), PortError> {
+        if let Some(next) = in_state(keys, algorithm, KeyState::Next) {
+            let row = self.row(Event::SigningKeyRetired, &next.id, now);
+            self.store.retire_key(&next.id, KeyState::Next, now, row).await?;
+        }
+        Ok(())
     }
 
     /// An emergency: the next key of `algorithm` signs at once, the current one is retired, and everything that anybody has in flight

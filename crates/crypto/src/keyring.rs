@@ -95,7 +95,11 @@ impl KeyRing {
     ///
     /// As [`load`](Self::load).
     pub async fn turn(&self) -> Result<(), PortError> {
-        let stored = self.keeper.list().await?;
+        let mut stored = self.keeper.list().await?;
+        // A server that was never told of an API may have ended its key.
+        if self.keeper.begin(&stored).await? {
+            stored = self.keeper.list().await?;
+        }
         if self.keeper.turn(&stored).await? { self.reload().await } else { self.install(&stored) }
     }
 

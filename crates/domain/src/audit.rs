@@ -231,6 +231,8 @@ events! {
     SigningKeyAdded = "signing_key.added", "";
     /// A signing key took over.
     SigningKeyPromoted = "signing_key.promoted", "";
+    /// A signing key signs nothing any more, and none took over: no API uses its algorithm.
+    SigningKeyEnded = "signing_key.ended", "";
     /// A signing key was retired: what it signed is void.
     SigningKeyRetired = "signing_key.retired", "";
     /// An operator ended everything that anybody had in flight.

@@ -31,17 +31,22 @@ pub(crate) struct Challenger<'a> {
 }
 
 impl App {
-    /// The client the credentials prove. Unknown clients and wrong secrets cannot be told apart. An assertion is spent.
+    /// The client the credentials prove. Unknown clients and wrong secrets cannot be told apart. An assertion is spent. Who proves to be
+    /// none leaves a row with the address of the call; what it forwards is nobody's word.
     ///
     /// # Errors
     ///
     /// [`Reason::ClientUnauthenticated`]; the store failed.
-    pub(crate) async fn authenticate_client(&self, credentials: &ClientCredentials) -> Result<&Client, Error> {
+    pub(crate) async fn authenticate_client(
+        &self,
+        credentials: &ClientCredentials,
+        origin: &Origin,
+    ) -> Result<&Client, Error> {
         let outcome = self.proven_client(credentials).await;
         if let Err(error) = &outcome
             && error.reason() == Reason::ClientUnauthenticated
         {
-            let row = AuditEvent::of_deployment(Event::ClientFailed, self.clock.now());
+            let row = AuditEvent::of_deployment(Event::ClientFailed, self.clock.now()).at_address(origin.address);
             // A name that no client has is whatever somebody typed.
             let named = credentials.client_id.as_ref().filter(|id| self.registry.clients.contains_key(*id));
             self.note_cheap(named.map_or(row.clone(), |id| row.by(id))).await?;
@@ -84,13 +89,14 @@ impl App {
     pub(crate) async fn authenticate_challenger(
         &self,
         credentials: &ClientCredentials,
+        origin: &Origin,
     ) -> Result<Challenger<'_>, Error> {
         let client = self.named_client(credentials)?;
         let by_name = credentials.proof.is_none()
             && matches!(client.authentication, ClientAuthMethod::PrivateKeyJwt)
             && !client.challenges_need_assertion;
         if !by_name {
-            self.authenticate_client(credentials).await?;
+            self.authenticate_client(credentials, origin).await?;
         }
         Ok(Challenger { client, proven: !by_name })
     }

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A key is published before it signs, so that whoever keeps the key set for a while knows it; and it is published after it signed for
-//! as long as its tokens live. Each algorithm has one next and one current key.
+//! as long as its tokens live. Each algorithm has one next and one current key. Where no API uses an algorithm any more, its current key
+//! becomes a previous one without anybody to take over.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -23,6 +24,9 @@ pub const KEY_SET_CACHED: Duration = Duration::from_secs(300);
 
 /// How much longer than its tokens a previous key is kept.
 pub const KEPT_LONGER: Duration = Duration::from_secs(3600);
+
+/// How long servers on one store may differ in what APIs are configured for, as while they are restarted one after the other.
+pub const SERVERS_AGREE_WITHIN: Duration = Duration::from_secs(3600);
 
 /// Where a signing key stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,25 +103,41 @@ pub enum Turn {
         /// The one that has signed so far.
         current: KeyId,
     },
-    /// A previous key is not needed any more.
-    Retire(KeyId),
+    /// No API uses the algorithm of a current key any more: it becomes a previous one.
+    StepDown(KeyId),
+    /// A key is not needed any more.
+    Retire(KeyId, KeyState),
+}
+
+/// What APIs are configured for, as this process knows it.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The algorithms to sign with.
+    pub algorithms: BTreeSet<Algorithm>,
+    /// Since when this process goes by that.
+    pub since: Timestamp,
+}
+
+impl Wanted {
+    /// Whether the current key `key` signs nothing any more, whichever server was asked. A key that others made or promoted a moment
+    /// ago may be of an API that this process has yet to hear of, and one that this process has no use for may be used by others yet.
+    fn is_orphan(&self, key: &StoredKey, now: Timestamp) -> bool {
+        key.state == KeyState::Current
+            && !self.algorithms.contains(&key.algorithm)
+            && now >= key.changed_at.max(self.since).plus(SERVERS_AGREE_WITHIN)
+    }
 }
 
 /// The steps that are due at `now`. Always one next key waits, so that an emergency finds one that the world knows.
 ///
 /// Nothing is due where rotation is left to an operator.
-pub fn turns(
-    keys: &[StoredKey],
-    algorithms: &BTreeSet<Algorithm>,
-    policy: &RotationPolicy,
-    now: Timestamp,
-) -> Vec<Turn> {
+pub fn turns(keys: &[StoredKey], wanted: &Wanted, policy: &RotationPolicy, now: Timestamp) -> Vec<Turn> {
     if policy.age.is_none() {
         return Vec::new();
     }
     let in_state = |algorithm, state| keys.iter().find(move |key| key.algorithm == algorithm && key.state == state);
     let mut turns = Vec::new();
-    for algorithm in algorithms.iter().copied() {
+    for algorithm in wanted.algorithms.iter().copied() {
         let Some(next) = in_state(algorithm, KeyState::Next) else {
             turns.push(Turn::Add(algorithm));
             continue;
@@ -129,8 +149,14 @@ pub fn turns(
             turns.push(Turn::Promote { next: next.id.clone(), current: current.id.clone() });
         }
     }
+    for orphan in keys.iter().filter(|key| wanted.is_orphan(key, now)) {
+        turns.push(Turn::StepDown(orphan.id.clone()));
+        // It waited for that one. A next key without a current one waits for an API, because an operator said so.
+        let left = in_state(orphan.algorithm, KeyState::Next);
+        turns.extend(left.map(|next| Turn::Retire(next.id.clone(), KeyState::Next)));
+    }
     let gone = keys.iter().filter(|key| key.state == KeyState::Previous && policy.is_ripe(key, now));
-    turns.extend(gone.map(|key| Turn::Retire(key.id.clone())));
+    turns.extend(gone.map(|key| Turn::Retire(key.id.clone(), KeyState::Previous)));
     turns
 }
 
@@ -150,7 +176,12 @@ mod tests {
     }
 
     fn due(keys: &[StoredKey], hour: u32) -> Vec<Turn> {
-        turns(keys, &BTreeSet::from([Algorithm::Rs256]), &POLICY, Timestamp::from_millis(0).plus(HOUR * hour))
+        turns(keys, &wanted(), &POLICY, Timestamp::from_millis(0).plus(HOUR * hour))
+    }
+
+    /// RS256, since hour 50.
+    fn wanted() -> Wanted {
+        Wanted { algorithms: BTreeSet::from([Algorithm::Rs256]), since: Timestamp::from_millis(0).plus(HOUR * 50) }
     }
 
     fn promote() -> Turn {
@@ -183,7 +214,7 @@ mod tests {
             key("r", KeyState::Retired, 0),
         ];
         assert_eq!(due(&keys, 10), []);
-        assert_eq!(due(&keys, 11), [Turn::Retire(KeyId::new("p"))]);
+        assert_eq!(due(&keys, 11), [Turn::Retire(KeyId::new("p"), KeyState::Previous)]);
     }
 
     #[test]
@@ -191,7 +222,23 @@ mod tests {
         let keys = [key("c", KeyState::Current, 0), key("p", KeyState::Previous, 0)];
         let policy = RotationPolicy { age: None, ..POLICY };
         let now = Timestamp::from_millis(0).plus(HOUR * 10_000);
-        assert_eq!(turns(&keys, &BTreeSet::from([Algorithm::Rs256]), &policy, now), []);
+        assert_eq!(turns(&keys, &wanted(), &policy, now), []);
+    }
+
+    #[test]
+    fn the_current_key_of_an_algorithm_that_no_api_uses_steps_down_when_all_servers_know() {
+        let ours = [key("c", KeyState::Current, 49), key("n", KeyState::Next, 49)];
+        let es = |id, state, hour| StoredKey { algorithm: Algorithm::Es256, ..key(id, state, hour) };
+        let due = |theirs: &[StoredKey], hour| due(&[&ours[..], theirs].concat(), hour);
+        let left = [es("ec", KeyState::Current, 1), es("en", KeyState::Next, 2)];
+        assert_eq!(due(&left, 50), [], "others may sign with it yet");
+        let steps = [Turn::StepDown(KeyId::new("ec")), Turn::Retire(KeyId::new("en"), KeyState::Next)];
+        assert_eq!(due(&left, 51), steps);
+        let young = [es("ec", KeyState::Current, 60)];
+        assert_eq!(due(&young, 60), [], "somebody has just begun to use it");
+        assert_eq!(due(&young, 61), steps[..1]);
+        assert_eq!(due(&[es("ep", KeyState::Previous, 51)], 52), [Turn::Retire(KeyId::new("ep"), KeyState::Previous)]);
+        assert_eq!(due(&[es("en", KeyState::Next, 2)], 90), [], "it waits for an API");
     }
 
     #[test]

@@ -197,6 +197,7 @@ macro_rules! durable_contract {
             keys::an_algorithm_has_one_current_and_one_next_key,
             keys::keys_are_listed_newest_first,
             keys::a_key_takes_over_once,
+            keys::a_key_begins_where_none_signs_and_ends_where_none_shall,
             keys::a_retired_key_is_forgotten,
             keys::a_key_is_replaced_with_all_that_stood_on_it,
             data_keys::a_data_key_reads_back_and_the_first_comes_with_it,

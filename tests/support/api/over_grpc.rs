@@ -102,7 +102,7 @@ pub(super) async fn revoke(grpc: &Grpc, client: Client, token: &str) -> Result<(
 }
 
 pub(super) async fn introspect(grpc: &Grpc, client: Client, token: &str) -> Result<Option<Introspected>, Refusal> {
-    let request = IntrospectTokenRequest { client: grpc.proof(client), token: token.into() };
+    let request = IntrospectTokenRequest { client: grpc.proof(client), token: token.into(), end_user: None };
     let answer = grpc.token.clone().introspect_token(request).await.map_err(refused)?.into_inner();
     Ok(answer.active.map(|token| Introspected {
         is_access_token: !token.is_refresh_token,

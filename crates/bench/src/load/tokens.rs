@@ -66,7 +66,8 @@ impl GrpcClient {
     ///
     /// It is not.
     pub async fn introspect(mut self, session: Session) -> anyhow::Result<()> {
-        let request = IntrospectTokenRequest { client: Some(client()), token: session.access_token.to_string() };
+        let request =
+            IntrospectTokenRequest { client: Some(client()), token: session.access_token.to_string(), end_user: None };
         let answer = self.tokens.introspect_token(request).await?.into_inner();
         anyhow::ensure!(answer.active.is_some(), "it is not active");
         Ok(())

@@ -3,7 +3,7 @@
 mod evidence;
 mod report;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
 use countersign_crypto::entropy::SystemEntropy;
@@ -18,7 +18,7 @@ use countersign_domain::{
     id::UserId,
     port::{
         audit_store::AuditStore,
-        clock::Clock as _,
+        clock::Clock,
         entropy::Entropy as _,
         fence_store::{Factors, Fence, Lineage, PersonFence},
     },
@@ -32,8 +32,7 @@ use crate::{
     alone::{self, Company},
     config::check::Checked,
     fence::{FenceFile, Suspicion, judge},
-    system::{self, SystemClock},
-    wire,
+    system, wire,
 };
 
 /// How long no code of an authenticator app is taken: longer than the clocks of any two servers and apps differ.
@@ -82,14 +81,14 @@ pub enum Everybodys {
 /// # Errors
 ///
 /// It could not be done; nothing was changed, and the database is not served before it is done.
-pub async fn run(command: FenceCommand) -> Result<(), Failure> {
+pub async fn run(command: FenceCommand, clock: &Arc<dyn Clock>) -> Result<(), Failure> {
     let config = command.target.config()?;
     let url = &config.storage.url;
     if !alone::path_of(url).is_file() {
         return Err(Failure::Data(format!("There is no database at {}", alone::path_of(url).display())));
     }
     let _place = alone::at_store(url, Company::Alone)?;
-    if command.way.moved { moved(&config).await } else { fence(&config, command.way).await }
+    if command.way.moved { moved(&config).await } else { fence(&config, command.way, clock.as_ref()).await }
 }
 
 async fn moved(config: &Checked) -> Result<(), Failure> {
@@ -108,7 +107,7 @@ async fn moved(config: &Checked) -> Result<(), Failure> {
     }
 }
 
-async fn fence(config: &Checked, way: Way) -> Result<(), Failure> {
+async fn fence(config: &Checked, way: Way, clock: &dyn Clock) -> Result<(), Failure> {
     let chain = wire::audit_chain(config)?;
     let stores = wire::open_durable(config, &chain).await?;
     let store = stores.fence.ok_or_else(in_memory)?;
@@ -119,7 +118,7 @@ async fn fence(config: &Checked, way: Way) -> Result<(), Failure> {
     };
     // A clock that is behind what was written must not shorten anything.
     let until = evidence.as_ref().map_or(restored.until, |evidence| restored.until.max(evidence.until));
-    let now = SystemClock.now().max(until);
+    let now = clock.now().max(until);
     let ends = now.plus(QUARANTINE);
     let factors = match (&evidence, way.factors) {
         (Some(evidence), _) => Factors::Of(people(&evidence.lost, now)),

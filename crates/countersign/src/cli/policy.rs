@@ -1,6 +1,6 @@
 //! `policy`: ask what follows a first factor, and why.
 
-use std::{fmt::Write as _, net::IpAddr, time::Duration};
+use std::{fmt::Write as _, net::IpAddr, sync::Arc, time::Duration};
 
 use clap::{Args, Subcommand};
 use countersign_domain::{
@@ -10,6 +10,7 @@ use countersign_domain::{
     id::ClientId,
     login_name::LoginName,
     policy::{Demands, Rule, Strength, Verdict, Why},
+    port::clock::Clock,
     time::Timestamp,
     usecase::{
         explain_policy::{Explanation, Question},
@@ -71,9 +72,9 @@ pub struct Explain {
 /// # Errors
 ///
 /// There is no such client, API or person; the store cannot be read.
-pub async fn run(command: PolicyCommand) -> Result<(), Failure> {
+pub async fn run(command: PolicyCommand, clock: &Arc<dyn Clock>) -> Result<(), Failure> {
     let Verb::Explain(asked) = command.verb;
-    let (app, realm) = open(&asked.target).await?;
+    let (app, realm) = open(&asked.target, clock).await?;
     let question = Question {
         client: ClientId::new(asked.client.as_str()),
         realm: realm.ok_or_else(no_realm)?,

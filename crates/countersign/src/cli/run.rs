@@ -1,7 +1,9 @@
 //! Does what the command line says.
 
-use std::{io::Write as _, path::Path};
+use std::{ffi::OsString, io::Write as _, path::Path, process::ExitCode, sync::Arc};
 
+use clap::Parser as _;
+use countersign_domain::port::clock::Clock;
 use countersign_telemetry::{LogFormat, LogWriter, Metrics, Telemetry, TelemetryConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -14,12 +16,31 @@ use crate::{
     system, wire,
 };
 
+/// The program: runs the command of its arguments. `clock` is that of verbs which work on a store beside servers; who serves goes by the
+/// system's.
+pub fn program(arguments: impl Iterator<Item = OsString>, clock: Arc<dyn Clock>) -> ExitCode {
+    let cli = Cli::parse_from(arguments);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("countersign: the runtime cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(run(cli, clock));
+    // What still hangs in a call of the system then must not keep the process.
+    runtime.shutdown_timeout(serve::RUNTIME_ENDS_WITHIN);
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("countersign: {failure}");
+            failure.code()
+        }
+    }
+}
+
 /// Runs one command.
-///
-/// # Errors
-///
-/// It could not do what it was asked.
-pub async fn run(cli: Cli) -> Result<(), Failure> {
+async fn run(cli: Cli, clock: Arc<dyn Clock>) -> Result<(), Failure> {
     match cli.command {
         Command::Serve(file) => serve(load(&file)?).await,
         Command::Demo(options) => demo(options).await,
@@ -50,11 +71,11 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
             print("The durable store is up to date.");
             Ok(())
         }
-        Command::User(command) => user::run(command).await,
+        Command::User(command) => user::run(command, &clock).await,
         Command::Audit(command) => audit::run(command).await,
-        Command::Policy(command) => policy::run(command).await,
-        Command::Keys(command) => keys::run(command).await,
-        Command::Fence(command) => fence::run(command).await,
+        Command::Policy(command) => policy::run(command, &clock).await,
+        Command::Keys(command) => keys::run(command, &clock).await,
+        Command::Fence(command) => fence::run(command, &clock).await,
         Command::Device(command) => device::run(command).await,
         Command::Version => {
             print(concat!("countersign ", env!("CARGO_PKG_VERSION")));

@@ -7,7 +7,10 @@ use clap::Args;
 use super::{ConfigFile, exit::Failure, run};
 use crate::{
     config::check::Checked,
-    demo::settings::{self, Place},
+    demo::{
+        self,
+        settings::{self, Place},
+    },
 };
 
 /// The store to work on.
@@ -24,12 +27,13 @@ pub struct Target {
 impl Target {
     /// Its configuration.
     pub(super) fn config(&self) -> Result<Checked, Failure> {
-        self.dir.as_deref().map_or_else(|| run::load(&self.file), demo)
+        self.dir.as_deref().map_or_else(|| run::load(&self.file), of_demo)
     }
 }
 
-fn demo(dir: &Path) -> Result<Checked, Failure> {
+fn of_demo(dir: &Path) -> Result<Checked, Failure> {
     let dir = dir.canonicalize().map_err(|error| Failure::Data(format!("{}: {error}", dir.display())))?;
-    // The port is in the issuer, which nothing that commands work on depends on.
-    Ok(settings::config(&Place { dir, https_port: 8443, redis: None }).check()?)
+    // The port is in the issuer, and so in the names of what every deployment has: its MFA API, its userinfo.
+    let https_port = demo::https_port(&dir).map_err(|error| Failure::Data(format!("{error:#}")))?;
+    Ok(settings::config(&Place { dir, https_port, redis: None }).check()?)
 }

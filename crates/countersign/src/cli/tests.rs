@@ -55,6 +55,25 @@ fn a_fence_goes_one_way_and_none_by_itself() {
 }
 
 #[test]
+fn an_id_may_begin_with_hyphens_and_flags_are_flags_still() {
+    for id in ["-abc_", "-hX0", "--x9-", "-", "-now", "abc"] {
+        for (line, hasty) in [
+            (format!("keys retire {id}"), false),
+            (format!("keys retire --now {id} --dir d"), true),
+            (format!("keys retire {id} --now --dir d"), true),
+        ] {
+            let Ok(Command::Keys(command)) = parsed(&line) else { panic!("{line}: {:?}", parsed(&line).err()) };
+            let super::keys::Verb::Retire { key, now, .. } = command.verb else { panic!("{line}") };
+            assert_eq!((key.as_str(), now), (id, hasty), "{line}");
+        }
+        let line = format!("user forget-device ada --device {id} --dir d");
+        let Ok(Command::User(command)) = parsed(&line) else { panic!("{line}") };
+        assert!(matches!(command.verb, Verb::ForgetDevice { device: Some(device), .. } if device == id), "{line}");
+    }
+    assert!(parsed("keys retire --now").is_err());
+}
+
+#[test]
 fn every_verb_parses() {
     for line in [
         "serve --config f",

@@ -8,7 +8,7 @@ use countersign_domain::{
     app::App,
     id::RealmName,
     login_name::LoginName,
-    port::user_store::AddressesChanged,
+    port::{clock::Clock, user_store::AddressesChanged},
     secret::Secret,
     time::Timestamp,
     usecase::{
@@ -97,7 +97,13 @@ pub enum Verb {
         #[command(flatten)]
         whom: Whom,
         /// Which device, by the id that `user devices` lists.
-        #[arg(long, value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+        #[arg(
+            long,
+            value_name = "ID",
+            required_unless_present = "all",
+            conflicts_with = "all",
+            allow_hyphen_values = true
+        )]
         device: Option<String>,
         /// All of the user's.
         #[arg(long)]
@@ -156,36 +162,36 @@ pub struct AddArgs {
 /// # Errors
 ///
 /// It could not be done; nothing was changed.
-pub async fn run(command: UserCommand) -> Result<(), Failure> {
+pub async fn run(command: UserCommand, clock: &Arc<dyn Clock>) -> Result<(), Failure> {
     let said = match command.verb {
-        Verb::Add(args) => add(*args).await?,
+        Verb::Add(args) => add(*args, clock).await?,
         Verb::Passwd { whom, password } => {
             let password = read(password)?;
-            let (app, account) = find(&whom).await?;
+            let (app, account) = find(&whom, clock).await?;
             done(app.set_password(&account.user.id, password).await?, &account, "has a new password")?
         }
-        Verb::List(target) => return list(&target).await,
-        Verb::Block(whom) => block(&whom, true).await?,
-        Verb::Unblock(whom) => block(&whom, false).await?,
+        Verb::List(target) => return list(&target, clock).await,
+        Verb::Block(whom) => block(&whom, true, clock).await?,
+        Verb::Unblock(whom) => block(&whom, false, clock).await?,
         Verb::ResetMfa(whom) => {
-            let (app, account) = find(&whom).await?;
+            let (app, account) = find(&whom, clock).await?;
             let removed = app.reset_factors(&account.user.id).await?;
             let what = format!("has no factors any more; authenticators removed: {}", removed.unwrap_or_default());
             done(removed.is_some(), &account, &what)?
         }
-        Verb::Devices(whom) => return devices(&whom).await,
-        Verb::ForgetDevice { whom, device, all: _ } => forget(&whom, device.as_deref()).await?,
-        Verb::Notify { whom, add, remove } => notify(&whom, AddressChange { add, remove }).await?,
+        Verb::Devices(whom) => return devices(&whom, clock).await,
+        Verb::ForgetDevice { whom, device, all: _ } => forget(&whom, device.as_deref(), clock).await?,
+        Verb::Notify { whom, add, remove } => notify(&whom, AddressChange { add, remove }, clock).await?,
     };
     run::print(&said);
     Ok(())
 }
 
-async fn add(args: AddArgs) -> Result<String, Failure> {
+async fn add(args: AddArgs, clock: &Arc<dyn Clock>) -> Result<String, Failure> {
     let AddArgs { username, target, password, email, email_verified, notify, name, given_name, family_name, picture } =
         args;
     let password = read(password)?;
-    let (app, realm) = open(&target).await?;
+    let (app, realm) = open(&target, clock).await?;
     let realm = realm.ok_or_else(no_realm)?;
     let user = AddUser {
         realm: realm.clone(),
@@ -204,14 +210,14 @@ async fn add(args: AddArgs) -> Result<String, Failure> {
     }
 }
 
-async fn block(whom: &Whom, blocked: bool) -> Result<String, Failure> {
-    let (app, account) = find(whom).await?;
+async fn block(whom: &Whom, blocked: bool, clock: &Arc<dyn Clock>) -> Result<String, Failure> {
+    let (app, account) = find(whom, clock).await?;
     let what = if blocked { "is blocked" } else { "is not blocked any more" };
     done(app.set_blocked(&account.user.id, blocked).await?, &account, what)
 }
 
-async fn notify(whom: &Whom, change: AddressChange) -> Result<String, Failure> {
-    let (app, account) = find(whom).await?;
+async fn notify(whom: &Whom, change: AddressChange, clock: &Arc<dyn Clock>) -> Result<String, Failure> {
+    let (app, account) = find(whom, clock).await?;
     match app.change_addresses(&account.user.id, change).await? {
         AddressesChanged::Changed(addresses) => {
             done(true, &account, &format!("is told of changes at: {}", shown(&addresses)))
@@ -223,8 +229,8 @@ async fn notify(whom: &Whom, change: AddressChange) -> Result<String, Failure> {
     }
 }
 
-async fn devices(whom: &Whom) -> Result<(), Failure> {
-    let (app, account) = find(whom).await?;
+async fn devices(whom: &Whom, clock: &Arc<dyn Clock>) -> Result<(), Failure> {
+    let (app, account) = find(whom, clock).await?;
     for device in app.devices_remembered(&account.user).await? {
         let RememberedDevice { id, client, created_at, used_at, expires_at } = device;
         let [since, used, until] = [created_at, used_at, expires_at].map(Timestamp::to_rfc3339);
@@ -234,8 +240,8 @@ async fn devices(whom: &Whom) -> Result<(), Failure> {
 }
 
 /// Without `device`: all of them.
-async fn forget(whom: &Whom, device: Option<&str>) -> Result<String, Failure> {
-    let (app, account) = find(whom).await?;
+async fn forget(whom: &Whom, device: Option<&str>, clock: &Arc<dyn Clock>) -> Result<String, Failure> {
+    let (app, account) = find(whom, clock).await?;
     let ids = match device {
         Some(id) => vec![id.to_owned()],
         None => app.devices_remembered(&account.user).await?.into_iter().map(|device| device.id).collect(),
@@ -256,8 +262,8 @@ fn shown(addresses: &[String]) -> String {
     if addresses.is_empty() { "-".to_owned() } else { addresses.join(",") }
 }
 
-async fn list(target: &InRealm) -> Result<(), Failure> {
-    let (app, _) = open(target).await?;
+async fn list(target: &InRealm, clock: &Arc<dyn Clock>) -> Result<(), Failure> {
+    let (app, _) = open(target, clock).await?;
     let wanted = target.realm.as_deref();
     let mut after = None;
     loop {
@@ -293,8 +299,8 @@ pub(super) fn no_realm() -> Failure {
     Failure::Data("No default realm is configured; name one with --realm".to_owned())
 }
 
-async fn find(whom: &Whom) -> Result<(App, Account), Failure> {
-    let (app, realm) = open(&whom.target).await?;
+async fn find(whom: &Whom, clock: &Arc<dyn Clock>) -> Result<(App, Account), Failure> {
+    let (app, realm) = open(&whom.target, clock).await?;
     let realm = realm.ok_or_else(no_realm)?;
     let login = LoginName::parse(&whom.login).map_err(|error| Failure::Data(error.to_string()))?;
     match app.find_user(&realm, &login).await? {
@@ -304,7 +310,7 @@ async fn find(whom: &Whom) -> Result<(App, Account), Failure> {
 }
 
 /// The application on the durable store alone: accounts are nowhere else.
-pub(super) async fn open(target: &InRealm) -> Result<(App, Option<RealmName>), Failure> {
+pub(super) async fn open(target: &InRealm, clock: &Arc<dyn Clock>) -> Result<(App, Option<RealmName>), Failure> {
     let config = target.store.config()?;
     let realm = target.realm.as_deref().or_else(|| given(&config.default_realm));
     if let Some(name) = realm
@@ -313,7 +319,8 @@ pub(super) async fn open(target: &InRealm) -> Result<(App, Option<RealmName>), F
         return Err(Failure::Data(format!("There is no realm {name}")));
     }
     let realm = realm.map(RealmName::new);
-    let app = wire::wire(&config, wire::Sessions::InDurable, wire::Around::default()).await?.app;
+    let around = wire::Around { clock: Some(Arc::clone(clock)), ..wire::Around::default() };
+    let app = wire::wire(&config, wire::Sessions::InDurable, around).await?.app;
     let app = Arc::into_inner(app).ok_or_else(|| anyhow::anyhow!("the application is shared"))?;
     Ok((app, realm))
 }

@@ -93,6 +93,14 @@ impl Description {
     }
 }
 
+/// The port of HTTPS that a written description says.
+pub(super) fn https_port(said: &[u8]) -> anyhow::Result<u16> {
+    let said: serde_json::Value = serde_json::from_slice(said)?;
+    let url = said.get("https_url").and_then(serde_json::Value::as_str).context("it has no https_url")?;
+    let (_, port) = url.rsplit_once(':').context("its https_url has no port")?;
+    port.parse().context("the port of its https_url is no number")
+}
+
 fn clients() -> Vec<DemoClient> {
     vec![
         DemoClient { kind: "confidential", id: CONFIDENTIAL, secret: Some(SECRET), origins: Vec::new() },

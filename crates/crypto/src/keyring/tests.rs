@@ -9,7 +9,7 @@ use countersign_domain::{
     id::KeyId,
     port::{clock::Clock, key_store::KeyStore},
     secret::Sealed,
-    signing_key::RotationPolicy,
+    signing_key::{RotationPolicy, SERVERS_AGREE_WITHIN},
     testing::ManualClock,
     time::Timestamp,
 };
@@ -73,6 +73,28 @@ impl KeyStore for Keys {
         Ok(true)
     }
 
+    async fn begin_key(&self, next: &KeyId, now: Timestamp, _: AuditEvent) -> Result<bool, PortError> {
+        let mut keys = self.all();
+        let Some(found) = keys.iter().find(|key| key.id == *next && key.state == KeyState::Next).cloned() else {
+            return Ok(false);
+        };
+        if keys.iter().any(|key| key.algorithm == found.algorithm && key.state == KeyState::Current) {
+            return Ok(false);
+        }
+        for key in keys.iter_mut().filter(|key| key.id == *next) {
+            (key.state, key.changed_at) = (KeyState::Current, now);
+        }
+        Ok(true)
+    }
+
+    async fn end_key(&self, current: &KeyId, now: Timestamp, _: AuditEvent) -> Result<bool, PortError> {
+        let mut keys = self.all();
+        let found = keys.iter_mut().find(|key| key.id == *current && key.state == KeyState::Current);
+        let Some(key) = found else { return Ok(false) };
+        (key.state, key.changed_at) = (KeyState::Previous, now);
+        Ok(true)
+    }
+
     async fn retire_key(&self, id: &KeyId, from: KeyState, now: Timestamp, _: AuditEvent) -> Result<bool, PortError> {
         let mut keys = self.all();
         let Some(key) = keys.iter_mut().find(|key| key.id == *id && key.state == from) else { return Ok(false) };
@@ -118,6 +140,14 @@ impl KeyStore for Late {
         audit: AuditEvent,
     ) -> Result<bool, PortError> {
         self.0.promote_key(next, current, now, audit).await
+    }
+
+    async fn begin_key(&self, next: &KeyId, now: Timestamp, audit: AuditEvent) -> Result<bool, PortError> {
+        self.0.begin_key(next, now, audit).await
+    }
+
+    async fn end_key(&self, current: &KeyId, now: Timestamp, audit: AuditEvent) -> Result<bool, PortError> {
+        self.0.end_key(current, now, audit).await
     }
 
     async fn retire_key(
@@ -313,6 +343,91 @@ async fn an_algorithm_that_is_not_asked_for_does_not_sign() {
     let ring = ec_ring().await;
     let answer = ring.sign(Algorithm::Rs256, TokenType::Jwt, CLAIMS.as_bytes().to_vec()).await;
     assert!(matches!(answer, Err(PortError::Unavailable("signing key", _))));
+}
+
+#[tokio::test]
+async fn a_key_of_an_algorithm_that_no_api_uses_any_more_is_published_while_its_tokens_live() {
+    let (keys, clock) = (Keys::default(), clock_at(0));
+    let ring = async |algorithms: &[Algorithm]| {
+        KeyRing::load(keeper(Arc::new(keys.clone()), clock.clone(), algorithms)).await.unwrap()
+    };
+    let before = ring(&[Algorithm::Es256]).await;
+    before.turn().await.unwrap();
+    let old = token(&before, Algorithm::Es256).await;
+    clock.advance(DAY * 3);
+    let after = ring(&[Algorithm::Ed25519]).await;
+    let shown = |ring: &KeyRing| ring.public_keys().iter().filter(|key| key.algorithm == Algorithm::Es256).count();
+    after.turn().await.unwrap();
+    assert_eq!(shown(&after), 2, "other servers may go by the old configuration yet");
+    assert!(before.sign(Algorithm::Es256, TokenType::Jwt, CLAIMS.as_bytes().to_vec()).await.is_ok());
+    clock.advance(SERVERS_AGREE_WITHIN);
+    after.turn().await.unwrap();
+    clock.advance(Duration::from_secs(86_399));
+    after.turn().await.unwrap();
+    assert!(after.verify(&old).is_some());
+    assert_eq!(shown(&after), 1, "it signed, the one after it never did");
+    clock.advance(Duration::from_secs(1));
+    after.turn().await.unwrap();
+    assert!(after.verify(&old).is_none());
+    assert_eq!(shown(&after), 0);
+}
+
+#[tokio::test]
+async fn servers_that_are_restarted_one_after_the_other_take_no_key_from_each_other() {
+    let (keys, clock) = (Keys::default(), clock_at(0));
+    let ring = async |algorithms: &[Algorithm]| {
+        KeyRing::load(keeper(Arc::new(keys.clone()), clock.clone(), algorithms)).await.unwrap()
+    };
+    let old = ring(&[Algorithm::Ed25519]).await;
+    clock.advance(DAY);
+    let new = ring(&[Algorithm::Ed25519, Algorithm::Es256]).await;
+    old.turn().await.unwrap();
+    new.turn().await.unwrap();
+    let signed = token(&new, Algorithm::Es256).await;
+    assert!(old.reload().await.is_ok() && old.verify(&signed).is_some());
+    assert!(old.public_keys().iter().any(|key| key.algorithm == Algorithm::Es256), "whichever server is asked");
+    // One that is forgotten ends it in the end; who needs it has another.
+    clock.advance(SERVERS_AGREE_WITHIN);
+    old.turn().await.unwrap();
+    new.turn().await.unwrap();
+    assert!(new.verify(&token(&new, Algorithm::Es256).await).is_some());
+}
+
+#[tokio::test]
+async fn a_key_that_was_added_ahead_is_published_and_signs_once_it_is_asked_for() {
+    let (keys, clock) = (Keys::default(), clock_at(0));
+    let keeper_of = |algorithms: &[Algorithm]| keeper(Arc::new(keys.clone()), clock.clone(), algorithms);
+    let before = KeyRing::load(keeper_of(&[Algorithm::Ed25519])).await.unwrap();
+    let operator = keeper_of(&[Algorithm::Ed25519]);
+    let KeyChange::Done(ahead) = operator.add(Algorithm::Es256).await.unwrap() else { panic!("it was not made") };
+    assert_eq!(operator.promote(Algorithm::Es256, Haste::AtOnce).await.unwrap(), KeyChange::Unused);
+    clock.advance(DAY * 30);
+    before.turn().await.unwrap();
+    assert!(before.public_keys().iter().any(|key| key.id == ahead));
+    let after = KeyRing::load(keeper_of(&[Algorithm::Ed25519, Algorithm::Es256])).await.unwrap();
+    assert_eq!(after.current(Algorithm::Es256).unwrap().public().id, ahead);
+}
+
+#[tokio::test]
+async fn an_operator_may_end_the_current_key_of_an_algorithm_that_no_api_uses() {
+    for haste in [Haste::Planned, Haste::AtOnce] {
+        let (keys, clock) = (Keys::default(), clock_at(0));
+        let keeper_of = |algorithms: &[Algorithm]| keeper(Arc::new(keys.clone()), clock.clone(), algorithms);
+        let ring = KeyRing::load(keeper_of(&[Algorithm::Ed25519, Algorithm::Es256])).await.unwrap();
+        ring.turn().await.unwrap();
+        let id = ring.current(Algorithm::Es256).unwrap().public().id.clone();
+        assert_eq!(keeper_of(&[Algorithm::Es256]).retire(&id, haste).await.unwrap(), KeyChange::Signs);
+        let operator = keeper_of(&[Algorithm::Ed25519]);
+        if haste == Haste::Planned {
+            let tomorrow = Timestamp::from_millis(86_400_000);
+            assert_eq!(operator.retire(&id, haste).await.unwrap(), KeyChange::Ended(tomorrow));
+            assert_eq!(operator.retire(&id, haste).await.unwrap(), KeyChange::NotBefore(tomorrow));
+            clock.advance(DAY);
+        }
+        assert_eq!(operator.retire(&id, haste).await.unwrap(), KeyChange::Done(id));
+        ring.reload().await.unwrap();
+        assert!(ring.public_keys().iter().all(|key| key.algorithm == Algorithm::Ed25519), "none waits for it");
+    }
 }
 
 #[tokio::test]

@@ -106,9 +106,12 @@ const fn effect(event: Event) -> Result<Effect, Unclear> {
         E::UserUnblocked => Effect::Unblock,
         E::AddressesChanged => Effect::Of(Change::Addresses),
         E::OtpFailed | E::OobFailed | E::PushFailed | E::RecoveryFailed => Effect::Failure,
-        E::SigningKeyAdded | E::SigningKeyPromoted | E::SigningKeyRetired | E::DataKeyAdded | E::DataKeyDropped => {
-            Effect::Keys
-        }
+        E::SigningKeyAdded
+        | E::SigningKeyPromoted
+        | E::SigningKeyEnded
+        | E::SigningKeyRetired
+        | E::DataKeyAdded
+        | E::DataKeyDropped => Effect::Keys,
         E::Fenced => return Err(Unclear::EarlierFence),
         E::PasswordLogin
         | E::AssertedLogin

@@ -378,12 +378,17 @@ impl RefreshFamily {
         generation == self.generation || overlaps
     }
 
-    /// Whether its tokens are of no use at `now`: too long after the login, or not used for too long. Settings that have become stricter
-    /// since the login count.
-    pub(crate) fn has_expired(&self, client: &Client, now: Timestamp) -> bool {
+    /// When its tokens are of no use any more if they are not used before: too long after the login, or not used for too long. Settings
+    /// that have become stricter since the login count. `None`: never.
+    pub(crate) fn ends_at(&self, client: &Client) -> Option<Timestamp> {
         let idle = client.refresh.idle_lifetime.map(|lifetime| self.used_at.plus(lifetime));
         let overall = client.refresh.lifetime.map(|lifetime| self.created_at.plus(lifetime));
-        self.expires_at.into_iter().chain(overall).chain(idle).any(|at| now >= at)
+        self.expires_at.into_iter().chain(overall).chain(idle).min()
+    }
+
+    /// Whether its tokens are of no use at `now`.
+    pub(crate) fn has_expired(&self, client: &Client, now: Timestamp) -> bool {
+        self.ends_at(client).is_some_and(|at| now >= at)
     }
 }
 

@@ -43,6 +43,13 @@ pub trait KeyStore: Send + Sync {
         audit: AuditEvent,
     ) -> Result<bool, PortError>;
 
+    /// Makes the next key `next` the current one where its algorithm has none, in one step; false, and nothing is changed, if it is no
+    /// next key any more or there is a current one.
+    async fn begin_key(&self, next: &KeyId, now: Timestamp, audit: AuditEvent) -> Result<bool, PortError>;
+
+    /// Makes the current key `current` a previous one, and nothing takes over, in one step; false if it is in another state.
+    async fn end_key(&self, current: &KeyId, now: Timestamp, audit: AuditEvent) -> Result<bool, PortError>;
+
     /// Retires the key if it is in the state `from`, and forgets its private key, in one step; false if it is in another state.
     async fn retire_key(
         &self,

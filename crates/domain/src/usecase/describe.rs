@@ -22,10 +22,10 @@ pub struct Metadata {
 }
 
 impl App {
-    /// The public keys that verify our tokens: RSA keys only, until an API is configured for another algorithm.
+    /// The public keys that verify our tokens: each that is not retired, whatever APIs are configured for now. So these are RSA keys
+    /// only, until an API is configured for another algorithm or an operator adds a key of one.
     pub fn signing_keys(&self) -> Vec<PublicKey> {
-        let algorithms = self.registry.algorithms();
-        self.signer.public_keys().into_iter().filter(|key| algorithms.contains(&key.algorithm)).collect()
+        self.signer.public_keys()
     }
 
     /// What discovery documents say.

@@ -1,7 +1,7 @@
 //! Tell an API whether a token is good now (RFC 7662).
 
 use crate::{
-    app::{App, ClientCredentials},
+    app::{App, ClientCredentials, Origin},
     claims::{VerifiedClaims, seconds},
     error::{Error, Reason},
     grant::client_credentials,
@@ -20,6 +20,8 @@ pub struct Command {
     pub client: ClientCredentials,
     /// The token.
     pub token: Secret<String>,
+    /// Where the caller is.
+    pub origin: Origin,
 }
 
 /// What a token that is good says (RFC 7662, section 2.2; RFC 9470, section 6).
@@ -37,7 +39,7 @@ pub struct ActiveToken {
     pub client: String,
     /// `scope`
     pub scope: String,
-    /// `exp`; `None`: never.
+    /// `exp`; of a refresh token, when it ends if it is not used before. `None`: never.
     pub expires_at: Option<Timestamp>,
     /// `iat`
     pub issued_at: Timestamp,
@@ -81,7 +83,7 @@ impl App {
     ///
     /// Any reason `IntrospectToken` lists in the protobuf contract.
     pub async fn introspect_token(&self, command: Command) -> Result<Option<ActiveToken>, Error> {
-        let client = self.authenticate_client(&command.client).await?;
+        let client = self.authenticate_client(&command.client, &command.origin).await?;
         if client.introspects.is_empty() {
             return Err(Error::new(Reason::IntrospectionNotAllowed));
         }
@@ -148,7 +150,7 @@ impl App {
             audiences: vec![family.audience.as_str().to_owned()],
             client: family.client.as_str().to_owned(),
             scope: family.scopes.iter().map(crate::id::Scope::as_str).collect::<Vec<_>>().join(" "),
-            expires_at: family.expires_at,
+            expires_at: family.ends_at(client),
             issued_at: family.rotated_at,
             id: None,
             authenticated_at: Some(family.authenticated_at),

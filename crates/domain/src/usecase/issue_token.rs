@@ -204,7 +204,7 @@ impl App {
     ///
     /// Any reason `IssueToken` lists in the protobuf contract.
     pub async fn issue_token(&self, command: Command) -> Result<Outcome, Error> {
-        let client = self.authenticate_client(&command.client).await?;
+        let client = self.authenticate_client(&command.client, &command.origin).await?;
         let origin = &command.origin;
         match command.grant {
             Grant::Password(grant) => self.password_grant(client, grant, command.step_up.wish()?, origin).await,

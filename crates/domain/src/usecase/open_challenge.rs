@@ -81,7 +81,7 @@ impl App {
     ///
     /// Any reason `CreateChallenge` lists in the protobuf contract.
     pub async fn open_challenge(&self, mut command: Command) -> Result<Challenge, Error> {
-        let Challenger { client, proven } = self.authenticate_challenger(&command.client).await?;
+        let Challenger { client, proven } = self.authenticate_challenger(&command.client, &command.origin).await?;
         // What a client says of where the person is needs its proof.
         if !proven {
             command.origin.forwarded_for = None;

@@ -28,7 +28,7 @@ impl App {
     ///
     /// Any reason `RevokeToken` lists in the protobuf contract.
     pub async fn revoke_token(&self, command: Command) -> Result<(), Error> {
-        let client = self.authenticate_client(&command.client).await?;
+        let client = self.authenticate_client(&command.client, &command.origin).await?;
         let Some(presented) = PresentedRefreshToken::parse(FamilyKind::Refresh, command.token.expose()) else {
             return Ok(());
         };

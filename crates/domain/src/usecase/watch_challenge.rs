@@ -1,7 +1,7 @@
 //! Wait for a device's answer without asking for it again and again.
 
 use crate::{
-    app::{App, Bearer, ClientCredentials},
+    app::{App, Bearer, ClientCredentials, Origin},
     challenge::Decision,
     error::{Error, Reason, Throttle},
     opaque::{self, TokenKind},
@@ -20,6 +20,8 @@ pub struct Command {
     pub mfa_token: Bearer,
     /// The challenge.
     pub oob_code: Secret<String>,
+    /// Where the caller is.
+    pub origin: Origin,
 }
 
 /// A challenge that is being watched. It holds no account and no secret, so that many can wait.
@@ -52,7 +54,7 @@ impl App {
     ///
     /// Any reason `WatchChallenge` lists in the protobuf contract.
     pub async fn watch_challenge(&self, command: Command) -> Result<Watched, Error> {
-        let client = self.authenticate_challenger(&command.client).await?.client;
+        let client = self.authenticate_challenger(&command.client, &command.origin).await?.client;
         client.may_use(GrantType::MfaOob)?;
         let now = self.clock.now();
         let token = &command.mfa_token;

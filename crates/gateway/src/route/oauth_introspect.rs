@@ -11,7 +11,7 @@ use http::StatusCode;
 
 use crate::{
     body,
-    call::outgoing,
+    call::{end_user, outgoing},
     credentials,
     oauth_error::{Place, Refusal},
     params::{Parameter, Params},
@@ -39,7 +39,8 @@ async fn introspect<T: Transport>(
     let params = Params::parse(&request.headers, &body)?;
     let client = credentials::noted_client(&request.headers, &params, client_id);
     let token = params.required(Parameter::Token)?;
-    let message = IntrospectTokenRequest { client: Some(client?), token };
+    let end_user = Some(end_user(&gateway.config, &request));
+    let message = IntrospectTokenRequest { client: Some(client?), token, end_user };
     let answer = gateway.tokens().introspect_token(outgoing(&gateway.config, &request, message)).await?.into_inner();
     let body = answer.active.as_ref().map_or_else(shape::Introspection::default, render);
     Ok(json(Kind::Api, StatusCode::OK, &body))

@@ -81,6 +81,7 @@ pub(crate) fn render(challenge: Challenge) -> v1::CreateChallengeResponse {
 /// A command, or everything that is wrong with the request.
 pub(crate) fn parse_watch(
     request: v1::WatchChallengeRequest,
+    origin: Origin,
     known: Known<'_>,
 ) -> Result<watch_challenge::Command, Error> {
     let mut violations = Violations::default();
@@ -88,7 +89,7 @@ pub(crate) fn parse_watch(
     let mfa_token = mfa_token(request.mfa_token, &mut violations);
     let oob_code = violations.required("oob_code", request.oob_code);
     violations.at_most("oob_code", &oob_code, MAX_OOB_CODE);
-    violations.none(watch_challenge::Command { client, mfa_token, oob_code: Secret::new(oob_code) })
+    violations.none(watch_challenge::Command { client, mfa_token, oob_code: Secret::new(oob_code), origin })
 }
 
 /// A command. What is wrong with it, its signature tells.

@@ -152,12 +152,13 @@ pub(crate) fn parse_revocation(
 /// What is asked about, or everything that is wrong with the request.
 pub(crate) fn parse_introspection(
     request: v1::IntrospectTokenRequest,
+    origin: Origin,
     known: Known<'_>,
 ) -> Result<introspect_token::Command, Error> {
     let mut violations = Violations::default();
     let client = client(request.client, known, &mut violations);
     let token = token("token", request.token, &mut violations);
-    violations.none(introspect_token::Command { client, token })
+    violations.none(introspect_token::Command { client, token, origin })
 }
 
 /// What a token says as a message.

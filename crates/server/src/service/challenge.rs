@@ -30,8 +30,9 @@ impl ChallengeService for Services {
     async fn watch_challenge(&self, request: Request<v1::WatchChallengeRequest>) -> Result<Response<States>, Status> {
         let Parts { metadata, extensions, message } = request.into();
         let place = self.watchers.enter()?;
+        let origin = caller::origin(&extensions, &metadata, None);
         let app = self.app.clone();
-        let work = challenge::parse_watch(message, self.known(&extensions))
+        let work = challenge::parse_watch(message, origin, self.known(&extensions))
             .map(|command| async move { app.watch_challenge(command).await });
         let watched = self.call(Share::Completion, &metadata, work, |watched| watched).await?.into_inner();
         Ok(Response::new(watch::states(self.app.clone(), watched, place)))

@@ -45,8 +45,9 @@ impl TokenService for Services {
         request: Request<v1::IntrospectTokenRequest>,
     ) -> Result<Response<v1::IntrospectTokenResponse>, Status> {
         let Parts { metadata, extensions, message } = request.into();
+        let origin = caller::origin(&extensions, &metadata, message.end_user.as_ref());
         let app = self.app.clone();
-        let work = token::parse_introspection(message, self.known(&extensions))
+        let work = token::parse_introspection(message, origin, self.known(&extensions))
             .map(|command| async move { app.introspect_token(command).await });
         self.call(Share::Ordinary, &metadata, work, token::render_introspection).await
     }

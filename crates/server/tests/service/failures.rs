@@ -57,7 +57,7 @@ async fn while_the_store_is_away_nothing_is_revoked_refreshed_or_active() {
     let rig = Rig::new().await;
     let token = opaque::of_bytes(TokenKind::Refresh, &[7; 52]).expose().clone();
     let revocation = RevokeTokenRequest { client: Some(client()), token: token.clone(), end_user: None };
-    let question = IntrospectTokenRequest { client: Some(asking()), token: token.clone() };
+    let question = IntrospectTokenRequest { client: Some(asking()), token: token.clone(), end_user: None };
     let grant = Grant::RefreshToken(RefreshTokenGrant { refresh_token: token });
     for refused in [
         Refused::from(rig.token().revoke_token(revocation).await.map(drop).unwrap_err()),

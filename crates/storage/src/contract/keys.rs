@@ -99,6 +99,47 @@ pub async fn a_key_takes_over_once(stores: &Stores) {
     );
 }
 
+/// Where an algorithm has no current key, its next key begins, once; and a current key ends without anybody to take over, once.
+pub async fn a_key_begins_where_none_signs_and_ends_where_none_shall(stores: &Stores) {
+    let keys = &stores.keys;
+    keys.insert_key(key(1, Algorithm::Es256, KeyState::Next), row(Event::SigningKeyAdded)).await.unwrap();
+    keys.insert_key(key(2, Algorithm::Rs256, KeyState::Current), row(Event::SigningKeyAdded)).await.unwrap();
+    keys.insert_key(key(3, Algorithm::Rs256, KeyState::Next), row(Event::SigningKeyAdded)).await.unwrap();
+    let step = |begins: bool, id: &str| {
+        let (keys, id) = (Arc::clone(keys), KeyId::new(id));
+        async move {
+            if begins {
+                keys.begin_key(&id, later(5), row(Event::SigningKeyPromoted)).await.unwrap()
+            } else {
+                keys.end_key(&id, later(6), row(Event::SigningKeyEnded)).await.unwrap()
+            }
+        }
+    };
+    for refused in ["key2", "key3", "key9"] {
+        assert!(!step(true, refused).await, "{refused}");
+    }
+    for refused in ["key1", "key3", "key9"] {
+        assert!(!step(false, refused).await, "{refused}");
+    }
+    let begun = race(16, |_| step(true, "key1")).await;
+    assert_eq!(begun.iter().filter(|begun| **begun).count(), 1);
+    let found = |keys: Vec<StoredKey>| keys.into_iter().find(|key| key.id.as_str() == "key1").unwrap();
+    let first = found(keys.list_keys().await.unwrap());
+    assert_eq!((first.state, first.changed_at), (KeyState::Current, later(5)));
+    let ended = race(16, |_| step(false, "key1")).await;
+    assert_eq!(ended.iter().filter(|ended| **ended).count(), 1);
+    let first = found(keys.list_keys().await.unwrap());
+    assert_eq!(
+        (first.state, first.changed_at, first.sealed.as_bytes()),
+        (KeyState::Previous, later(6), &[1, 2, 3][..])
+    );
+    assert_eq!(rows(stores).await, [3, 1, 0, 0], "who changes nothing leaves no row");
+    let trail = stores.audit.list_rows(0, 1000).await.unwrap();
+    assert_eq!(trail.iter().filter(|row| row.event == Event::SigningKeyEnded.as_str()).count(), 1);
+    let others = [("key3".to_owned(), KeyState::Next), ("key2".to_owned(), KeyState::Current)];
+    assert_eq!(states(stores).await[..2], others);
+}
+
 /// A key is retired from the state it was seen in, once, and its private key is gone.
 pub async fn a_retired_key_is_forgotten(stores: &Stores) {
     let keys = &stores.keys;

@@ -53,6 +53,28 @@ impl KeyStore for MemoryStore {
         Ok(true)
     }
 
+    #[tracing::instrument(level = "debug", skip_all, name = "store.key.begin")]
+    async fn begin_key(&self, next: &KeyId, now: Timestamp, audit: AuditEvent) -> Result<bool, PortError> {
+        let mut state = self.lock();
+        let algorithm = state.keys.iter().find(|key| key.id == *next).map(|key| key.algorithm);
+        let signs = |key: &StoredKey| Some(key.algorithm) == algorithm && key.state == KeyState::Current;
+        if state.keys.iter().any(signs) || !state.step_keys(&[(next, KeyState::Next, KeyState::Current)], now) {
+            return Ok(false);
+        }
+        state.audit.push(audit);
+        Ok(true)
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.key.end")]
+    async fn end_key(&self, current: &KeyId, now: Timestamp, audit: AuditEvent) -> Result<bool, PortError> {
+        let mut state = self.lock();
+        if !state.step_keys(&[(current, KeyState::Current, KeyState::Previous)], now) {
+            return Ok(false);
+        }
+        state.audit.push(audit);
+        Ok(true)
+    }
+
     #[tracing::instrument(level = "debug", skip_all, name = "store.key.retire")]
     async fn retire_key(
         &self,

@@ -86,6 +86,41 @@ impl KeyStore for SqliteStore {
             .await
     }
 
+    #[tracing::instrument(level = "debug", skip_all, name = "store.key.begin")]
+    async fn begin_key(&self, next: &KeyId, now: Timestamp, audit: AuditEvent) -> Result<bool, PortError> {
+        let next = next.clone();
+        self.writer
+            .submit(Durability::Full, move |connection| {
+                let begun = connection
+                    .prepare_cached(
+                        "UPDATE signing_key AS next SET state = 'current', changed_at = ?2 \
+                         WHERE id = ?1 AND state = 'next' AND NOT EXISTS \
+                         (SELECT 1 FROM signing_key AS other WHERE other.algorithm = next.algorithm AND other.state = 'current')",
+                    )?
+                    .execute(params![next.as_str(), now.as_millis()])?;
+                if begun == 0 {
+                    return Ok(Step::Undo(false));
+                }
+                rows::insert_audit(connection, &audit)?;
+                Ok(Step::Keep(true))
+            })
+            .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.key.end")]
+    async fn end_key(&self, current: &KeyId, now: Timestamp, audit: AuditEvent) -> Result<bool, PortError> {
+        let current = current.clone();
+        self.writer
+            .submit(Durability::Full, move |connection| {
+                if !step(connection, &current, (KeyState::Current, KeyState::Previous), now)? {
+                    return Ok(Step::Undo(false));
+                }
+                rows::insert_audit(connection, &audit)?;
+                Ok(Step::Keep(true))
+            })
+            .await
+    }
+
     #[tracing::instrument(level = "debug", skip_all, name = "store.key.retire")]
     async fn retire_key(
         &self,

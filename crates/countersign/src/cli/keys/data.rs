@@ -8,14 +8,14 @@ use countersign_crypto::{
 };
 use countersign_domain::{
     data_key::{DataKeyId, DataKeyState, SEALS, SEALS_BEFORE_ROTATION},
-    port::clock::Clock as _,
+    port::clock::Clock,
     time::Timestamp,
 };
 
 use super::{failed, progress::Progress};
 use crate::{
     cli::{exit::Failure, run},
-    system::{self, SystemClock},
+    system,
 };
 
 /// Between batches, so that servers get at the store.
@@ -54,7 +54,7 @@ fn line(key: &Listed) -> String {
 }
 
 /// Begins a rotation or goes on with one, and seals everything anew.
-pub(super) async fn rotate(keeper: &DataKeyKeeper, anew: bool) -> Result<(), Failure> {
+pub(super) async fn rotate(keeper: &DataKeyKeeper, anew: bool, clock: &dyn Clock) -> Result<(), Failure> {
     let begin = if anew { Begin::Anew } else { Begin::OrGoOn };
     let rotation = keeper.begin(begin).await.map_err(failed)?.map_err(refused)?;
     let Rotation { key, made, settled_at, left } = rotation;
@@ -63,7 +63,7 @@ pub(super) async fn rotate(keeper: &DataKeyKeeper, anew: bool) -> Result<(), Fai
     } else {
         format!("{key} goes on; {left} values are left to be sealed with it")
     });
-    until(settled_at).await;
+    until(settled_at, clock).await;
     keeper.reload().await.map_err(failed)?;
     let mut progress = Progress::begin(left);
     let (mut done, mut broken) = (0, 0);
@@ -106,8 +106,8 @@ pub(super) async fn drop_key(keeper: &DataKeyKeeper, key: DataKeyId, haste: Hast
 }
 
 /// Waits for a moment that is seconds away. The clock says when it is there.
-async fn until(moment: Timestamp) {
-    while SystemClock.now() < moment {
+async fn until(moment: Timestamp, clock: &dyn Clock) {
+    while clock.now() < moment {
         system::pause(Duration::from_millis(200)).await;
     }
 }
