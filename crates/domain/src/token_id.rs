@@ -41,6 +41,8 @@ impl App {
     fn stamp(&self, random: &[u8], user: &User) -> [u8; STAMP] {
         let parts = [b"jti", user.id.as_str().as_bytes(), &user.epoch.to_be_bytes(), random];
         let digest = self.sealer.keyed_digest(DigestPurpose::Integrity, &parts);
-        std::array::from_fn(|at| digest.as_bytes()[at])
+        let mut stamp = [0; STAMP];
+        stamp.iter_mut().zip(digest.as_bytes()).for_each(|(to, from)| *to = *from);
+        stamp
     }
 }
