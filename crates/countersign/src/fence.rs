@@ -31,8 +31,14 @@ impl Keeper {
     /// [`Refused`]: it must not be served as it is. The store failed, or the file cannot be read or written.
     pub async fn begin(url: &str, store: Arc<dyn FenceStore>) -> anyhow::Result<Self> {
         let file = FenceFile::of(url)?;
-        let found = store.lineage().await?;
-        match judge(file.read()?.as_ref(), &found, file.database()) {
+        // In this order: another server may mark the database meanwhile, and the database is never behind what the file said before.
+        let look = async || anyhow::Ok((file.read()?, store.lineage().await?));
+        let (recorded, found) = match look().await? {
+            // Another server has made the file in between.
+            (None, found) if found.mark > 0 => look().await?,
+            seen => seen,
+        };
+        match judge(recorded.as_ref(), &found, file.database()) {
             // First the file, this once: a mark without a file is what a copy looks like.
             Ok(()) if found.mark == 0 => file.write(&found)?,
             Ok(()) => {}

@@ -125,12 +125,14 @@ impl KeyRing {
         Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The key that signs.
+    /// The key that signs. Where a server that was never told of an API has ended its key, that one goes on, which is published still, until the
+    /// next turn begins another.
     fn current(&self, algorithm: Algorithm) -> Result<Arc<SigningKey>, PortError> {
-        let signs = |known: &&Known| known.state == KeyState::Current && known.key.public().algorithm == algorithm;
         let known = self.known();
+        let newest =
+            |state| known.iter().find(|known| known.state == state && known.key.public().algorithm == algorithm);
         let wanted = self.keeper.options().algorithms.contains(&algorithm);
-        let current = wanted.then(|| known.iter().find(signs)).flatten();
+        let current = wanted.then(|| newest(KeyState::Current).or_else(|| newest(KeyState::Previous))).flatten();
         current
             .map(|known| Arc::clone(&known.key))
             .ok_or_else(|| PortError::Unavailable("signing key", format!("no key for {}", algorithm.as_str()).into()))

@@ -10,8 +10,8 @@ pub const MAX_CHARS: usize = 320;
 /// The canonical form of what a person types to name their account.
 ///
 /// It is made once, at the edge, before anything else looks at the input. Throttles, look-ups and uniqueness all use it, so
-/// that no spelling has a budget or an account of its own. Usernames and addresses share the space: an account's address
-/// cannot be another account's username.
+/// that no spelling has a budget or an account of its own. Usernames and addresses that people log in with share the space: such an
+/// address cannot be another account's username. An address that a client passed on with a login names nobody.
 ///
 /// The form is: blanks around it removed, compatibility-normalised (NFKC), lower-cased, normalised again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

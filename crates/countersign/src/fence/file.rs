@@ -6,6 +6,7 @@ use std::{
     io::{ErrorKind, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
     time::UNIX_EPOCH,
 };
 
@@ -15,6 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Suspicion;
 use crate::alone;
+
+/// Files that were written by this process.
+static STAGED: AtomicU64 = AtomicU64::new(0);
 
 /// What it says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,8 +105,9 @@ impl FenceFile {
     pub fn write(&self, lineage: &Lineage) -> anyhow::Result<()> {
         let Lineage { id, mark } = lineage.clone();
         let text = serde_json::to_vec(&Recorded { lineage: id, mark, file: self.database })?;
-        // Servers that share a database have different marks.
-        let staged = PathBuf::from(format!("{}.{mark}", self.path.display()));
+        // Servers that share a database write at the same time.
+        let number = STAGED.fetch_add(1, Ordering::Relaxed);
+        let staged = PathBuf::from(format!("{}.{}-{number}", self.path.display(), std::process::id()));
         let write = || {
             let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&staged)?;
             file.write_all(&text)?;

@@ -55,6 +55,14 @@ impl Place {
         self.start(mark).await.err().unwrap().downcast::<Refused>().unwrap().why
     }
 
+    /// Puts something in the way of whatever is written next, or takes it away.
+    fn obstruct(&self, way: fn(std::path::PathBuf) -> std::io::Result<()>) {
+        for number in 0..100 {
+            let staged = format!("a.db.fence.{}-{number}", std::process::id());
+            way(self.folder.path().join(staged)).unwrap();
+        }
+    }
+
     fn recorded(&self) -> Option<Recorded> {
         FenceFile::of(&self.url).unwrap().read().unwrap()
     }
@@ -76,22 +84,37 @@ async fn a_database_is_marked_before_its_file_is() {
 #[tokio::test]
 async fn the_first_mark_is_not_made_without_a_file() {
     let place = place();
-    // Whatever is in the way of the file, here a folder.
-    std::fs::create_dir(place.folder.path().join("a.db.fence.0")).unwrap();
+    place.obstruct(std::fs::create_dir);
     let store = Arc::new(Marked(AtomicU64::new(0)));
     assert!(Keeper::begin(&place.url, Arc::clone(&store) as _).await.is_err());
     assert_eq!(store.0.load(Ordering::SeqCst), 0, "it would be refused from now on");
-    std::fs::remove_dir(place.folder.path().join("a.db.fence.0")).unwrap();
+    place.obstruct(std::fs::remove_dir);
     Keeper::begin(&place.url, store).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_start_together_on_a_new_database_all_start() {
+    for _ in 0..20 {
+        let place = place();
+        let store = Arc::new(Marked(AtomicU64::new(0)));
+        let begin = |_| {
+            let (url, store) = (place.url.clone(), Arc::clone(&store));
+            tokio::spawn(async move { Keeper::begin(&url, store as _).await })
+        };
+        for started in (0..8).map(begin).collect::<Vec<_>>() {
+            started.await.unwrap().unwrap();
+        }
+    }
 }
 
 #[tokio::test]
 async fn a_mark_that_the_file_does_not_get_is_an_error_and_the_next_one_makes_up_for_it() {
     let place = place();
     let keeper = place.start(0).await.unwrap();
-    std::fs::create_dir(place.folder.path().join("a.db.fence.2")).unwrap();
+    place.obstruct(std::fs::create_dir);
     keeper.mark().await.unwrap_err();
     assert_eq!(place.recorded().unwrap().mark, 1);
+    place.obstruct(std::fs::remove_dir);
     keeper.mark().await.unwrap();
     assert_eq!(place.recorded().unwrap().mark, 3);
 }

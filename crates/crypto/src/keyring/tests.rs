@@ -388,8 +388,15 @@ async fn servers_that_are_restarted_one_after_the_other_take_no_key_from_each_ot
     assert!(old.public_keys().iter().any(|key| key.algorithm == Algorithm::Es256), "whichever server is asked");
     // One that is forgotten ends it in the end; who needs it has another.
     clock.advance(SERVERS_AGREE_WITHIN);
+    let key = |ring: &KeyRing| ring.current(Algorithm::Es256).unwrap().public().id.clone();
+    let ended = key(&new);
     old.turn().await.unwrap();
+    // It goes on until then.
+    new.reload().await.unwrap();
+    assert_eq!(key(&new), ended);
+    assert!(old.verify(&token(&new, Algorithm::Es256).await).is_some());
     new.turn().await.unwrap();
+    assert_ne!(key(&new), ended);
     assert!(new.verify(&token(&new, Algorithm::Es256).await).is_some());
 }
 

@@ -82,7 +82,8 @@ pub trait FenceStore: Send + Sync {
 
     /// Makes void whatever may have been used or taken away in a later state of this store, in one step. No server runs on it.
     ///
-    /// - Every account's epoch MUST leap over all that it may have had, and management tokens issued before `now` are void.
+    /// - Every account's epoch MUST leap over all that it may have had, also after another fence of the same backup: access tokens and logins
+    ///   in flight of other epochs are void. Counts of what data keys have sealed leap too.
     /// - Families of refresh tokens, remembered devices, enrolments nobody has confirmed, links of notices, messages that wait, logins
     ///   in flight and challenges MUST be gone.
     /// - No time step up to `last_step` is taken from anybody, and no assertion of a client that can have been used by `now`.

@@ -107,7 +107,7 @@ impl App {
         }
         if claims.sub.ends_with(client_credentials::SUBJECT_SUFFIX) {
             // Nothing of a service is in the store. But while it is away, nothing is said.
-            self.users.ping().await?;
+            self.users.find(&UserId::new(claims.sub.as_str())).await?;
             let stands = self.service_stands(&claims.client_id, &claims.sub, claims.audiences());
             return Ok(stands.then(|| ActiveToken::access(claims)));
         }

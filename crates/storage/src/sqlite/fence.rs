@@ -16,8 +16,11 @@ use super::{
     writer::{Durability, Step},
 };
 
-/// More than an epoch can have risen since any backup.
+/// More than an epoch can rise in a millisecond: epochs leap to so many times the moment of the fence, so that no two fences lead to the same
+/// ones, not even of one backup.
 const LEAP: i64 = 1 << 20;
+/// More than a data key can have sealed since any backup worth putting back.
+const SEALS: i64 = 1 << 28;
 
 #[async_trait]
 impl FenceStore for SqliteStore {
@@ -56,8 +59,8 @@ fn apply(connection: &Transaction<'_>, fence: &Fence) -> rusqlite::Result<Fenced
         params![fence.lineage, now],
     )?;
     connection.execute(
-        "UPDATE user SET epoch = epoch + ?1, tokens_valid_from = max(tokens_valid_from, ?2), updated_at = ?2",
-        params![LEAP, now],
+        "UPDATE user SET epoch = max(epoch + ?1, ?3), tokens_valid_from = max(tokens_valid_from, ?2), updated_at = ?2",
+        params![LEAP, now, now.saturating_mul(LEAP)],
     )?;
     let mut fenced = Fenced {
         accounts: connection.query_row("SELECT count(*) FROM user", [], |row| rows::unsigned(row, 0))?,
@@ -68,6 +71,7 @@ fn apply(connection: &Transaction<'_>, fence: &Fence) -> rusqlite::Result<Fenced
     for table in ["mfa_transaction", "challenge", "repudiation", "proof"] {
         counted(&format!("DELETE FROM {table}"))?;
     }
+    connection.execute("UPDATE data_key_seals SET taken = taken + ?1", [SEALS])?;
     counted("DELETE FROM authenticator WHERE status = 'pending'")?;
     counted("DELETE FROM recovery_code WHERE status = 'pending'")?;
     match &fence.factors {
@@ -81,7 +85,6 @@ fn apply(connection: &Transaction<'_>, fence: &Fence) -> rusqlite::Result<Fenced
             fenced.recovery_codes = counted("DELETE FROM recovery_code WHERE used_at IS NULL")?;
             fenced.authenticators = counted("DELETE FROM authenticator")?;
             counted("DELETE FROM recovery_code")?;
-            counted("UPDATE user SET address_failures = 0 WHERE address_failures > 0")?;
         }
         Factors::Of(people) => {
             for person in people {
