@@ -8,6 +8,7 @@ mod deployment;
 mod load;
 mod measure;
 mod messages;
+mod part;
 mod people;
 mod plan;
 mod process;
@@ -22,6 +23,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Parser;
+
+use crate::part::Part;
 
 /// Measures a countersign server beside yardsticks, prints a table and writes JSON.
 #[derive(Debug, Parser)]
@@ -44,8 +47,9 @@ struct Arguments {
     /// Callers at once, of all but passwords.
     #[arg(long, value_name = "COUNT", default_value_t = 8)]
     callers: usize,
-    #[command(flatten)]
-    only: Only,
+    /// Measure one part by itself, whose figures are printed and not judged: for work on that one path.
+    #[arg(long, value_name = "PART")]
+    only: Option<Part>,
     /// Keep the databases and the server's log.
     #[arg(long)]
     keep: bool,
@@ -55,18 +59,6 @@ struct Arguments {
     /// Only take messages on this port: the other end of another yardstick.
     #[arg(long, value_name = "PORT", hide = true)]
     serve_messages: Option<u16>,
-}
-
-/// One part of a run by itself, whose figures are printed and not judged.
-#[derive(Debug, clap::Args)]
-#[group(multiple = false)]
-struct Only {
-    /// Measure second factors and their yardsticks only: for work on that one path.
-    #[arg(long)]
-    second_factors: bool,
-    /// Measure the memory of an idle server and of waiting streams only: for work on what those hold.
-    #[arg(long)]
-    streams: bool,
 }
 
 #[tokio::main]
@@ -91,19 +83,8 @@ async fn main() -> anyhow::Result<()> {
         callers: arguments.callers.max(1),
         quick: arguments.quick,
     };
-    if arguments.only.second_factors {
-        for row in run::second_factors_only(&options).await? {
-            println!(
-                "{:<28} {:>9.0}/s  p50 {:>7.0} us  CPU {:>6.1} us",
-                row.name, row.per_second, row.p50_us, row.cpu_us
-            );
-        }
-        return Ok(());
-    }
-    if arguments.only.streams {
-        let (idle_mb, streams_mb) = run::streams_only(&options).await?;
-        println!("idle {idle_mb:.1} MB, 1000 waiting streams {streams_mb:.1} MB");
-        return Ok(());
+    if let Some(part) = arguments.only {
+        return part.run(&options).await;
     }
     let report = run::run(&options).await;
     if arguments.keep || report.is_err() {

@@ -142,55 +142,6 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     Ok(Report { machine: Machine::this(), quick: options.quick, yardsticks, server: rows, footprint, verdicts })
 }
 
-/// Second factors on the embedded store, twice, and what they are compared with.
-///
-/// # Errors
-///
-/// As [`run`].
-pub async fn second_factors_only(options: &Options) -> anyhow::Result<Vec<Row>> {
-    let plan = Plan::FULL;
-    let embedded = Deployment::write(&options.dir, "embedded", Extra::Nothing)?;
-    let stores = Stores::open(&embedded).await?;
-    let people = stores.enroll(stores.add("second", plan.second_factors * 4).await?).await?;
-    let mut pending = stores.prove_password(people).await?;
-    stores.close().await;
-    let mut rows = yardsticks(plan, options, None).await?;
-    let (server, _) = embedded.start(&options.server).await?;
-    for _ in 0..2 {
-        let http = pending.split_off(pending.len() - plan.second_factors);
-        let grpc = pending.split_off(pending.len() - plan.second_factors);
-        let names = ["second factor, gRPC", "second factor, HTTP"];
-        rows.extend(second_factors(options, &server, names, grpc, http).await?);
-    }
-    server.stop().await?;
-    Ok(rows)
-}
-
-/// The memory of an idle server, and of a thousand streams that wait, in megabytes.
-///
-/// # Errors
-///
-/// As [`run`].
-pub async fn streams_only(options: &Options) -> anyhow::Result<(f64, f64)> {
-    let plan = if options.quick { Plan::QUICK } else { Plan::FULL };
-    let receiver = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let texting = Deployment::write(&options.dir, "messages", Extra::Webhook(receiver.local_addr()?))?;
-    let mailbox = Mailbox::default();
-    let receiving = tokio::spawn(messages::serve(receiver, mailbox.clone()));
-    let stores = Stores::open(&texting).await?;
-    let people = stores.enroll_devices(stores.add("device", plan.waiting).await?).await?;
-    let people = stores.prove_password(people).await?;
-    stores.close().await;
-    let (server, _) = Deployment::write(&options.dir, "embedded", Extra::Nothing)?.start(&options.server).await?;
-    let idle_mb = megabytes(process::memory(server.pid)?.resident);
-    server.stop().await?;
-    let (server, _) = texting.start(&options.server).await?;
-    let (_, streams_mb) = waiting::watch(&server, options.callers, people, mailbox, plan.answers).await?;
-    server.stop().await?;
-    receiving.abort();
-    Ok((idle_mb, streams_mb))
-}
-
 async fn prepare(
     plan: Plan,
     embedded: &Deployment,
@@ -233,7 +184,7 @@ async fn prepare(
     Ok(Cast { grpc, http, unenrolled, logins, listed, two_tokens, families, codes, waiting, redis })
 }
 
-async fn yardsticks(plan: Plan, options: &Options, redis: Option<&str>) -> anyhow::Result<Vec<Row>> {
+pub async fn yardsticks(plan: Plan, options: &Options, redis: Option<&str>) -> anyhow::Result<Vec<Row>> {
     let mut rows = vec![signature::rs256(plan.span)?, signature::es256(plan.span)?, totp::check(plan.span)?];
     let (alone, group) = commit::commits(&options.dir, plan.span)?;
     rows.extend([alone, group]);
@@ -317,7 +268,7 @@ fn add(sum: Option<Stretch>, next: Stretch) -> anyhow::Result<Stretch> {
     }
 }
 
-async fn second_factors(
+pub async fn second_factors(
     options: &Options,
     server: &Server,
     [over_grpc, over_http]: [&'static str; 2],
@@ -332,7 +283,7 @@ async fn second_factors(
     Ok([first, second])
 }
 
-async fn code_rows(
+pub async fn code_rows(
     options: &Options,
     server: &Server,
     people: Vec<Pending>,

@@ -45,7 +45,7 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// For a server, which looks once a second whether half of a block is used.
+    /// For a server, which takes another when half of one is used, and tries again once a second if that fails.
     pub const SERVER: Self = Self { least: 1 << 14, most: 1 << 20, limit: SEALS, due: SEALS_BEFORE_ROTATION };
     /// For a command. There may be one every minute, and what it leaves is lost.
     pub const COMMAND: Self = Self { least: 1 << 10, ..Self::SERVER };
@@ -146,6 +146,11 @@ impl DataKeyKeeper {
             outcome = outcome.and(self.provide_for(key).await);
         }
         outcome
+    }
+
+    /// Waits until [`Self::provide`] has something to take.
+    pub async fn runs_low(&self) {
+        self.sealer.runs_low().await;
     }
 
     /// How many seals of the key that seals now were taken by all processes when this one last took some.

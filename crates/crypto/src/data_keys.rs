@@ -11,6 +11,7 @@ use countersign_domain::{
     port::{PortError, entropy::Entropy, sealer::Place},
     secret::{Sealed, Secret},
 };
+use tokio::sync::Notify;
 
 use crate::master_key::MasterKey;
 
@@ -58,17 +59,22 @@ impl DataKey {
         &self.seals
     }
 
-    /// With one of the seals that were taken for it. Without any it seals nothing.
+    /// With one of the seals that were taken for it. Without any it seals nothing. When they run low, `low` is told.
     pub(crate) fn seal_counted(
         &self,
         place: Place<'_>,
         plaintext: &[u8],
         entropy: &dyn Entropy,
+        low: &Notify,
     ) -> Result<Sealed, PortError> {
-        if !self.seals.spend() {
-            return Err(PortError::Unavailable("data key", "no seal of it is left here; see docs/keys.md".into()));
+        match self.seals.spend() {
+            None => Err(PortError::Unavailable("data key", "no seal of it is left here; see docs/keys.md".into())),
+            Some(Left::Enough) => self.seal(place, plaintext, entropy),
+            Some(Left::Low) => {
+                low.notify_one();
+                self.seal(place, plaintext, entropy)
+            }
         }
-        self.seal(place, plaintext, entropy)
     }
 
     /// Uncounted: for what is sealed with it hardly ever.
@@ -110,18 +116,30 @@ pub(crate) struct Seals {
     left: AtomicU64,
     granted: AtomicU64,
     taken: AtomicU64,
+    /// Half of what was taken last: time to take some again.
+    low: AtomicU64,
+}
+
+/// What is left of them, after one was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    Enough,
+    /// One less than enough: told once for each block, and not for each seal.
+    Low,
 }
 
 impl Seals {
-    /// Uses one. False: there is none.
-    fn spend(&self) -> bool {
-        self.left.try_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
+    /// Uses one. `None`: there is none.
+    fn spend(&self) -> Option<Left> {
+        let before = self.left.try_update(Relaxed, Relaxed, |left| left.checked_sub(1)).ok()?;
+        Some(if before == self.low.load(Relaxed) { Left::Low } else { Left::Enough })
     }
 
     /// Has `seals` more, with which `taken` are taken by all processes.
     pub(crate) fn grant(&self, seals: u64, taken: u64) {
         self.taken.fetch_max(taken, Relaxed);
         self.granted.fetch_add(seals, Relaxed);
+        self.low.store(seals.div_ceil(2), Relaxed);
         self.left.fetch_add(seals, Relaxed);
     }
 

@@ -16,6 +16,7 @@ use countersign_domain::{
     secret::{Digest, Sealed, Secret},
     time::Timestamp,
 };
+use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -44,6 +45,8 @@ pub struct AeadSealer {
     audit_trail: hmac::Key,
     integrity: hmac::Key,
     entropy: Arc<dyn Entropy>,
+    /// Told when a block of seals is half used.
+    low: Notify,
 }
 
 impl AeadSealer {
@@ -71,6 +74,7 @@ impl AeadSealer {
             audit_trail: master.derive_hmac("countersign audit trail v1")?,
             integrity: master.derive_hmac("countersign integrity digest v1")?,
             entropy,
+            low: Notify::new(),
         })
     }
 
@@ -89,6 +93,11 @@ impl AeadSealer {
     /// How many seals of the key that seals now were taken by all processes when this one last took some.
     pub fn seals_taken(&self) -> u64 {
         self.known().current().seals().taken()
+    }
+
+    /// Waits until a block of seals is half used. Told to one who waits, or who comes later.
+    pub(crate) async fn runs_low(&self) {
+        self.low.notified().await;
     }
 
     /// The data keys that seal, now or soon.
@@ -168,7 +177,7 @@ impl AeadSealer {
     pub fn seal_anew(&self, place: Place<'_>, sealed: &Sealed, id: DataKeyId) -> Result<Sealed, PortError> {
         let known = self.known();
         let key = known.get(id).ok_or_else(|| PortError::Unavailable("data key", "it is not known".into()))?;
-        key.seal_counted(place, known.find(sealed)?.open(place, sealed)?.expose(), self.entropy.as_ref())
+        key.seal_counted(place, known.find(sealed)?.open(place, sealed)?.expose(), self.entropy.as_ref(), &self.low)
     }
 
     fn known(&self) -> Arc<DataKeys> {
@@ -196,7 +205,7 @@ fn wrapped(id: &str) -> Place<'_> {
 
 impl Sealer for AeadSealer {
     fn seal(&self, place: Place<'_>, plaintext: &[u8]) -> Result<Sealed, PortError> {
-        self.known().current().seal_counted(place, plaintext, self.entropy.as_ref())
+        self.known().current().seal_counted(place, plaintext, self.entropy.as_ref(), &self.low)
     }
 
     fn open(&self, place: Place<'_>, sealed: &Sealed) -> Result<Secret<Vec<u8>>, PortError> {
@@ -407,6 +416,25 @@ mod tests {
         }
         assert_eq!(blocks[..4], [1000, 2000, 4000, 4000]);
         assert!(blocks.iter().sum::<u64>() < 20_000 + 4000, "no more than are needed: {blocks:?}");
+    }
+
+    #[tokio::test]
+    async fn a_block_that_is_half_used_is_told_once() {
+        let sealer = sealer_of("05");
+        let told = || async {
+            tokio::select! { biased; () = sealer.runs_low() => true, () = std::future::ready(()) => false }
+        };
+        sealer.grant(sealer.derived_id(), 9, 9);
+        let mut tellings = Vec::new();
+        for used in 1.. {
+            if sealer.seal(PLACE, b"").is_err() {
+                break;
+            }
+            if told().await {
+                tellings.push(used);
+            }
+        }
+        assert_eq!(tellings, [1000 + 5], "five of the last nine are left, with the thousand there were before");
     }
 
     #[test]
