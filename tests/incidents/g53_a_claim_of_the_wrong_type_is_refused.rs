@@ -1,6 +1,6 @@
 //! G-53, `jsonwebtoken` CVE-2026-25537: a claim of the wrong JSON type counted as absent, and its check was skipped.
 
-use countersign_domain::port::signer::{Algorithm, TokenType};
+use countersign_domain::port::signer::{Algorithm, TokenType, Unsigned};
 use countersign_tests::{
     api::Transport,
     jwt,
@@ -19,8 +19,9 @@ async fn our_own_signature_does_not_save_claims_of_the_wrong_type() {
     let resigned = async |change: &dyn Fn(&mut Value)| {
         let mut claims = claims.clone();
         change(&mut claims);
-        let bytes = claims.to_string().into_bytes();
-        let token = world.app().signer.sign(Algorithm::Rs256, TokenType::Jwt, bytes).await.unwrap();
+        let claims = claims.to_string().into_bytes();
+        let unsigned = Unsigned { algorithm: Algorithm::Rs256, token_type: TokenType::Jwt, claims };
+        let token = world.app().signer.sign(unsigned).await.unwrap();
         api.list(token.expose()).await
     };
     resigned(&|_| {}).await.expect("unchanged claims are good");

@@ -1,7 +1,7 @@
 //! G-61, our own: with `openid` the MFA API's audience, which asks who has no factor for none, gave an ID token for the password alone,
 //! whatever the client demanded.
 
-use countersign_domain::port::signer::{Algorithm, Signer as _, TokenType};
+use countersign_domain::port::signer::{Algorithm, Signer as _, TokenType, Unsigned};
 use countersign_tests::{
     api::{To, Tokens, Wish},
     everywhere, jwt,
@@ -94,7 +94,8 @@ everywhere! {
         claims["scope"] = json!("openid enroll email");
         claims["aud"] = json!([MFA_API, "https://id.test/userinfo"]);
         let claims = claims.to_string().into_bytes();
-        let older = world.keys().sign(Algorithm::Rs256, TokenType::Jwt, claims).await.unwrap().expose().clone();
+        let older = Unsigned { algorithm: Algorithm::Rs256, token_type: TokenType::Jwt, claims };
+        let older = world.keys().sign(older).await.unwrap().expose().clone();
         for bearer in [older, weak.access_token] {
             let (sent, message) = world.sent(api.associate_oob(&bearer, To::Email(Some("ann@work.example")))).await;
             let confirmed = api.oob(BACKEND, &bearer, &sent.oob_code, &message.code).await.unwrap();

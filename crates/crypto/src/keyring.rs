@@ -14,7 +14,7 @@ use countersign_domain::{
     port::{
         PortError,
         key_store::StoredKey,
-        signer::{Algorithm, PublicKey, Signer, TokenType, Verified},
+        signer::{Algorithm, PublicKey, Signer, Unsigned, Verified},
     },
     secret::Secret,
     signing_key::KeyState,
@@ -146,19 +146,16 @@ const fn queue(threads: NonZeroUsize) -> usize {
 
 #[async_trait]
 impl Signer for KeyRing {
-    async fn sign(
-        &self,
-        algorithm: Algorithm,
-        token_type: TokenType,
-        claims: Vec<u8>,
-    ) -> Result<Secret<String>, PortError> {
-        let key = self.current(algorithm)?;
-        let token = match algorithm {
-            Algorithm::Rs256 => self.rsa.run(move |()| key.sign(token_type, &claims)).await?,
-            // Tens of microseconds: not worth a change of threads.
-            Algorithm::Es256 | Algorithm::Ed25519 | Algorithm::EdDsa => key.sign(token_type, &claims),
+    async fn sign_all(&self, tokens: Vec<Unsigned>) -> Result<Vec<Secret<String>>, PortError> {
+        let takes_long = tokens.iter().any(|token| token.algorithm == Algorithm::Rs256);
+        let with_keys = tokens.into_iter().map(|token| Ok((self.current(token.algorithm)?, token)));
+        let with_keys = with_keys.collect::<Result<Vec<_>, PortError>>()?;
+        let sign = move || {
+            let sign_one = |(key, token): &(Arc<SigningKey>, Unsigned)| key.sign(token.token_type, &token.claims);
+            with_keys.iter().map(|pair| sign_one(pair).map(Secret::new)).collect()
         };
-        token.map(Secret::new)
+        // The others take tens of microseconds: not worth a change of threads.
+        if takes_long { self.rsa.run(move |()| sign()).await? } else { sign() }
     }
 
     fn verify(&self, token: &str) -> Option<Verified> {

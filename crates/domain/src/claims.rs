@@ -12,7 +12,7 @@ use crate::{
     over::Over,
     port::{
         PortError,
-        signer::{Algorithm, TokenType},
+        signer::{Algorithm, TokenType, Unsigned},
     },
     registry::{Client, MFA_API_TOKEN_LIFETIME, TokenDialect},
     secret::Secret,
@@ -164,8 +164,8 @@ impl App {
             sid: issue.family.map(FamilyId::to_string),
             authentication: Self::authentication_claims(issue, manages),
         };
-        let access_token = self.signer.sign(algorithm, dialect.token_type(), to_json(&claims)?).await?;
-        let id_token = if identifies {
+        let mut tokens = vec![Unsigned { algorithm, token_type: dialect.token_type(), claims: to_json(&claims)? }];
+        if identifies {
             let user = issue.user;
             let claims = IdTokenClaims {
                 iss: &self.registry.issuer,
@@ -188,11 +188,12 @@ impl App {
                     .map(|email| EmailClaims { email: &email.address, email_verified: email.verified }),
                 authentication: Self::authentication_claims(issue, false),
             };
-            Some(self.signer.sign(Algorithm::Rs256, TokenType::Jwt, to_json(&claims)?).await?)
-        } else {
-            None
-        };
-        Ok(Issued { access_token, lifetime, id_token })
+            let claims = to_json(&claims)?;
+            tokens.push(Unsigned { algorithm: Algorithm::Rs256, token_type: TokenType::Jwt, claims });
+        }
+        let mut signed = self.signer.sign_all(tokens).await?.into_iter();
+        let access_token = signed.next().ok_or_else(|| Error::from(PortError::Corrupt("nothing was signed".into())))?;
+        Ok(Issued { access_token, lifetime, id_token: signed.next() })
     }
 
     fn authentication_claims<'a>(issue: &Issue<'a>, always: bool) -> Option<AuthenticationClaims<'a>> {

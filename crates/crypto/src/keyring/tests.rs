@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 use countersign_domain::{
     audit::AuditEvent,
     id::KeyId,
-    port::{clock::Clock, key_store::KeyStore},
+    port::{clock::Clock, key_store::KeyStore, signer::TokenType},
     secret::Sealed,
     signing_key::{RotationPolicy, SERVERS_AGREE_WITHIN},
     testing::ManualClock,
@@ -196,8 +196,12 @@ async fn ec_ring() -> KeyRing {
     load(&Keys::default(), &[Algorithm::Es256]).await.unwrap()
 }
 
+fn unsigned(algorithm: Algorithm) -> Unsigned {
+    Unsigned { algorithm, token_type: TokenType::Jwt, claims: CLAIMS.as_bytes().to_vec() }
+}
+
 async fn token(ring: &KeyRing, algorithm: Algorithm) -> String {
-    ring.sign(algorithm, TokenType::Jwt, CLAIMS.as_bytes().to_vec()).await.unwrap().expose().clone()
+    ring.sign(unsigned(algorithm)).await.unwrap().expose().clone()
 }
 
 fn kid(ring: &KeyRing) -> String {
@@ -339,9 +343,23 @@ async fn rsa_signatures_do_not_hold_up_the_async_threads() {
 }
 
 #[tokio::test]
+async fn what_one_answer_holds_is_signed_in_its_order() {
+    let ring = load(&Keys::default(), &[Algorithm::Rs256, Algorithm::Es256]).await.unwrap();
+    for algorithms in [&[Algorithm::Es256, Algorithm::Rs256][..], &[Algorithm::Rs256, Algorithm::Es256], &[]] {
+        let signed = ring.sign_all(algorithms.iter().copied().map(unsigned).collect()).await.unwrap();
+        let kids: Vec<_> = signed.iter().map(|token| Unverified::parse(token.expose()).unwrap().key_id).collect();
+        let expected: Vec<_> = algorithms.iter().map(|algorithm| ring.current(*algorithm).unwrap()).collect();
+        assert_eq!(kids, expected.iter().map(|key| key.public().id.as_str().to_owned()).collect::<Vec<_>>());
+        assert!(signed.iter().all(|token| ring.verify(token.expose()).is_some()));
+    }
+    let one_is_missing = vec![unsigned(Algorithm::Es256), unsigned(Algorithm::Ed25519)];
+    assert!(matches!(ring.sign_all(one_is_missing).await, Err(PortError::Unavailable("signing key", _))));
+}
+
+#[tokio::test]
 async fn an_algorithm_that_is_not_asked_for_does_not_sign() {
     let ring = ec_ring().await;
-    let answer = ring.sign(Algorithm::Rs256, TokenType::Jwt, CLAIMS.as_bytes().to_vec()).await;
+    let answer = ring.sign(unsigned(Algorithm::Rs256)).await;
     assert!(matches!(answer, Err(PortError::Unavailable("signing key", _))));
 }
 
@@ -359,7 +377,7 @@ async fn a_key_of_an_algorithm_that_no_api_uses_any_more_is_published_while_its_
     let shown = |ring: &KeyRing| ring.public_keys().iter().filter(|key| key.algorithm == Algorithm::Es256).count();
     after.turn().await.unwrap();
     assert_eq!(shown(&after), 2, "other servers may go by the old configuration yet");
-    assert!(before.sign(Algorithm::Es256, TokenType::Jwt, CLAIMS.as_bytes().to_vec()).await.is_ok());
+    assert!(before.sign(unsigned(Algorithm::Es256)).await.is_ok());
     clock.advance(SERVERS_AGREE_WITHIN);
     after.turn().await.unwrap();
     clock.advance(Duration::from_secs(86_399));

@@ -10,6 +10,7 @@ use crate::{
     grant::password::named_differently,
     id::{Audience, ClientId, Scope},
     opaque::{ALPHANUMERIC, random_text},
+    port::signer::Unsigned,
     registry::{Client, GrantType, TokenDialect},
     usecase::issue_token::TokenSet,
 };
@@ -101,8 +102,9 @@ impl App {
             gty: auth0.then_some(NAME),
             scope: &scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" "),
         };
+        let token = Unsigned { algorithm, token_type: dialect.token_type(), claims: to_json(&claims)? };
         Ok(TokenSet {
-            access_token: self.signer.sign(algorithm, dialect.token_type(), to_json(&claims)?).await?,
+            access_token: self.signer.sign(token).await?,
             lifetime,
             scopes_changed: named_differently(requested.as_ref(), &scopes),
             scopes,

@@ -112,22 +112,39 @@ pub enum KeyMaterial {
     },
 }
 
+/// A JWT before it is signed.
+#[derive(Clone, Debug)]
+pub struct Unsigned {
+    /// What to sign it with.
+    pub algorithm: Algorithm,
+    /// What it says it is.
+    pub token_type: TokenType,
+    /// A JSON object.
+    pub claims: Vec<u8>,
+}
+
 /// Signs JWTs, and verifies our own.
 #[async_trait]
 pub trait Signer: Send + Sync {
-    /// Signs `claims`, a JSON object, with the current key of `algorithm`; header `{"alg", "typ", "kid"}`.
+    /// Signs all that one answer holds, each with the current key of its algorithm; header `{"alg", "typ", "kid"}`. The JWTs come in the
+    /// same order.
     ///
-    /// Signing that takes long (RSA) happens off the async threads.
+    /// Signing that takes long (RSA) happens off the async threads, and all of `tokens` on the same one.
     ///
     /// # Errors
     ///
     /// [`PortError::Unavailable`] if there is no current key; [`PortError::Overloaded`] if too much waits.
-    async fn sign(
-        &self,
-        algorithm: Algorithm,
-        token_type: TokenType,
-        claims: Vec<u8>,
-    ) -> Result<Secret<String>, PortError>;
+    async fn sign_all(&self, tokens: Vec<Unsigned>) -> Result<Vec<Secret<String>>, PortError>;
+
+    /// Signs one.
+    ///
+    /// # Errors
+    ///
+    /// As [`sign_all`](Self::sign_all).
+    async fn sign(&self, token: Unsigned) -> Result<Secret<String>, PortError> {
+        let signed = self.sign_all(vec![token]).await?.pop();
+        signed.ok_or_else(|| PortError::Unavailable("signing key", "it signed nothing".into()))
+    }
 
     /// The claims of a JWT we signed: `None` unless it has three parts, a `kid` we know that is not retired, exactly that key's
     /// `alg`, a `typ` of ours, no `crit`, at most 8 KiB, and a good signature. Times and audience are the caller's to judge.

@@ -27,7 +27,7 @@ use countersign_domain::{
         sealer::{DigestPurpose, Place, Sealer},
         sender::{ChannelState, ProviderName, SendError, Sender},
         session_store::{AttemptId, Bucket, Reservation, SessionStore, Settlement},
-        signer::{Algorithm, PublicKey, Signer, TokenType, Verified},
+        signer::{PublicKey, Signer, Unsigned, Verified},
         user_store::{AddressesChanged, NewUser, UserInserted, UserStore},
     },
     presence::Presence,
@@ -365,7 +365,7 @@ impl Sealer for Ports {
 
 #[async_trait]
 impl Signer for Ports {
-    async fn sign(&self, _: Algorithm, _: TokenType, _: Vec<u8>) -> Result<Secret<String>, PortError> {
+    async fn sign_all(&self, _: Vec<Unsigned>) -> Result<Vec<Secret<String>>, PortError> {
         unscripted()
     }
     fn verify(&self, _: &str) -> Option<Verified> {

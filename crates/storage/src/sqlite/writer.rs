@@ -32,9 +32,9 @@ const BATCH: usize = 64;
 /// As many durable jobs as are worth a commit of their own.
 const GROUP: usize = 8;
 
-/// How long they are gathered, at most, while several callers are there. Nobody notices a thousandth of a second, and the disk is
+/// How long they are gathered, at most, while several callers are there. Nobody notices two thousandths of a second, and the disk is
 /// waited for once instead of several times.
-const GATHER: Duration = Duration::from_millis(1);
+const GATHER: Duration = Duration::from_millis(2);
 
 /// What a job did.
 pub(super) enum Step<T> {

@@ -1,7 +1,7 @@
 //! Tokens that must not verify, whoever signed them.
 
 use aws_lc_rs::hmac;
-use countersign_domain::port::signer::KeyMaterial;
+use countersign_domain::port::signer::{KeyMaterial, TokenType};
 use data_encoding::BASE64URL_NOPAD;
 use proptest::prelude::*;
 
