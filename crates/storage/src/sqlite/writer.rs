@@ -4,6 +4,8 @@
 //! rows: that takes savepoints, which cost more than a small job, and almost no job fails after its first change. So a transaction is
 //! written without them, and once more with them if it comes to that. Nobody is answered before the commit.
 
+mod job;
+
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -19,8 +21,10 @@ use countersign_domain::{audit::chain::AuditChain, port::PortError};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+pub(super) use self::job::{Durability, Step};
+use self::job::{Job, Look, Lost, Queued, Submitted};
 use super::{
-    DURABLE_STORE, port_error,
+    DURABLE_STORE,
     queue::{Queue, Refused, Woken},
     transaction::Transaction,
     unwritten::{Batch, RIPE, Unwritten},
@@ -35,103 +39,6 @@ const GROUP: usize = 8;
 /// How long they are gathered, at most, while several callers are there. Nobody notices two thousandths of a second, and the disk is
 /// waited for once instead of several times.
 const GATHER: Duration = Duration::from_millis(2);
-
-/// What a job did.
-pub(super) enum Step<T> {
-    /// Its changes stay.
-    Keep(T),
-    /// Its changes are taken back.
-    Undo(T),
-}
-
-/// What a job needs of its transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Durability {
-    /// Its effect need not survive a loss of power: losing an MFA transaction, a challenge or a bucket only makes a person start again. The file
-    /// stays sound either way.
-    Session,
-    /// Its effect must survive.
-    Full,
-}
-
-/// Somebody's work, and the way back to them.
-trait Job: Send {
-    /// Does it, perhaps a second time after everything was taken back. Are its changes to be kept?
-    fn run(&mut self, transaction: &Transaction<'_>) -> bool;
-
-    /// Tells what became of it, once it is known whether the batch was committed.
-    fn answer(self: Box<Self>, batch: Result<(), Lost>);
-}
-
-struct Queued {
-    durability: Durability,
-    job: Box<dyn Job>,
-}
-
-struct Submitted<W, T> {
-    work: W,
-    /// `None` until it was done, and if it panicked.
-    outcome: Option<Result<T, PortError>>,
-    caller: oneshot::Sender<Result<T, PortError>>,
-}
-
-impl<W, T> Job for Submitted<W, T>
-where
-    W: Fn(&Transaction<'_>) -> rusqlite::Result<Step<T>> + Send,
-    T: Send,
-{
-    fn run(&mut self, transaction: &Transaction<'_>) -> bool {
-        self.outcome = None;
-        let (keep, outcome) = match (self.work)(transaction) {
-            Ok(Step::Keep(value)) => (true, Ok(value)),
-            Ok(Step::Undo(value)) => (false, Ok(value)),
-            Err(error) => (false, Err(undone(port_error(error)))),
-        };
-        self.outcome = Some(outcome);
-        keep
-    }
-
-    fn answer(self: Box<Self>, batch: Result<(), Lost>) {
-        let outcome = match batch {
-            Ok(()) => self.outcome,
-            Err(lost) if lost.undone => Some(Err(PortError::Undone(DURABLE_STORE, Box::new(lost)))),
-            Err(lost) => Some(Err(PortError::Unavailable(DURABLE_STORE, Box::new(lost)))),
-        };
-        if let Some(outcome) = outcome {
-            // A caller that has gone does not want the answer.
-            drop(self.caller.send(outcome));
-        }
-    }
-}
-
-/// Has the thread look at what is unwritten.
-struct Look;
-
-impl Job for Look {
-    fn run(&mut self, _transaction: &Transaction<'_>) -> bool {
-        true
-    }
-
-    fn answer(self: Box<Self>, _batch: Result<(), Lost>) {}
-}
-
-/// The batch was not committed, or nobody knows.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("the transaction was not committed")]
-struct Lost {
-    #[source]
-    why: Arc<rusqlite::Error>,
-    /// Whether it is certain that nothing of it is in the file.
-    undone: bool,
-}
-
-/// Nothing stays of a job that fails, whatever becomes of the others.
-fn undone(error: PortError) -> PortError {
-    match error {
-        PortError::Unavailable(store, why) => PortError::Undone(store, why),
-        other => other,
-    }
-}
 
 /// The way to the thread.
 pub(super) struct Writer {
@@ -171,7 +78,7 @@ impl Writer {
         work: impl Fn(&Transaction<'_>) -> rusqlite::Result<Step<T>> + Send + 'static,
     ) -> Result<T, PortError> {
         let (caller, committed) = oneshot::channel();
-        self.enqueue(durability, Box::new(Submitted { work, outcome: None, caller }))?;
+        self.enqueue(durability, Box::new(Submitted::new(work, caller)))?;
         match committed.await {
             Ok(outcome) => outcome,
             Err(gone) => Err(PortError::Unavailable(DURABLE_STORE, Box::new(gone))),
@@ -413,48 +320,4 @@ fn describe(panic: &(dyn Any + Send)) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use countersign_domain::testing::toy_chain;
-
-    use super::*;
-    use crate::sqlite::schema::open_writer;
-
-    #[tokio::test]
-    async fn a_job_that_fails_after_a_change_takes_back_its_own_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let connection = open_writer(&folder.path().join("data.db"), &toy_chain()).unwrap();
-        let connection = Arc::new(Mutex::new(connection));
-        let writer = Writer::start(Arc::clone(&connection), toy_chain(), Arc::new(Unwritten::default()), 16).unwrap();
-        let (go, wait) = mpsc::channel::<()>();
-        let wait = Mutex::new(wait);
-        // Until all others are in line, so that they share a transaction.
-        let first = writer.submit(Durability::Full, move |_| {
-            wait.lock().unwrap().recv().unwrap_err();
-            Ok(Step::Keep(()))
-        });
-        let job = |name: &'static str, then: fn(&Transaction<'_>) -> rusqlite::Result<Step<&'static str>>| {
-            writer.submit(Durability::Full, move |transaction| {
-                transaction.execute("INSERT INTO consumed VALUES (1, ?1, x'00')", [name])?;
-                then(transaction)
-            })
-        };
-        let (first, before, refused, failed, panicked, after, ()) = tokio::join!(
-            first,
-            job("before", |_| Ok(Step::Keep("kept"))),
-            job("refused", |_| Ok(Step::Undo("refused"))),
-            job("failed", |transaction| transaction.execute_batch("no SQL").map(|()| Step::Keep("failed"))),
-            job("panicked", |_| panic!("a job")),
-            job("after", |_| Ok(Step::Keep("kept"))),
-            async { drop(go) },
-        );
-        first.unwrap();
-        assert_eq!((before.unwrap(), refused.unwrap(), after.unwrap()), ("kept", "refused", "kept"));
-        assert!(failed.is_err() && panicked.is_err());
-        assert!(writer.commits() <= 2);
-        let connection = connection.lock().unwrap();
-        let kept = "SELECT group_concat(kind ORDER BY kind) FROM consumed";
-        assert_eq!(connection.query_row(kept, [], |row| row.get::<_, String>(0)).unwrap(), "after,before");
-    }
-}
+mod tests;
