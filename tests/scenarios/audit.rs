@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use countersign_domain::{
-    audit::{chain::AuditChain, verify::Verifier},
+    audit::{
+        chain::{AuditChain, AuditRow},
+        verify::Verifier,
+    },
     secret::Secret,
     usecase::manage_users::NewPassword,
     user::AddressChange,
@@ -124,17 +127,21 @@ everywhere! {
         for _ in 0..10 {
             api.otp(BACKEND, &token, &phone.wrong(&world)).await.unwrap_err();
         }
-        trail.says("ten wrong codes", &["proof_rejected.otp"; 10]);
+        let asker = |row: &AuditRow| (row.client.clone(), row.address.clone());
+        let wrong = trail.says("ten wrong codes", &["proof_rejected.otp"; 10]);
+        assert_eq!(wrong[0].client.as_deref(), Some(BACKEND.id));
         api.otp(BACKEND, &token, &phone.wrong(&world)).await.unwrap_err();
-        trail.says("one more", &["throttled.otp"]);
+        let refused = trail.says("one more", &["throttled.otp"]);
+        assert_eq!(asker(&refused[0]), asker(&wrong[0]), "who guesses on is worth knowing");
         let bob = world.person("bob").await;
         trail.new_rows();
         for _ in 0..10 {
             api.login(BACKEND, &bob.username, "wrong").await.unwrap_err();
         }
-        trail.says("ten wrong passwords", &["proof_rejected.password"; 10]);
+        let wrong = trail.says("ten wrong passwords", &["proof_rejected.password"; 10]);
         api.login(BACKEND, &bob.username, "wrong").await.unwrap_err();
-        trail.says("one more", &["throttled.password"]);
+        let refused = trail.says("one more", &["throttled.password"]);
+        assert_eq!(asker(&refused[0]), asker(&wrong[0]));
     }
 }
 

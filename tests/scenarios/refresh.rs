@@ -11,6 +11,7 @@ use countersign_tests::{
     },
     signer,
     tenant::{API, BACKEND, CAREFUL, Client, ES256_API, KEEPER, LENIENT, MFA_API, NARROW, NATIVE, SIGNER, Tenant},
+    trail::Trail,
     world::{Store, World},
 };
 use serde_json::json;
@@ -318,6 +319,25 @@ async fn introspection_says_when_a_token_ends_that_is_not_used() {
     assert!(told(&world, tokens.refresh()).await.is_some());
     world.advance(1);
     assert_eq!(told(&world, tokens.refresh()).await, None, "and then it ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_an_api_that_is_gone_is_of_no_use_and_its_row_says_why() {
+    const GONE: &str = "https://gone.test/";
+    let with_it = Tenant::default().and(&format!("[[apis]]\naudience = '{GONE}'\nallow_offline_access = true\n"));
+    let mut world = World::start(Store::Sqlite, with_it).await;
+    world.person("ann").await;
+    let wish = Wish { audience: Some(GONE), scope: Some("openid offline_access"), ..Wish::default() };
+    let tokens = world.api(Transport::Http).login_for(LENIENT, "ann", PASSWORD, wish).await.unwrap().tokens();
+    world.restart_as(Tenant::default()).await;
+    let mut trail = Trail::of(&world);
+    trail.new_rows();
+    for transport in [Transport::Http, Transport::Grpc] {
+        let api = world.api(transport);
+        api.refresh(LENIENT, tokens.refresh(), None).await.refused(&BAD_REFRESH_TOKEN);
+        let rows = trail.says("nobody asked for a scope", &["proof_rejected.refresh_token"]);
+        assert_eq!(rows[0].detail.as_deref(), Some("its API is no longer there"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,17 +8,17 @@ use std::{
 };
 
 use crate::{
-    app::App,
+    app::{App, Origin},
     audit::{AuditEvent, Event},
     error::{Error, Reason, Throttle},
     factor::{otp, push, recovery_code},
-    id::{RealmName, UserId},
+    id::{ClientId, RealmName, UserId},
     login_name::LoginName,
     port::{
         sealer::DigestPurpose,
         session_store::{AttemptId, Bucket, BucketKey, Reservation},
     },
-    registry::Limit,
+    registry::{Client, Limit},
     secret::Digest,
     time::Timestamp,
     user::User,
@@ -89,6 +89,22 @@ impl Drop for Looking {
     }
 }
 
+/// Who asks for an attempt: what a row says of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker<'a> {
+    /// The client.
+    pub client: &'a ClientId,
+    /// The person's address.
+    pub address: Option<IpAddr>,
+}
+
+impl<'a> Asker<'a> {
+    /// `client`, for the person at `origin`.
+    pub(crate) fn of(client: &'a Client, origin: &Origin) -> Self {
+        Self { client: &client.id, address: client.address_of(origin) }
+    }
+}
+
 /// Whom a bucket belongs to.
 #[derive(Clone, Copy, Debug)]
 pub enum Subject<'a> {
@@ -114,6 +130,7 @@ impl App {
         user: &UserId,
         factor: &'static str,
         failures: u32,
+        asker: Asker<'_>,
         now: Timestamp,
     ) -> Result<AttemptPermit, Error> {
         let bucket = self.factor_bucket(user, factor, failures);
@@ -127,7 +144,8 @@ impl App {
                     push::CLASS => Event::PushThrottled,
                     _ => Event::OobThrottled,
                 };
-                self.note_cheap(AuditEvent::about(event, user, now)).await?;
+                let row = AuditEvent::about(event, user, now).by(asker.client).at_address(asker.address);
+                self.note_cheap(row).await?;
                 Err(Error::new(Reason::TooManyAttempts).throttled(Throttle { limit: bucket.capacity, retry_after }))
             }
         }
@@ -152,11 +170,11 @@ impl App {
     pub(crate) async fn reserve_password_attempt(
         &self,
         subject: Subject<'_>,
-        address: Option<IpAddr>,
+        asker: Asker<'_>,
         now: Timestamp,
     ) -> Result<AttemptPermit, Error> {
         let policy = &self.registry.policy;
-        let place = match address {
+        let place = match asker.address {
             Some(address) if !policy.limits_ignore_address => network_of(address).to_string(),
             _ => String::new(),
         };
@@ -179,7 +197,7 @@ impl App {
         let looking = self.in_flight.enter(subject);
         let reservation = self.sessions.reserve(&buckets, attempt, now).await?;
         if !matches!(reservation, Reservation::Granted) {
-            self.note_cheap(row.at_address(address)).await?;
+            self.note_cheap(row.by(asker.client).at_address(asker.address)).await?;
         }
         match reservation {
             Reservation::Granted => Ok(AttemptPermit { attempt, bucket: failures.clone(), _looking: Some(looking) }),

@@ -3,7 +3,7 @@
 use crate::{
     account::Account,
     app::{App, Origin},
-    attempt::AttemptPermit,
+    attempt::{Asker, AttemptPermit},
     audit::Event,
     authentication::Authentication,
     authenticator::{Authenticator, FAILURE_CEILING, FactorKind},
@@ -125,7 +125,8 @@ impl App {
         let user = &account.user;
         let usable = |a: &&Authenticator| a.kind.channel().is_some();
         let failures = account.authenticators.iter().filter(usable).map(|a| a.failures).max().unwrap_or(0);
-        let permit = match self.reserve_factor_attempt(&user.id, CLASS, failures, now).await {
+        let asker = Asker::of(client, origin);
+        let permit = match self.reserve_factor_attempt(&user.id, CLASS, failures, asker, now).await {
             Ok(permit) => permit,
             Err(error) => return Err(self.out_of_attempts(error, login).await),
         };

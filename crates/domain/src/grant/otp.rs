@@ -3,7 +3,7 @@
 use crate::{
     account::Account,
     app::{App, Origin},
-    attempt::AttemptPermit,
+    attempt::{Asker, AttemptPermit},
     audit::Event,
     authenticator::{Authenticator, FAILURE_CEILING, FactorKind},
     error::{Error, Reason},
@@ -137,7 +137,8 @@ impl App {
     ) -> Result<(AttemptPermit, &'a Authenticator, u64), Error> {
         let failures = proof.candidates.iter().map(|candidate| candidate.failures).max().unwrap_or(0);
         let user = &proof.account.user;
-        let permit = match self.reserve_factor_attempt(&user.id, CLASS, failures, proof.now).await {
+        let asker = Asker::of(proof.client, proof.origin);
+        let permit = match self.reserve_factor_attempt(&user.id, CLASS, failures, asker, proof.now).await {
             Ok(permit) => permit,
             Err(error) => {
                 if proof.candidates.is_empty() {

@@ -3,7 +3,7 @@
 use crate::{
     account::Account,
     app::{App, Origin, RequestedScopes},
-    attempt::Subject,
+    attempt::{Asker, Subject},
     audit::{AuditEvent, Event},
     authentication::Authentication,
     error::{Error, Reason},
@@ -92,7 +92,7 @@ impl App {
         if origin.presence.has_left() {
             return Err(PortError::Abandoned.into());
         }
-        let permit = self.reserve_password_attempt(subject, address, now).await?;
+        let permit = self.reserve_password_attempt(subject, Asker { client: &client.id, address }, now).await?;
         // Without an account the same work is done, so that the time tells nothing.
         // Who has no password here, likewise.
         let stored = account.as_ref().map(|account| account.user.password.clone()).filter(PasswordHash::is_set);

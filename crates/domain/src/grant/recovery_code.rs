@@ -2,6 +2,7 @@
 
 use crate::{
     app::{App, Origin},
+    attempt::Asker,
     audit::Event,
     authentication::Authentication,
     authenticator::{FAILURE_CEILING, RecoveryCode, RecoveryStatus},
@@ -37,7 +38,8 @@ impl App {
         let user = &login.account.user;
         let current = login.account.usable_recovery_code();
         let failures = current.map_or(0, |code| code.failures);
-        let permit = match self.reserve_factor_attempt(&user.id, CLASS, failures, now).await {
+        let asker = Asker::of(client, origin);
+        let permit = match self.reserve_factor_attempt(&user.id, CLASS, failures, asker, now).await {
             Ok(permit) => permit,
             Err(error) => {
                 if current.is_none() {

@@ -104,8 +104,11 @@ impl App {
             let account = match self.account_of(&family).await {
                 Ok(account) => account,
                 Err(error) => {
-                    if !matches!(error.reason(), Reason::StoreUnavailable | Reason::Overloaded) {
-                        self.note_cheap(failed("account has changed")).await?;
+                    match error.reason() {
+                        Reason::StoreUnavailable | Reason::Overloaded => {}
+                        Reason::UserBlocked => self.note_cheap(failed("user is blocked")).await?,
+                        Reason::RefreshTokenUserGone => self.note_cheap(failed("user is gone")).await?,
+                        _ => self.note_cheap(failed("account has changed")).await?,
                     }
                     return Err(error);
                 }
@@ -113,7 +116,7 @@ impl App {
             let scopes = match self.narrowed(client, &family, scopes) {
                 Ok(scopes) => scopes,
                 Err(error) => {
-                    self.note_cheap(failed("scope exceeded")).await?;
+                    self.note_cheap(failed(error.detail().unwrap_or("scope exceeded"))).await?;
                     return Err(error);
                 }
             };
@@ -312,7 +315,8 @@ impl App {
         family: &RefreshFamily,
         requested: &RequestedScopes,
     ) -> Result<Vec<Scope>, Error> {
-        let offer = self.offer(client, family.audience.clone())?;
+        // Nobody named an API in this request: it is the token that leads nowhere.
+        let offer = self.offer(client, family.audience.clone()).map_err(|_| invalid("its API is no longer there"))?;
         if !offer.scopes.iter().any(|scope| scope.as_str() == OFFLINE_ACCESS) {
             return Err(invalid("offline access is no longer offered"));
         }

@@ -7,6 +7,7 @@ use crate::{
     account::Account,
     app::{App, Origin},
     approval::{Found, TOLD},
+    attempt::Asker,
     audit::{AuditEvent, Event},
     authenticator::{Authenticator, FAILURE_CEILING},
     challenge::{Approval, Asks, Decision},
@@ -160,7 +161,8 @@ impl App {
         let Asks::Login { number: Some(kept), .. } = &found.approval.asks else { return Ok(()) };
         let kept = digest_of(kept)?;
         let user = &account.user;
-        let permit = self.reserve_factor_attempt(&user.id, CLASS, authenticator.failures, now).await?;
+        let asker = Asker { client: &found.approval.client, address: None };
+        let permit = self.reserve_factor_attempt(&user.id, CLASS, authenticator.failures, asker, now).await?;
         let before = self.sessions.take_try(&found.digest).await?;
         let tries = before.map_or(0, |record| record.tries);
         let typed = claims.binding_code.as_ref().and_then(Value::as_str).and_then(oob::parse);

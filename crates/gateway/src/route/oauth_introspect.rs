@@ -6,14 +6,14 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use countersign_proto::v1::{ActiveToken, IntrospectTokenRequest};
+use countersign_proto::v1::{ActiveToken, ErrorReason, IntrospectTokenRequest};
 use http::StatusCode;
 
 use crate::{
     body,
     call::{end_user, outgoing},
     credentials,
-    oauth_error::{Place, Refusal},
+    oauth_error::{Place, Problem, Refusal},
     params::{Parameter, Params},
     reply::{ClientId, Kind, json, to_client},
     router::Gateway,
@@ -39,6 +39,11 @@ async fn introspect<T: Transport>(
     let params = Params::parse(&request.headers, &body)?;
     let client = credentials::noted_client(&request.headers, &params, client_id);
     let token = params.required(Parameter::Token)?;
+    // Whoever does not say who they are is not authorized (RFC 7662, section 2.1).
+    let client = client.map_err(|refusal| match refusal {
+        Refusal::Problem(Problem::MissingParameter("client_id")) => Refusal::reason(ErrorReason::ClientUnauthenticated),
+        other => other,
+    });
     let end_user = Some(end_user(&gateway.config, &request));
     let message = IntrospectTokenRequest { client: Some(client?), token, end_user };
     let answer = gateway.tokens().introspect_token(outgoing(&gateway.config, &request, message)).await?.into_inner();

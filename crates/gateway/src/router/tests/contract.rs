@@ -458,6 +458,12 @@ async fn an_introspection_tells_all_or_nothing() {
     }
     let missing = rig.send(ask(), "").await;
     assert_eq!(missing.error(), "400 invalid_request: Missing required parameter: token");
+    let nobody = rig.send(Request::post("/oauth/introspect"), "token=t").await;
+    assert_eq!(nobody.status.as_u16(), 401);
+    assert_eq!(
+        nobody.error(),
+        rig.send(Request::post("/oauth/introspect").header("authorization", "Basic x"), "token=t").await.error()
+    );
     let forbidden = Rig::refusing(ErrorReason::IntrospectionNotAllowed).send(ask(), "token=t").await;
     assert_eq!(forbidden.error(), "403 access_denied: The client may not ask about tokens.");
 }
