@@ -99,6 +99,33 @@ async fn a_backup_is_put_back_fenced_and_served() {
     assert_eq!(process::run(here, &["audit", "verify", "--dir", "."], "").await.code, 0);
 }
 
+/// After a crash there is a log, which SQLite would lay over whatever lies beside it: a mixture that nothing else can tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_beside_the_log_of_what_was_there_is_not_served() {
+    let folder = TempDir::new().unwrap();
+    let (here, database) = (folder.path(), folder.path().join("countersign.db"));
+    let demo = DemoProcess::start(here, 2).await;
+    let copy = here.join("backup");
+    dump::back_up(&database, &copy);
+    demo.kill().await;
+    let demo = DemoProcess::start(here, 2).await;
+    token(&demo.api(Transport::Http).await).await;
+    demo.kill().await;
+    assert!(std::fs::metadata(here.join("countersign.db-wal")).unwrap().len() > 0);
+    std::fs::copy(&copy, &database).unwrap();
+    refused(here, "the -wal beside it belongs to another state of it").await;
+    for how in [&["--factors", "keep"][..], &["--moved"]] {
+        let ended = fence(here, how).await;
+        assert!(ended.code == 65 && ended.err.contains("remove that and the -shm first"), "{ended:?}");
+    }
+    dump::put_back(&copy, &database);
+    refused(here, "it is older than").await;
+    assert_eq!(fence(here, &["--factors", "keep"]).await.code, 0);
+    DemoProcess::start(here, 2).await.kill().await;
+    // With its own log it goes on, however often it was killed.
+    DemoProcess::start(here, 2).await.kill().await;
+}
+
 /// Every file of one folder in another, but `without`.
 fn copied(from: &Path, to: &Path, without: &str) {
     for file in std::fs::read_dir(from).unwrap() {

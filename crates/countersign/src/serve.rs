@@ -197,7 +197,7 @@ pub async fn start_checked(config: Checked, options: StartOptions) -> anyhow::Re
     running.tasks.spawn(keys::reread(data_keys, Arc::clone(&keys), metrics.clone(), stop_seen.clone()));
     running.tasks.spawn(keys::rotate(keys, stop_seen.clone()));
     if let Some(keeper) = fence {
-        running.tasks.spawn(mark::run(keeper, stop_seen.clone()));
+        running.tasks.spawn(mark::run(keeper, running.draining.clone(), stop_seen.clone()));
     }
     running.tasks.spawn(purge::run(Arc::clone(&app), stop_seen));
     running.ops_task.spawn(

@@ -41,7 +41,7 @@ use countersign_telemetry::Metrics;
 use self::metered::Metered;
 use crate::{
     config::{check::Checked, directory::UserConfig, registry::given},
-    fence::Keeper,
+    fence::{self, Keeper},
     system::{self, SystemClock},
 };
 
@@ -116,6 +116,9 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
     let registry = config.registry(&sealer);
 
     let chain = AuditChain::new(Arc::clone(&sealer));
+    if sessions == Sessions::AsConfigured {
+        fence::require_own_log(&config.storage.url)?;
+    }
     let mut stores = open_durable(config, &chain).await?;
     // Before anything is changed in it.
     let fence = match (sessions, stores.fence.take()) {

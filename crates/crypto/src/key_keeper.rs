@@ -105,6 +105,16 @@ impl KeyKeeper {
         self.store.list_keys().await
     }
 
+    /// Whether all keys that are not retired open.
+    ///
+    /// # Errors
+    ///
+    /// The store failed; one does not open: another key-encryption key sealed it, or it was changed.
+    pub async fn check(&self) -> Result<(), PortError> {
+        let keys = self.list().await?;
+        keys.iter().filter(|key| key.state != KeyState::Retired).try_for_each(|key| self.open(key).map(|_| ()))
+    }
+
     /// Has a key sign with every algorithm that has none: the one that was published ahead, or one that is made; whether there was
     /// anything to do.
     pub(crate) async fn begin(&self, keys: &[StoredKey]) -> Result<bool, PortError> {

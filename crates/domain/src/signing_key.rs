@@ -151,12 +151,16 @@ pub fn turns(keys: &[StoredKey], wanted: &Wanted, policy: &RotationPolicy, now: 
     }
     for orphan in keys.iter().filter(|key| wanted.is_orphan(key, now)) {
         turns.push(Turn::StepDown(orphan.id.clone()));
-        // It waited for that one. A next key without a current one waits for an API, because an operator said so.
-        let left = in_state(orphan.algorithm, KeyState::Next);
+    }
+    for gone in keys.iter().filter(|key| key.state == KeyState::Previous && policy.is_ripe(key, now)) {
+        turns.push(Turn::Retire(gone.id.clone(), KeyState::Previous));
+        // Its next key stays until then, and is published: should another server use the algorithm after all, it goes on with a key that the
+        // world knows. One that was made since waits for an API, because an operator said so.
+        let abandoned = in_state(gone.algorithm, KeyState::Current).is_none();
+        let left =
+            in_state(gone.algorithm, KeyState::Next).filter(|next| abandoned && next.created_at <= gone.changed_at);
         turns.extend(left.map(|next| Turn::Retire(next.id.clone(), KeyState::Next)));
     }
-    let gone = keys.iter().filter(|key| key.state == KeyState::Previous && policy.is_ripe(key, now));
-    turns.extend(gone.map(|key| Turn::Retire(key.id.clone(), KeyState::Previous)));
     turns
 }
 
@@ -232,12 +236,19 @@ mod tests {
         let due = |theirs: &[StoredKey], hour| due(&[&ours[..], theirs].concat(), hour);
         let left = [es("ec", KeyState::Current, 1), es("en", KeyState::Next, 2)];
         assert_eq!(due(&left, 50), [], "others may sign with it yet");
-        let steps = [Turn::StepDown(KeyId::new("ec")), Turn::Retire(KeyId::new("en"), KeyState::Next)];
-        assert_eq!(due(&left, 51), steps);
+        assert_eq!(
+            due(&left, 51),
+            [Turn::StepDown(KeyId::new("ec"))],
+            "the next key stays: others may use it after all"
+        );
         let young = [es("ec", KeyState::Current, 60)];
         assert_eq!(due(&young, 60), [], "somebody has just begun to use it");
-        assert_eq!(due(&young, 61), steps[..1]);
-        assert_eq!(due(&[es("ep", KeyState::Previous, 51)], 52), [Turn::Retire(KeyId::new("ep"), KeyState::Previous)]);
+        assert_eq!(due(&young, 61), [Turn::StepDown(KeyId::new("ec"))]);
+        let last = Turn::Retire(KeyId::new("ep"), KeyState::Previous);
+        let stepped = |next| [es("ep", KeyState::Previous, 51), es("en", KeyState::Next, next)];
+        assert_eq!(due(&stepped(2), 51), []);
+        assert_eq!(due(&stepped(2), 52), [last.clone(), Turn::Retire(KeyId::new("en"), KeyState::Next)]);
+        assert_eq!(due(&stepped(52), 52), [last], "an operator has made it since");
         assert_eq!(due(&[es("en", KeyState::Next, 2)], 90), [], "it waits for an API");
     }
 

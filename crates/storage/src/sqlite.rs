@@ -34,6 +34,7 @@ use std::{
 
 use countersign_domain::{audit::chain::AuditChain, port::PortError};
 
+pub use self::fence::lineage_without_log;
 use self::{readers::Readers, schema::OpenError, unwritten::Unwritten, writer::Writer, written::Written};
 
 /// What errors call this store.

@@ -5,6 +5,7 @@ mod report;
 
 use std::{path::PathBuf, sync::Arc};
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use countersign_crypto::entropy::SystemEntropy;
 use countersign_domain::{
@@ -88,6 +89,13 @@ pub async fn run(command: FenceCommand, clock: &Arc<dyn Clock>) -> Result<(), Fa
         return Err(Failure::Data(format!("There is no database at {}", alone::path_of(url).display())));
     }
     let _place = alone::at_store(url, Company::Alone)?;
+    FenceFile::of(url)?.require_own_log(url)?;
+    // What the database holds must open with this key-encryption key, or its trail would be sealed with another one.
+    let keys = wire::keepers(&config, clock).await?.signing;
+    keys.check().await.context(
+        "the signing keys do not open; if this is not the key-encryption key of then, nothing here can be used. Nothing was changed",
+    )?;
+    drop(keys);
     if command.way.moved { moved(&config).await } else { fence(&config, command.way, clock.as_ref()).await }
 }
 
@@ -95,12 +103,12 @@ async fn moved(config: &Checked) -> Result<(), Failure> {
     let store = wire::open_durable(config, &wire::audit_chain(config)?).await?.fence.ok_or_else(in_memory)?;
     let (file, found) = (FenceFile::of(&config.storage.url)?, store.lineage().await.map_err(audit::unreadable)?);
     match judge(file.read()?.as_ref(), &found, file.database()) {
-        Err(why @ (Suspicion::Another | Suspicion::Older)) => {
+        Err(why @ (Suspicion::Another | Suspicion::Older | Suspicion::Mixed)) => {
             let seen = file.refusal(why).seen();
             Err(Failure::Data(format!("It was not only moved: {seen}; use --audit or --factors. Nothing was changed")))
         }
         Ok(()) | Err(Suspicion::Moved | Suspicion::Unremembered) => {
-            file.write(&found)?;
+            file.write(&found, None)?;
             run::print("The database may be served where it is.");
             Ok(())
         }
@@ -118,7 +126,8 @@ async fn fence(config: &Checked, way: Way, clock: &dyn Clock) -> Result<(), Fail
     };
     // A clock that is behind what was written must not shorten anything.
     let until = evidence.as_ref().map_or(restored.until, |evidence| restored.until.max(evidence.until));
-    let now = clock.now().max(until);
+    let told = clock.now();
+    let now = told.max(until);
     let ends = now.plus(QUARANTINE);
     let factors = match (&evidence, way.factors) {
         (Some(evidence), _) => Factors::Of(people(&evidence.lost, now)),
@@ -130,9 +139,10 @@ async fn fence(config: &Checked, way: Way, clock: &dyn Clock) -> Result<(), Fail
     let found = store.lineage().await.map_err(audit::unreadable)?;
     let lineage = Lineage { id: HEXLOWER.encode(&id), mark: found.mark.saturating_add(1) };
     // The file first: until the database is what the file says, it is not served.
-    FenceFile::of(&config.storage.url)?.write(&lineage)?;
+    FenceFile::of(&config.storage.url)?.write(&lineage, None)?;
     let row = AuditEvent::of_deployment(Event::Fenced, now).because(detail(&restored, evidence.as_ref(), &way));
-    let fence = Fence { lineage: lineage.id, now, last_step: step_at(ends), factors, audit: by_operator(row) };
+    let fence =
+        Fence { lineage: lineage.id, now, clock: told, last_step: step_at(ends), factors, audit: by_operator(row) };
     let done = store.fence(fence).await.map_err(audit::unreadable)?;
     let report = Report { restored: &restored, evidence: evidence.as_ref(), way: &way, done: &done, ends };
     report.print(&*stores.users).await

@@ -36,7 +36,7 @@ pub struct LimitsConfig {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub oob_code_lifetime: Duration,
-    /// How long after the login an access token of the MFA API may add, change and remove factors. 1m to 1h.
+    /// How long after the login an access token of the MFA API may add, change and remove factors, and an `mfa_token` enrol the first one. 1m to 1h.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub management_max_age: Duration,

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::Context as _;
 use countersign_domain::port::fence_store::Lineage;
+use countersign_storage::sqlite::lineage_without_log;
 use serde::{Deserialize, Serialize};
 
 use super::Suspicion;
@@ -28,6 +29,9 @@ pub struct Recorded {
     pub lineage: String,
     /// The mark.
     pub mark: u64,
+    /// The mark that the database has had without its log. None: not known.
+    #[serde(default)]
+    pub settled: Option<u64>,
     /// Which file the database is.
     pub file: Identity,
 }
@@ -97,14 +101,28 @@ impl FenceFile {
         serde_json::from_slice(&text).with_context(damaged)
     }
 
-    /// Has it say what `lineage` is: whole or not at all, and durably.
+    /// Refuses a log that lies beside another database than its own: SQLite would lay it over that. Nobody in this process may have the
+    /// database open.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]; the file cannot be read.
+    pub fn require_own_log(&self, url: &str) -> anyhow::Result<()> {
+        let Some(Recorded { lineage, settled: Some(settled), .. }) = self.read()? else { return Ok(()) };
+        match lineage_without_log(alone::path_of(url)) {
+            Some(alone) if alone.id != lineage || alone.mark < settled => Err(self.refusal(Suspicion::Mixed).into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has it say what `lineage` is, and how much of it is settled: whole or not at all, and durably.
     ///
     /// # Errors
     ///
     /// It cannot be written.
-    pub fn write(&self, lineage: &Lineage) -> anyhow::Result<()> {
+    pub fn write(&self, lineage: &Lineage, settled: Option<u64>) -> anyhow::Result<()> {
         let Lineage { id, mark } = lineage.clone();
-        let text = serde_json::to_vec(&Recorded { lineage: id, mark, file: self.database })?;
+        let text = serde_json::to_vec(&Recorded { lineage: id, mark, settled, file: self.database })?;
         // Servers that share a database write at the same time.
         let number = STAGED.fetch_add(1, Ordering::Relaxed);
         let staged = PathBuf::from(format!("{}.{}-{number}", self.path.display(), std::process::id()));
@@ -142,6 +160,9 @@ impl Refused {
             Suspicion::Another => format!("{file} is about another database"),
             Suspicion::Older => format!("it is older than {file}"),
             Suspicion::Moved => format!("it is not the same file as when {file} was written"),
+            Suspicion::Mixed => {
+                "the -wal beside it belongs to another state of it; remove that and the -shm first".to_owned()
+            }
         }
     }
 }

@@ -15,6 +15,8 @@ pub enum Suspicion {
     Older,
     /// It has come as far, but is another file.
     Moved,
+    /// The log beside it is not its own.
+    Mixed,
 }
 
 /// Judges what is found by what was recorded.
@@ -40,7 +42,8 @@ mod tests {
     const HERE: Identity = Identity { inode: 7, made_at: Some(70) };
 
     fn judged(recorded: Option<(&str, u64, Identity)>, mark: u64) -> Result<(), Suspicion> {
-        let recorded = recorded.map(|(lineage, mark, file)| Recorded { lineage: lineage.to_owned(), mark, file });
+        let recorded =
+            recorded.map(|(lineage, mark, file)| Recorded { lineage: lineage.to_owned(), mark, settled: None, file });
         judge(recorded.as_ref(), &Lineage { id: "a".to_owned(), mark }, HERE)
     }
 

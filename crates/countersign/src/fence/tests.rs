@@ -28,6 +28,10 @@ impl FenceStore for Marked {
         self.lineage().await
     }
 
+    async fn settle(&self) -> Result<bool, PortError> {
+        Ok(self.0.load(Ordering::SeqCst) % 2 == 0)
+    }
+
     async fn fence(&self, _: Fence) -> Result<Fenced, PortError> {
         Ok(Fenced::default())
     }
@@ -82,6 +86,22 @@ async fn a_database_is_marked_before_its_file_is() {
 }
 
 #[tokio::test]
+async fn what_is_settled_is_remembered_while_later_marks_are_not() {
+    let place = place();
+    let keeper = place.start(0).await.unwrap();
+    let mut settled = Vec::new();
+    for _ in 0..4 {
+        settled.push(place.recorded().unwrap().settled);
+        keeper.mark().await.unwrap();
+    }
+    assert_eq!(settled, [None, Some(2), Some(2), Some(4)]);
+    place.start(5).await.unwrap();
+    assert_eq!(place.recorded().unwrap().settled, Some(6));
+    place.start(6).await.unwrap();
+    assert_eq!(place.recorded().unwrap().settled, Some(6), "across a start");
+}
+
+#[tokio::test]
 async fn the_first_mark_is_not_made_without_a_file() {
     let place = place();
     place.obstruct(std::fs::create_dir);
@@ -128,6 +148,24 @@ async fn what_takes_the_place_of_a_database_under_its_server_is_not_blessed() {
     std::fs::rename(copy, place.folder.path().join("a.db")).unwrap();
     keeper.mark().await.unwrap();
     assert_eq!(place.refused(9).await, Suspicion::Moved);
+}
+
+#[tokio::test]
+async fn an_older_copy_that_is_written_over_a_database_under_its_server_is_not_blessed() {
+    let place = place();
+    let store = Arc::new(Marked(AtomicU64::new(0)));
+    let keeper = Keeper::begin(&place.url, Arc::clone(&store) as _).await.unwrap();
+    for _ in 0..3 {
+        keeper.mark().await.unwrap();
+    }
+    store.0.store(1, Ordering::SeqCst);
+    for _ in 0..5 {
+        assert!(keeper.mark().await.unwrap_err().is::<PutBack>());
+        assert_eq!((store.0.load(Ordering::SeqCst), place.recorded().unwrap().mark), (1, 4));
+    }
+    store.0.store(9, Ordering::SeqCst);
+    assert!(keeper.mark().await.is_err(), "whatever comes later");
+    assert_eq!(place.refused(3).await, Suspicion::Older);
 }
 
 #[tokio::test]

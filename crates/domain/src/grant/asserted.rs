@@ -39,9 +39,6 @@ pub const FIRST_FACTORS: [&str; 14] =
 /// The most methods of one login.
 pub const MAX_METHODS: usize = 5;
 
-/// The longest name of a person, in characters.
-pub const MAX_SUBJECT_CHARS: usize = 64;
-
 /// What a signed one says besides who, to whom and until when.
 #[derive(Deserialize)]
 struct SignedClaims {

@@ -19,8 +19,10 @@ pub struct Lineage {
 pub struct Fence {
     /// The id that the lineage has from now on.
     pub lineage: String,
-    /// When.
+    /// When: not before anything that the store holds.
     pub now: Timestamp,
+    /// What the clock says: later with each fence.
+    pub clock: Timestamp,
     /// Time steps of authenticator apps up to this one count as used.
     pub last_step: u64,
     /// What becomes of factors.
@@ -79,6 +81,9 @@ pub trait FenceStore: Send + Sync {
 
     /// Raises the mark by one, durably, and answers the lineage then.
     async fn mark(&self) -> Result<Lineage, PortError>;
+
+    /// Brings what was committed from the log into the file; whether all of it is there, so that the file alone says this lineage.
+    async fn settle(&self) -> Result<bool, PortError>;
 
     /// Makes void whatever may have been used or taken away in a later state of this store, in one step. No server runs on it.
     ///

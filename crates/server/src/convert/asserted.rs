@@ -1,7 +1,7 @@
 //! What a client says of a person's login.
 
 use countersign_domain::{
-    grant::asserted::{FIRST_FACTORS, MAX_METHODS, MAX_SUBJECT_CHARS, is_picture_address},
+    grant::asserted::{FIRST_FACTORS, MAX_METHODS, is_picture_address},
     login_name::MAX_CHARS,
     time::Timestamp,
     usecase::issue_token::AssertedSubject,
@@ -14,7 +14,7 @@ use super::{Violations, given};
 /// Who has logged in; what is wrong with it is noted.
 pub(super) fn subject(grant: v1::AssertedLoginGrant, violations: &mut Violations) -> AssertedSubject {
     let subject = violations.required("subject", grant.subject);
-    violations.at_most("subject", &subject, MAX_SUBJECT_CHARS);
+    violations.at_most("subject", &subject, MAX_CHARS);
     let time = grant.auth_time.unwrap_or_default();
     if grant.auth_time.is_none() {
         violations.add("auth_time", "Missing required parameter: auth_time".into());

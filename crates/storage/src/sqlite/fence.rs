@@ -1,5 +1,7 @@
 //! The lineage of the file, and what is done to one that was put back.
 
+use std::{os::unix::ffi::OsStrExt as _, path::Path, sync::PoisonError};
+
 use async_trait::async_trait;
 use countersign_domain::{
     authenticator::FAILURE_CEILING,
@@ -8,17 +10,17 @@ use countersign_domain::{
         fence_store::{Factors, Fence, FenceStore, Fenced, Lineage, PersonFence},
     },
 };
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OpenFlags, params};
 
 use super::{
-    SqliteStore, rows,
+    DURABLE_STORE, SqliteStore, port_error, rows,
     transaction::Transaction,
     writer::{Durability, Step},
 };
 
-/// More than an epoch can rise in a millisecond: epochs leap to so many times the moment of the fence, so that no two fences lead to the same
-/// ones, not even of one backup.
-const LEAP: i64 = 1 << 20;
+/// More than an epoch can rise in half a millisecond: epochs leap to so many times the sum of the moment of the fence and of the clock, so that
+/// no two fences lead to the same ones, not even of one backup, nor where the clock is behind what the backup holds.
+const LEAP: i64 = 1 << 19;
 /// More than a data key can have sealed since any backup worth putting back.
 const SEALS: i64 = 1 << 28;
 
@@ -39,10 +41,52 @@ impl FenceStore for SqliteStore {
             .await
     }
 
+    #[tracing::instrument(level = "debug", skip_all, name = "store.fence.settle")]
+    async fn settle(&self) -> Result<bool, PortError> {
+        let connection = self.readers.writers_own();
+        let settled = tokio::task::spawn_blocking(move || {
+            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+                let (busy, frames, copied): (bool, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                Ok(!busy && frames == copied)
+            })
+        });
+        match settled.await {
+            Ok(settled) => settled.map_err(port_error),
+            Err(panic) => Err(PortError::Unavailable(DURABLE_STORE, Box::new(panic))),
+        }
+    }
+
     #[tracing::instrument(level = "debug", skip_all, name = "store.fence.fence")]
     async fn fence(&self, fence: Fence) -> Result<Fenced, PortError> {
         self.writer.submit(Durability::Full, move |connection| apply(connection, &fence).map(Step::Keep)).await
     }
+}
+
+/// The lineage that the file at `path` has without the log beside it, if there is one. None: there is no log, or the file by itself cannot be
+/// read. Nobody in this process may have it open.
+pub fn lineage_without_log(path: &Path) -> Option<Lineage> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+        let uri = format!("file:{}?immutable=1", percent_encoded(path));
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        return Connection::open_with_flags(uri, flags).and_then(|connection| lineage(&connection)).ok();
+    }
+    None
+}
+
+fn percent_encoded(path: &Path) -> String {
+    let bytes = path.as_os_str().as_bytes().iter();
+    bytes
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() || b"/._-".contains(byte) {
+                char::from(*byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
 }
 
 fn lineage(connection: &Connection) -> rusqlite::Result<Lineage> {
@@ -60,7 +104,7 @@ fn apply(connection: &Transaction<'_>, fence: &Fence) -> rusqlite::Result<Fenced
     )?;
     connection.execute(
         "UPDATE user SET epoch = max(epoch + ?1, ?3), tokens_valid_from = max(tokens_valid_from, ?2), updated_at = ?2",
-        params![LEAP, now, now.saturating_mul(LEAP)],
+        params![LEAP, now, now.saturating_add(fence.clock.as_millis()).saturating_mul(LEAP)],
     )?;
     let mut fenced = Fenced {
         accounts: connection.query_row("SELECT count(*) FROM user", [], |row| rows::unsigned(row, 0))?,

@@ -34,6 +34,11 @@ impl Readers {
         Self { first, others, turn: AtomicUsize::new(0) }
     }
 
+    /// The writer's, who lets it go between transactions.
+    pub(super) fn writers_own(&self) -> Arc<Mutex<Connection>> {
+        Arc::clone(&self.first)
+    }
+
     /// Reads with `work`, of one moment: after all that was answered before.
     pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, PortError> {
         self.read_statement(|connection| {

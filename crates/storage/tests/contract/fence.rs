@@ -1,6 +1,6 @@
 //! What tells a file from an older copy of itself, and what is done to one that was put back.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use countersign_domain::{
     audit::{AuditEvent, Event},
@@ -30,7 +30,7 @@ fn store(path: &Path) -> Arc<SqliteStore> {
 
 fn fence(factors: Factors) -> Fence {
     let audit = AuditEvent::of_deployment(Event::Fenced, NOW);
-    Fence { lineage: "new".into(), now: NOW, last_step: 500, factors, audit }
+    Fence { lineage: "new".into(), now: NOW, clock: NOW, last_step: 500, factors, audit }
 }
 
 /// Ann has an app, with a recovery code; so has Bob.
@@ -59,6 +59,20 @@ async fn a_mark_only_rises_and_a_fence_begins_another_lineage() {
     assert_eq!((fenced.id.as_str(), fenced.mark), ("new", 3));
     let other = store(&folder.path().join("other.db"));
     assert_ne!(other.lineage().await.unwrap().id, begun.id);
+}
+
+#[tokio::test]
+async fn two_fences_of_one_backup_lead_to_different_epochs_though_it_holds_a_later_time_than_the_clock() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut epochs = Vec::new();
+    for (number, before) in [2000, 1999].into_iter().enumerate() {
+        let store = store(&folder.path().join(format!("{number}.db")));
+        let (stores, ann, _) = people(&store).await;
+        let clock = NOW.minus(Duration::from_millis(before));
+        store.fence(Fence { clock, ..fence(Factors::Keep) }).await.unwrap();
+        epochs.push(account(&stores, &ann).await.user.epoch);
+    }
+    assert!(epochs[0] + 100_000 < epochs[1], "{epochs:?}");
 }
 
 #[tokio::test]

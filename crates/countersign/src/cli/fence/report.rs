@@ -56,6 +56,7 @@ impl Report<'_> {
     fn remains(&self) {
         let all = [
             Some("users that were added after the backup are gone"),
+            self.restored.end.is_err().then_some("its audit trail was broken before, and `countersign audit verify` says so from now on"),
             self.evidence.is_none().then_some("passwords that were changed and accounts that were blocked after the backup: do it again"),
             (self.way.factors == Some(Everybodys::Keep)).then_some(
                 "authenticators that were removed after the backup work again; whoever has no recovery code is given one with the next \
