@@ -11,9 +11,11 @@ use countersign_tests::{
     grpc::Grpc,
     jwt,
     person::Phone,
-    refusal::{BAD_ASSERTED_LOGIN, BAD_REFRESH_TOKEN, Refusal, Refused as _, UNMET_FACTORS, WRONG_PASSWORD},
-    signer::{assertion, login, login_claims, signed},
-    tenant::{API, MFA_API, NATIVE, OTHER_REALM, SIGNER, Tenant},
+    refusal::{
+        BAD_ASSERTED_LOGIN, BAD_REFRESH_TOKEN, Refusal, Refused as _, UNKNOWN_SUBJECT, UNMET_FACTORS, WRONG_PASSWORD,
+    },
+    signer::{self, assertion, login, login_claims, signed},
+    tenant::{API, Client, MFA_API, NATIVE, OTHER_REALM, REALM, SIGNER, Tenant},
     trail,
     world::{Store, World},
 };
@@ -187,6 +189,49 @@ everywhere! {
         world.app().set_blocked(&user, true).await.unwrap();
         world.app().set_blocked(&user, false).await.unwrap();
         refresh("two").await.refused(&BAD_REFRESH_TOKEN);
+    }
+}
+
+/// A client that asserts logins of people who have an account already, and makes none.
+const KNOWING: Client = Client { id: "knowing", secret: None };
+
+fn knowing() -> Tenant {
+    Tenant::default().and(&format!(
+        "[[clients]]\nid = '{}'\nauthentication = 'private-key-jwt'\nkeys = ['{}']\nmfa_demand = 'if-enrolled'\n\
+         grant_types = ['asserted-login']\nasserts = {{ realm = '{REALM}' }}\n",
+        KNOWING.id,
+        signer::key_set(),
+    ))
+}
+
+/// Over `api`, a login of `subject` that [`KNOWING`] asserts.
+async fn known(world: &World, api: &Api, jti: &str, subject: &str) -> Result<Outcome, Refusal> {
+    let mut proof = signer::claims(world, &format!("auth-{jti}"));
+    (proof["iss"], proof["sub"]) = (json!(KNOWING.id), json!(KNOWING.id));
+    let proof = signed(&json!({"alg": "EdDSA", "typ": "JWT"}), &proof);
+    let mut claims = login_claims(world, subject, jti);
+    claims["iss"] = json!(KNOWING.id);
+    let wish = Wish { audience: Some(API), scope: Some("openid read:things"), ..Wish::default() };
+    api.signed(&proof).signed_login(KNOWING, &login(&claims), wish).await
+}
+
+everywhere! {
+    in knowing();
+
+    async fn who_may_not_make_accounts_is_believed_of_those_who_have_one(world: World, api: Api) {
+        let ann = world.person("ann").await;
+        for (jti, stranger) in [("a", "nobody"), ("b", "nobody"), ("c", "ann@elsewhere.test"), ("d", "bad\nname")] {
+            known(&world, &api, jti, stranger).await.refused(&UNKNOWN_SUBJECT);
+            let row = trail::rows(&world.database()).pop().unwrap();
+            assert_eq!(row.event, "proof_rejected.asserted_login");
+            assert_eq!((row.detail.as_deref(), row.client.as_deref()), (Some("unknown"), Some(KNOWING.id)));
+        }
+        assert_eq!(dump::rows(&world.database(), "user"), 1, "nobody was made an account");
+        let tokens = known(&world, &api, "e", &ann.username).await.unwrap().tokens();
+        assert_eq!(jwt::claims(&tokens.access_token)["sub"], ann.id.as_str());
+        // Who has an account in another realm is nobody here.
+        log_in(&world, &api, "f", &login_claims(&world, "ext-1", "f"), WISH).await.unwrap().tokens();
+        known(&world, &api, "g", "ext-1").await.refused(&UNKNOWN_SUBJECT);
     }
 }
 

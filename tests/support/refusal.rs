@@ -154,6 +154,8 @@ refusals! {
     CLIENT_CREDENTIALS_OFF = GrantNotAllowed, 403 "unauthorized_client" "Grant type 'client_credentials' not allowed for the client.";
     /// A client's word that is not to be believed.
     BAD_ASSERTED_LOGIN = AssertionRejected, 403 "invalid_grant" "The asserted login is not accepted.";
+    /// Nobody has the name that a client asserts, and it may make no accounts.
+    UNKNOWN_SUBJECT = SubjectUnknown, 403 "invalid_grant" "Unknown subject.";
     /// The client may not ask about tokens.
     NO_INTROSPECTION = IntrospectionNotAllowed, 403 "access_denied" "The client may not ask about tokens.";
     /// None of the authentication classes is known.
