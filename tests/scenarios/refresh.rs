@@ -1,6 +1,6 @@
 //! Refresh tokens: a login goes on, and nobody goes on with it twice.
 
-use countersign_domain::port::refresh_store::MAX_FAMILIES;
+use countersign_domain::{port::refresh_store::MAX_FAMILIES, secret::Secret, usecase::manage_users::NewPassword};
 use countersign_tests::{
     api::{Api, Outcome, Tokens, Transport, Wish},
     dump, everywhere, jwt,
@@ -216,6 +216,27 @@ everywhere! {
         let bob = countersign_domain::id::UserId::new(bob);
         assert!(app.reset_factors(&bob).await.unwrap().is_some());
         api.refresh(LENIENT, tokens.refresh(), None).await.refused(&BAD_REFRESH_TOKEN);
+
+        let tokens = password_alone(&api, LENIENT, "bob").await;
+        assert!(app.set_password(&bob, NewPassword::Plain(Secret::new("another passphrase".to_owned()))).await.unwrap());
+        api.refresh(LENIENT, tokens.refresh(), None).await.refused(&BAD_REFRESH_TOKEN);
+    }
+
+    async fn an_app_that_failures_disabled_ends_the_tokens_that_came_of_it(world: World, api: Api) {
+        let (ann, phone) = world.enrolled(&api, "ann").await;
+        let mut tokens = log_in(&world, &api, &ann, &phone, BACKEND).await;
+        for failure in 1..=100 {
+            // Nobody may try ten times in a row.
+            world.advance(3600);
+            if failure == 100 {
+                tokens = refreshed(&api, BACKEND, tokens.refresh()).await;
+                assert!(api.introspect(BACKEND, &tokens.access_token).await.unwrap().is_some(), "99 change nothing");
+            }
+            let token = ann.mfa_token(&api).await;
+            api.otp(BACKEND, &token, &phone.wrong(&world)).await.refused(&WRONG_OTP);
+        }
+        api.refresh(BACKEND, tokens.refresh(), None).await.refused(&BAD_REFRESH_TOKEN);
+        assert!(api.introspect(BACKEND, &tokens.access_token).await.unwrap().is_none());
     }
 
     async fn who_is_gone_is_told_so(world: World, api: Api) {
