@@ -1,14 +1,17 @@
 //! Enrolling, and what is enrolled.
 
+use countersign_domain::factor::otp::step_at;
 use countersign_tests::{
     api::Transport,
     everywhere,
+    otp::{self, code_with},
     person::Phone,
     refusal::{
         ALREADY_ENROLLED, BAD_BEARER, EXPIRED_BEARER, MALFORMED_TOKEN, NO_SUCH_AUTHENTICATOR, Refused as _, WRONG_OTP,
     },
     tenant::BACKEND,
 };
+use totp_rs::Algorithm;
 
 everywhere! {
     async fn a_pending_authenticator_never_completes_the_login_of_who_has_an_active_one(world: World, api: Api) {
@@ -53,6 +56,30 @@ everywhere! {
         let token = ann.mfa_token(&api).await;
         let active = api.list(&token).await.unwrap().into_iter().filter(|entry| entry.active);
         assert_eq!(active.count(), 2, "the confirmed app and the recovery code");
+    }
+
+    async fn an_app_with_another_hash_and_longer_codes_is_enrolled_and_logs_in(world: World, api: Api) {
+        for (name, algorithm, digits) in
+            [("SHA512", Algorithm::SHA512, 8), ("SHA256", Algorithm::SHA256, 8), ("SHA256", Algorithm::SHA256, 6)]
+        {
+            let person = world.person(&format!("{}-{digits}", name.to_lowercase())).await;
+            let token = person.mfa_token(&api).await;
+            let association = api.associate_with(&token, name, digits).await.unwrap();
+            for said in [format!("algorithm={name}"), format!("digits={digits}"), format!("period={}", otp::PERIOD)] {
+                assert!(association.barcode_uri.contains(&said), "{said}: {}", association.barcode_uri);
+            }
+            let secret = association.secret;
+            let code = || code_with(&secret, step_at(world.now()), algorithm, digits);
+            // What an app shows that took no notice of either is another code.
+            api.otp(BACKEND, &token, &otp::code_at(&secret, world.now())).await.refused(&WRONG_OTP);
+            api.otp(BACKEND, &token, &code()).await.expect("the first code confirms");
+            world.advance(otp::PERIOD);
+            let token = person.mfa_token(&api).await;
+            api.challenge(BACKEND, &token, "otp", None).await.unwrap();
+            api.otp(BACKEND, &token, &code()).await.expect("the code is right");
+            let token = person.mfa_token(&api).await;
+            api.otp(BACKEND, &token, &code()).await.refused(&WRONG_OTP);
+        }
     }
 
     async fn a_wrong_code_confirms_nothing(world: World, api: Api) {

@@ -391,7 +391,12 @@ impl Api {
 
     /// Begins an enrolment of an authenticator app.
     pub async fn associate(&self, bearer: &str) -> Result<Association, Refusal> {
-        dispatch!(self.associate(bearer))
+        dispatch!(self.associate(bearer, None))
+    }
+
+    /// The same, of an app with this hash, as `SHA512`, and so many digits.
+    pub async fn associate_with(&self, bearer: &str, algorithm: &str, digits: u8) -> Result<Association, Refusal> {
+        dispatch!(self.associate(bearer, Some((algorithm, digits))))
     }
 
     /// The authenticators, in the server's order.

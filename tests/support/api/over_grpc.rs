@@ -5,11 +5,12 @@ use countersign_proto::v1::{
     AnswerChallengeRequest, AssociateAuthenticatorRequest, Authenticator, AuthenticatorState, ClientCredentialsGrant,
     CreateChallengeRequest, DeleteAuthenticatorRequest, DeleteDeviceRequest, DeleteRememberedDeviceRequest,
     GetAuthenticatorRequest, GetUserInfoRequest, IntrospectTokenRequest, IssueTokenRequest, ListAuthenticatorsRequest,
-    ListRememberedDevicesRequest, OobChannel, OobEnrollment, OobGrant, OtpEnrollment, OtpGrant, PasswordGrant,
-    PushCredentials, PushService, RecoveryCodeGrant, RefreshTokenGrant, RevokeTokenRequest, SignedLoginGrant, TokenSet,
-    UpdateAuthenticatorRequest, UpdateDeviceRequest, associate_authenticator_request::Enrollment,
-    associate_authenticator_response::Enrollment as Details, authenticator::Factor,
-    create_challenge_response::Challenge, issue_token_request::Grant, issue_token_response::Outcome as Issued,
+    ListRememberedDevicesRequest, OobChannel, OobEnrollment, OobGrant, OtpAlgorithm, OtpEnrollment, OtpGrant,
+    PasswordGrant, PushCredentials, PushService, RecoveryCodeGrant, RefreshTokenGrant, RevokeTokenRequest,
+    SignedLoginGrant, TokenSet, UpdateAuthenticatorRequest, UpdateDeviceRequest,
+    associate_authenticator_request::Enrollment, associate_authenticator_response::Enrollment as Details,
+    authenticator::Factor, create_challenge_response::Challenge, issue_token_request::Grant,
+    issue_token_response::Outcome as Issued,
 };
 
 use super::{Asked, Association, Barcode, Entry, Introspected, Outcome, Sent, To, Tokens, Wish};
@@ -350,12 +351,14 @@ pub(super) async fn narrowed(
     Ok(answer.into_inner().authenticator_id)
 }
 
-pub(super) async fn associate(grpc: &Grpc, bearer: &str) -> Result<Association, Refusal> {
-    let request = AssociateAuthenticatorRequest {
-        enrollment: Some(Enrollment::Otp(OtpEnrollment::default())),
-        name: String::new(),
-        end_user: None,
-    };
+pub(super) async fn associate(grpc: &Grpc, bearer: &str, app: Option<(&str, u8)>) -> Result<Association, Refusal> {
+    let otp = app.map_or_else(OtpEnrollment::default, |(algorithm, digits)| {
+        let name = format!("OTP_ALGORITHM_{algorithm}");
+        let algorithm = OtpAlgorithm::from_str_name(&name).expect("the contract has it");
+        OtpEnrollment { algorithm: algorithm.into(), digits: digits.into() }
+    });
+    let request =
+        AssociateAuthenticatorRequest { enrollment: Some(Enrollment::Otp(otp)), name: String::new(), end_user: None };
     let answer = grpc.associate.clone().associate_authenticator(bearing(bearer, request)).await.map_err(refused)?;
     let answer = answer.into_inner();
     let Some(Details::Otp(otp)) = answer.enrollment else { panic!("not the details of an app") };

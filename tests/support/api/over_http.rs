@@ -295,9 +295,12 @@ pub(super) async fn narrowed(
     Ok(text(&answer["authenticator_id"]))
 }
 
-pub(super) async fn associate(http: &Http, bearer: &str) -> Result<Association, Refusal> {
-    let answer = http.post_as(bearer, "/mfa/associate", &json!({"authenticator_types": ["otp"]})).await;
-    let body = accepted(answer, 200)?;
+pub(super) async fn associate(http: &Http, bearer: &str, app: Option<(&str, u8)>) -> Result<Association, Refusal> {
+    let mut wish = json!({"authenticator_types": ["otp"]});
+    if let Some((algorithm, digits)) = app {
+        (wish["algorithm"], wish["digits"]) = (json!(algorithm), json!(digits));
+    }
+    let body = accepted(http.post_as(bearer, "/mfa/associate", &wish).await, 200)?;
     assert_eq!(body["authenticator_type"], "otp");
     assert!(body.get("recovery_code").is_none(), "the singular member is never sent here");
     let codes = body.get("recovery_codes").and_then(Value::as_array).cloned().unwrap_or_default();
