@@ -2,7 +2,7 @@
 
 use countersign_tests::{
     api::Transport,
-    process::{self, DEMO_CLIENT, DEMO_PASSWORD, DemoProcess, Ended},
+    process::{self, DEMO_CLIENT, DEMO_PASSWORD, DemoProcess, Ended, Saying},
 };
 use rusqlite::Connection;
 use serde_json::Value;
@@ -107,4 +107,32 @@ async fn an_operator_reads_follows_exports_and_checks_the_trail() {
     DemoProcess::start(other.path(), 1).await.kill().await;
     let missing = audit(&other, &["verify", "--contains", &head]).await;
     assert_eq!((missing.code, missing.err.contains("not in this trail")), (1, true), "{missing:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_follows_the_trail_reads_what_is_written_later() {
+    let folder = TempDir::new().unwrap();
+    let demo = DemoProcess::start(folder.path(), 2).await;
+    let api = demo.api(Transport::Http).await;
+    let dir = folder.path().to_str().unwrap();
+    let mut tail = Saying::start(folder.path(), &["audit", "tail", "-n", "1", "--follow", "--dir", dir]);
+    let mut last = 0;
+    // The server may add the next signing keys meanwhile, whose rows come among these.
+    let mut read = async || {
+        let line = tail.next().await;
+        let id: i64 = line.split(' ').next().unwrap().parse().unwrap();
+        assert!(id > last, "each row once, in order: {line}");
+        last = id;
+        line
+    };
+    // It has begun once it says what was there before.
+    read().await;
+    for _ in 0..3 {
+        api.login(DEMO_CLIENT, "user00001", "wrong").await.unwrap_err();
+        while !read().await.contains(" proof_rejected.password ") {}
+        // What another process writes is read as well.
+        let verb = process::run(folder.path(), &["user", "block", "user00002", "--dir", dir], "").await;
+        assert_eq!(verb.code, 0, "{verb:?}");
+        while !read().await.contains(" user.blocked ") {}
+    }
 }

@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
 use countersign_domain::time::Timestamp;
@@ -34,6 +35,11 @@ pub struct DemoProcess {
 impl DemoProcess {
     /// Starts one in `folder` with `users` numbered users, on free ports, and waits until it serves.
     pub async fn start(folder: &Path, users: u32) -> Self {
+        Self::start_with(folder, users, &[]).await
+    }
+
+    /// The same with `more` arguments.
+    pub async fn start_with(folder: &Path, users: u32, more: &[&str]) -> Self {
         let told = folder.join("demo.json");
         let _first_start = std::fs::remove_file(&told);
         // A shell, because whoever has a limit on the size of files is ended by the signal unless it is ignored from the start.
@@ -43,6 +49,7 @@ impl DemoProcess {
             .args(["demo", "--users", &users.to_string(), "--dir"])
             .arg(folder)
             .args(["--https-port", "0", "--http-port", "0", "--grpc-port", "0", "--ops-port", "0"])
+            .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -263,6 +270,30 @@ pub fn start(folder: &Path, arguments: &[&str]) -> Child {
     command.args(arguments).current_dir(folder).kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().expect("the program starts")
+}
+
+/// What a program says that goes on until it is ended. Killed when dropped.
+pub struct Saying {
+    lines: Lines<BufReader<ChildStdout>>,
+    _child: Child,
+}
+
+impl Saying {
+    /// Starts the program in `folder`.
+    pub fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(binary());
+        command.args(arguments).current_dir(folder).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        Self { lines: BufReader::new(child.stdout.take().expect("it is piped")).lines(), _child: child }
+    }
+
+    /// The next line, which must come within a minute.
+    pub async fn next(&mut self) -> String {
+        let next = tokio::time::timeout(Duration::from_secs(60), self.lines.next_line());
+        let line = next.await.expect("it says something within a minute").expect("what it says is text");
+        line.expect("it goes on")
+    }
 }
 
 /// Runs the program in `folder` with `input` to read.
