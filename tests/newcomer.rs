@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use countersign_storage::testing_redis::{RedisServer, RedisServerOptions};
 use countersign_tests::{
     api::{Api, To, Transport, Wish},
+    dump,
     process::{DEMO_CLIENT, DemoProcess, Ended, ServeProcess, folder_of_program, run},
     refusal::{BAD_REFRESH_TOKEN, Refused as _},
     sent::Arrived,
@@ -146,6 +148,27 @@ async fn a_demo_goes_on_as_at_auth0_without_a_second_factor_and_a_token_that_was
         assert_ne!(first.refresh(), second.refresh(), "they rotate");
         api.refresh(DEMO_CLIENT, first.refresh(), None).await.refused(&BAD_REFRESH_TOKEN);
         api.refresh(DEMO_CLIENT, second.refresh(), None).await.refused(&BAD_REFRESH_TOKEN);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demo_with_a_redis_keeps_its_sessions_there() {
+    let redis = RedisServer::start(RedisServerOptions::default());
+    for transport in [Transport::Http, Transport::Grpc] {
+        let folder = TempDir::new().unwrap();
+        let demo = DemoProcess::start_with(folder.path(), 1, &["--redis", &redis.url()]).await;
+        let api = demo.api(transport).await;
+        let before = dump::redis(&redis.url()).await.len();
+        let token = mfa_token(&api).await;
+        let sent = api.associate_oob(&token, To::Phone("sms", "+1 202 555 0143")).await.unwrap();
+        assert!(dump::redis(&redis.url()).await.len() > before, "the login is there");
+        let code = newest_code(folder.path(), 1).await.code;
+        api.oob(DEMO_CLIENT, &token, &sent.oob_code, &code).await.unwrap();
+        let token = mfa_token(&api).await;
+        let sent = api.send_code(DEMO_CLIENT, &token, None, Some("sms")).await.unwrap();
+        let code = newest_code(folder.path(), 2).await.code;
+        api.oob(DEMO_CLIENT, &token, &sent.oob_code, &code).await.unwrap();
+        demo.kill().await;
     }
 }
 
