@@ -51,3 +51,31 @@ async fn a_password_that_was_not_looked_at_is_no_failure() {
         api.login(BACKEND, "ann", PASSWORD).await.unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_passwords_lock_from_everywhere_where_the_account_alone_is_counted() {
+    for (count_by, elsewhere_too) in [(None, false), (Some("user_and_address"), false), (Some("user"), true)] {
+        let proxied = Tenant::default().section("gateway", &["trusted_proxies = ['127.0.0.0/8']"]);
+        let tenant = match count_by {
+            None => proxied,
+            Some(whom) => proxied.section("limits", &[&format!("count_by = '{whom}'")]),
+        };
+        let world = World::start(Store::Sqlite, tenant).await;
+        world.people(&["ann", "bob"]).await;
+        let api = world.api(Transport::Http);
+        let (here, elsewhere) = (api.from("203.0.113.9"), api.from("198.51.100.7"));
+        for _ in 0..10 {
+            here.login(BACKEND, "ann", "wrong").await.refused(&WRONG_PASSWORD);
+        }
+        here.login(BACKEND, "ann", PASSWORD).await.refused(&LOCKED);
+        let answer = elsewhere.login(BACKEND, "ann", PASSWORD).await;
+        if elsewhere_too {
+            answer.refused(&LOCKED);
+        } else {
+            answer.expect("the person is not locked out").mfa_token();
+        }
+        for from in [&here, &elsewhere] {
+            from.login(BACKEND, "bob", PASSWORD).await.expect("others are not counted").mfa_token();
+        }
+    }
+}
