@@ -7,6 +7,8 @@ mod audit_chain;
 mod fence;
 #[path = "contract/redis_store.rs"]
 mod redis_store;
+#[path = "contract/redis_tls.rs"]
+mod redis_tls;
 #[path = "contract/sqlite_store.rs"]
 mod sqlite_store;
 
