@@ -192,11 +192,7 @@ impl PasswordHasher for Argon2Hasher {
     }
 
     fn import(&self, phc: &Secret<String>) -> Result<PasswordHash, PortError> {
-        let (recipe, output) = parse_phc(phc.expose()).ok_or_else(|| corrupt("not an argon2id PHC string"))?;
-        let output = Zeroizing::new(output);
-        if !recipe.params.is_strong_enough() {
-            return Err(corrupt("the hash is weaker than OWASP ASVS 5.0 allows"));
-        }
+        let (recipe, output) = importable(phc).map_err(|error| PortError::Corrupt(error.into()))?;
         let mac = self.pepper.mac(&output);
         Ok(PasswordHash::new(Verifier { pepper_id: self.pepper.id, recipe, mac }.to_string()))
     }
@@ -206,6 +202,36 @@ impl fmt::Debug for Argon2Hasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Argon2Hasher").field("params", &self.params).finish_non_exhaustive()
     }
+}
+
+/// Why the hash of somebody else is not taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PhcError {
+    /// It is no PHC string, or one of another function, or cut, or of costs that are not borne.
+    #[error(
+        "must be an argon2id PHC string, $argon2id$v=19$m=…,t=…,p=…$salt$hash, of at most 1 GiB, 64 passes and 64 lanes, with a \
+         salt of 8 to 64 bytes and a hash of 16 to 64"
+    )]
+    NotArgon2id,
+    /// Whoever steals it guesses too cheaply: see [`HashParams::is_strong_enough`].
+    #[error("is weaker than m=12288 and t=3, m=19456 and t=2, or m=47104 and t=1 (OWASP ASVS 5.0, 11.4.2)")]
+    TooWeak,
+}
+
+/// Whether [`PasswordHasher::import`] takes `phc`, for those who must know before there is a hasher.
+///
+/// # Errors
+///
+/// [`PhcError`] if it does not.
+pub fn check_phc(phc: &Secret<String>) -> Result<(), PhcError> {
+    importable(phc).map(drop)
+}
+
+/// The recipe of `phc` and what argon2 put out.
+fn importable(phc: &Secret<String>) -> Result<(Recipe, Zeroizing<Vec<u8>>), PhcError> {
+    let (recipe, output) = parse_phc(phc.expose()).ok_or(PhcError::NotArgon2id)?;
+    let output = Zeroizing::new(output);
+    if recipe.params.is_strong_enough() { Ok((recipe, output)) } else { Err(PhcError::TooWeak) }
 }
 
 fn corrupt(why: &'static str) -> PortError {

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod clients;
+mod users;
 
 use std::{fs, path::PathBuf, sync::Arc};
 

@@ -119,6 +119,7 @@ async fn damaged_verifiers_are_reported() {
 async fn imported_hashes_verify() {
     let hasher = hasher();
     let phc = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+    assert_eq!(check_phc(&secret(phc)), Ok(()));
     let stored = hasher.import(&secret(phc)).unwrap();
     assert!(!stored.as_str().contains("CTFhFdXP"));
     assert_eq!(check(&hasher, &stored, "password").await, PasswordVerdict::Right);
@@ -127,16 +128,22 @@ async fn imported_hashes_verify() {
 
 #[test]
 fn weak_and_foreign_hashes_are_not_imported() {
-    for phc in [
-        "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
-        "$argon2id$v=19$m=19455,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
-        "$argon2i$v=19$m=65536,t=3,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
-        "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW",
-        "correct horse",
+    for (phc, why) in [
+        ("$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4", PhcError::TooWeak),
+        ("$argon2id$v=19$m=19455,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4", PhcError::TooWeak),
+        (
+            "$argon2i$v=19$m=65536,t=3,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+            PhcError::NotArgon2id,
+        ),
+        ("$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR", PhcError::NotArgon2id),
+        ("$argon2id$v=19$x", PhcError::NotArgon2id),
+        ("$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW", PhcError::NotArgon2id),
+        ("correct horse", PhcError::NotArgon2id),
     ] {
         let error = hasher().import(&secret(phc)).unwrap_err();
         assert!(matches!(error, PortError::Corrupt(_)), "{phc}");
         assert!(!format!("{error:?} {error}").contains("nf65"), "{phc}");
+        assert_eq!(check_phc(&secret(phc)), Err(why), "{phc}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, iter, time::Duration};
 
+use countersign_crypto::password::check_phc;
 use countersign_domain::{
     certificate::CertificateName,
     id::{ClientId, RealmName, Scope},
@@ -320,11 +321,11 @@ impl Config {
             format!("{path}.password_phc"),
             "is needed: an argon2id PHC string",
         );
-        mistakes.add_if(
-            !user.password_phc.is_empty() && !user.password_phc.secret().expose().starts_with("$argon2id$"),
-            format!("{path}.password_phc"),
-            "must be an argon2id PHC string, $argon2id$v=19$…",
-        );
+        if !user.password_phc.is_empty()
+            && let Err(unfit) = check_phc(user.password_phc.secret())
+        {
+            mistakes.add(format!("{path}.password_phc"), unfit.to_string());
+        }
     }
 
     /// What the password of `user` must not be made of.
