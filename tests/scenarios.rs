@@ -16,6 +16,7 @@ mod client_credentials;
 mod context;
 mod cors;
 mod data_keys;
+mod declared_people;
 mod devices;
 mod discovery;
 mod forwarded;

@@ -1,6 +1,10 @@
 //! Whether clients, APIs, realms and people fit together.
 
-use std::{collections::BTreeSet, iter, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+    time::Duration,
+};
 
 use countersign_crypto::password::check_phc;
 use countersign_domain::{
@@ -18,7 +22,7 @@ use crate::config::{
     directory::{ApiConfig, ClientAuthName, ClientConfig, GrantName, UserConfig},
     limits::{ContextConfig, FactorName, MfaDemandName, StrengthName},
     mistake::Mistakes,
-    registry,
+    registry::{self, given},
 };
 
 /// The longest a refresh token may live: 365.25 days.
@@ -54,6 +58,24 @@ impl Config {
         );
         for (index, user) in self.users.iter().enumerate() {
             self.check_user(&format!("users[{index}]"), user, mistakes);
+        }
+        self.check_login_names(mistakes);
+    }
+
+    /// Each name that people log in with is one person's in their realm: whoever came second would not be added.
+    fn check_login_names(&self, mistakes: &mut Mistakes) {
+        let mut taken = BTreeMap::new();
+        for (index, user) in self.users.iter().enumerate() {
+            let realm = given(&user.realm).unwrap_or(&self.default_realm);
+            for (key, text) in [("username", &user.username), ("email", &user.email)] {
+                let Ok(name) = LoginName::parse(text) else { continue };
+                let (owner, place) = taken.entry((realm, name)).or_insert((index, key));
+                mistakes.add_if(
+                    *owner != index,
+                    format!("users[{index}].{key}"),
+                    format!("is the same as users[{owner}].{place}, in the same realm"),
+                );
+            }
         }
     }
 

@@ -36,3 +36,35 @@ fn every_hash_that_could_not_be_taken_in_is_found_before_the_start() {
     );
     assert!(!found.concat().contains("c29tZXNhbHQ"), "{found:?}");
 }
+
+#[test]
+fn a_login_name_is_one_persons_in_a_realm() {
+    let user = |lines: &str| format!("{lines}\npassword_phc = '{PHC}'");
+    let guests = "realms = [{ name = \"staff\" }, { name = \"guests\" }]";
+    let toml = |of: &[String]| {
+        let of: Vec<_> = of.iter().map(String::as_str).collect();
+        users(&of).replace("realms = [{ name = \"staff\" }]", guests)
+    };
+    let good = toml(&[
+        user("username = 'ada@example.com'\nemail = 'Ada@example.com'"),
+        user("username = 'bob'"),
+        user("realm = 'guests'\nusername = 'bob'\nemail = 'ada@example.com'"),
+    ]);
+    let outcome = loaded(&good, &[]);
+    assert!(outcome.is_ok(), "{}", outcome.unwrap_err());
+    let shared = toml(&[
+        user("username = 'ada'\nemail = 'ada@example.com'"),
+        user("username = ' ADA '\nemail = 'other@example.com'"),
+        user("username = 'ADA@example.com'"),
+        user("realm = 'staff'\nusername = 'cat'\nemail = 'other@Example.com'"),
+        user("realm = 'guests'\nusername = 'ada'"),
+    ]);
+    assert_eq!(
+        found(&shared),
+        [
+            "users[1].username: is the same as users[0].username, in the same realm",
+            "users[2].username: is the same as users[0].email, in the same realm",
+            "users[3].email: is the same as users[1].email, in the same realm",
+        ]
+    );
+}
