@@ -37,7 +37,8 @@ pub fn load(path: Option<&Path>, variables: &Variables) -> Result<Checked, Mista
             return Err(mistakes.sorted());
         }
     };
-    let (config, mut mistakes) = parse(&text, variables);
+    // What is not TOML says nothing that could be checked.
+    let (config, mut mistakes) = shaped(values(&text, variables)?, variables);
     match config.check() {
         Ok(checked) => mistakes.or(checked),
         Err(others) => {
@@ -49,17 +50,27 @@ pub fn load(path: Option<&Path>, variables: &Variables) -> Result<Checked, Mista
 
 /// The configuration of `toml` and `variables`, as far as it has the right shape, and what has not.
 pub fn parse(toml: &str, variables: &Variables) -> (Config, Mistakes) {
-    let mut mistakes = Mistakes::new();
+    match values(toml, variables) {
+        Ok(values) => shaped(values, variables),
+        Err(mistakes) => (Config::default(), mistakes),
+    }
+}
+
+/// What `toml` and `variables` say, unless that is not TOML.
+fn values(toml: &str, variables: &Variables) -> Result<Dict, Mistakes> {
     let figment = Figment::new().merge(Toml::string(toml)).merge(VariableLayer(variables));
-    let mut values: Dict = match figment.extract() {
-        Ok(values) => values,
-        Err(error) => {
-            // A file that is not TOML: its message shows the line, which may hold a secret. The place is enough.
-            let place = error.to_string().lines().next().unwrap_or_default().to_owned();
-            mistakes.add("--config", format!("is not TOML: {place}"));
-            return (Config::default(), mistakes);
-        }
-    };
+    figment.extract().map_err(|error| {
+        // Its message shows the line, which may hold a secret. The place is enough.
+        let place = error.to_string().lines().next().unwrap_or_default().to_owned();
+        let mut mistakes = Mistakes::new();
+        mistakes.add("--config", format!("is not TOML: {place}"));
+        mistakes
+    })
+}
+
+/// The configuration that `values` are, as far as they have the right shape, and what has not.
+fn shaped(mut values: Dict, variables: &Variables) -> (Config, Mistakes) {
+    let mut mistakes = Mistakes::new();
     ProfileName::fill_in(&mut values);
     loop {
         let error = match Value::from(values.clone()).deserialize::<Config>() {

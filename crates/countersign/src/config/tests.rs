@@ -279,9 +279,11 @@ fn secrets_come_by_value_or_by_file_and_are_never_shown() {
 
 #[test]
 fn a_file_that_is_not_toml_is_one_mistake_that_shows_no_line() {
-    let wrong = mistakes("keys.kek = \"canary", &[]);
-    assert!(wrong.contains("--config: is not TOML"), "{wrong}");
-    assert!(!wrong.contains("canary"), "{wrong}");
+    let wrong = loaded("keys.kek = \"canary", &[]).unwrap_err();
+    let [mistake] = wrong.as_slice() else { panic!("{wrong}") };
+    assert_eq!(mistake.path, "--config");
+    assert!(mistake.what.starts_with("is not TOML: "), "{wrong}");
+    assert!(!mistake.what.contains("canary"), "{wrong}");
 }
 
 #[test]
