@@ -86,7 +86,7 @@ fn shaped(mut values: Dict, variables: &Variables) -> (Config, Mistakes) {
         }
         let source = variable_of(&error.path, variables).map(|(name, _)| format!(" ({name})")).unwrap_or_default();
         mistakes.add(shown(&error.path), format!("{}{source}", described(&error.kind)));
-        if !drop_at(&mut values, &error.path) {
+        if !stand_in_at(&mut values, &error) && !drop_at(&mut values, &error.path) {
             return (Config::default(), mistakes);
         }
     }
@@ -168,6 +168,39 @@ fn replace_by_text(dict: &mut Dict, path: &[String], text: &str) -> bool {
         },
         [] => false,
     }
+}
+
+/// Puts a good item of the same list in the place of a bad one, so that what follows from the others is still found, each at its
+/// place. What follows from this one is not told, since its place is known to be wrong.
+fn stand_in_at(values: &mut Dict, error: &figment::Error) -> bool {
+    let Some((index, list)) = error.path.split_last() else { return false };
+    let (Ok(index), Some(Value::Array(_, items))) = (index.parse::<usize>(), value_at(values, list)) else {
+        return false;
+    };
+    let good = match (index.checked_sub(1), &error.kind) {
+        // Items are read in their order.
+        (Some(before), _) => items.get(before),
+        (None, Kind::UnknownVariant(_, known)) => {
+            items.iter().find(|item| item.as_str().is_some_and(|text| known.contains(&text)))
+        }
+        (None, _) => None,
+    };
+    match (good.cloned(), items.get_mut(index)) {
+        (Some(good), Some(bad)) => {
+            *bad = good;
+            true
+        }
+        _ => false,
+    }
+}
+
+fn value_at<'a>(dict: &'a mut Dict, path: &[String]) -> Option<&'a mut Value> {
+    let (key, rest) = path.split_first()?;
+    rest.iter().try_fold(dict.get_mut(key)?, |value, part| match value {
+        Value::Dict(_, inner) => inner.get_mut(part),
+        Value::Array(_, items) => items.get_mut(part.parse::<usize>().ok()?),
+        _ => None,
+    })
 }
 
 /// Removes the innermost key of a table that leads to `path`.

@@ -81,6 +81,25 @@ fn every_mistake_of_shape_is_found() {
 }
 
 #[test]
+fn a_bad_item_of_a_list_hides_nothing_that_follows_from_the_others() {
+    let needs = "messages.sms: needs a provider, since mfa.factors has sms";
+    for (factors, wrong) in [
+        ("['sms', 'foo']", vec!["mfa.factors[1]"]),
+        ("['foo', 'sms']", vec!["mfa.factors[0]"]),
+        ("['foo', 'bar', 'sms', 7]", vec!["mfa.factors[0]", "mfa.factors[1]", "mfa.factors[3]"]),
+    ] {
+        let found = loaded(&format!("{GOOD}\n[mfa]\nfactors = {factors}\n"), &[]).unwrap_err();
+        assert!(found.to_string().contains(needs), "{factors}: {found}");
+        let places: Vec<_> = found.as_slice().iter().map(|mistake| mistake.path.as_str()).collect();
+        assert_eq!(places.into_iter().filter(|path| path.starts_with("mfa.")).collect::<Vec<_>>(), wrong, "{found}");
+    }
+    let client = "[[clients]]\nid = 'app'\nauthentication = 'none'\norigins = ['https://app.test', 7, 'there']";
+    let found = loaded(&format!("{GOOD}\n{client}\n"), &[]).unwrap_err();
+    let places: Vec<_> = found.as_slice().iter().map(|mistake| mistake.path.as_str()).collect();
+    assert_eq!(places, ["clients[0].origins[1]", "clients[0].origins[2]"], "{found}");
+}
+
+#[test]
 fn every_mistake_of_sense_is_found() {
     let toml = r#"
         issuer = "http://login.example.com"
