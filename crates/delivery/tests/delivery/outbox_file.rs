@@ -85,3 +85,21 @@ async fn lines_of_several_writers_never_mix_and_none_is_lost() {
     join_all(sends).await;
     assert_eq!(lines(&path).len(), 100);
 }
+
+#[tokio::test]
+async fn a_message_behind_a_torn_line_has_a_line_of_its_own() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("outbox.jsonl");
+    let torn = "{\"id\":\"msg_1\",\"chan";
+    fs::write(&path, torn).unwrap();
+    let file = OutboxFile::open(&path, clock()).unwrap();
+    for id in ["msg_2", "msg_3"] {
+        let message = code(Channel::Sms, id);
+        file.send(&message, &words(&message)).await.unwrap();
+    }
+    let content = fs::read_to_string(&path).unwrap();
+    let mut lines = content.lines();
+    assert_eq!(lines.next(), Some(torn));
+    let ids: Vec<Value> = lines.map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone()).collect();
+    assert_eq!(ids, ["msg_2", "msg_3"]);
+}
