@@ -133,6 +133,9 @@ pub enum Verb {
         /// Whom to trust.
         #[command(flatten)]
         trust: Trust,
+        /// Remove it from the phone alone and tell the server nothing, for a server that is gone.
+        #[arg(long, conflicts_with = "cacert")]
+        local: bool,
     },
 }
 
@@ -197,16 +200,20 @@ pub(crate) async fn perform(verb: Verb, input: &mut (dyn BufRead + Send)) -> Res
             let totp = totp.ok_or_else(|| Failure::Data("This account came without codes".to_owned()))?;
             Ok(vec![totp.code(now)?.expose().clone()])
         }
-        Verb::Remove { id, phone: PhoneFile { phone: path }, trust } => {
+        Verb::Remove { id, phone: PhoneFile { phone: path }, trust, local } => {
             let mut phone = Phone::load(&path)?;
             let account = phone.account(id.as_deref())?.clone();
-            let known = match guardian(trust, &account.url)?.remove(&account).await {
-                Ok(()) => "",
-                // Somebody else was first, and its token went with it.
-                Err(Problem::Refused(StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED, ..)) => {
-                    ", which the server did not know any more"
+            let known = if local {
+                " from this phone alone; the server was not told"
+            } else {
+                match guardian(trust, &account.url)?.remove(&account).await {
+                    Ok(()) => "",
+                    // Somebody else was first, and its token went with it.
+                    Err(Problem::Refused(StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED, ..)) => {
+                        ", which the server did not know any more"
+                    }
+                    Err(problem) => return Err(problem.into()),
                 }
-                Err(problem) => return Err(problem.into()),
             };
             phone.forget(&account);
             phone.save(&path)?;

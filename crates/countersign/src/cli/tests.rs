@@ -104,6 +104,7 @@ fn every_verb_parses() {
         "device deny a1 --reason r",
         "device code",
         "device remove dev_1",
+        "device remove dev_1 --local --phone p",
     ] {
         assert!(parsed(line).is_ok(), "{line}");
     }

@@ -255,6 +255,29 @@ async fn codes_come_along_and_an_account_is_removed() {
 }
 
 #[tokio::test]
+async fn an_account_whose_server_is_gone_is_removed_from_the_phone_alone() {
+    let person = Person::enrolled().await;
+    let mut kept: Value = serde_json::from_slice(&std::fs::read(person.phone()).unwrap()).unwrap();
+    kept["accounts"][0]["url"] = "http://127.0.0.1:1/appliance-mfa".into();
+    std::fs::write(person.phone(), kept.to_string()).unwrap();
+    let failure = person.types(&["remove"], "").await.unwrap_err();
+    assert!(matches!(failure, Failure::Unavailable(_)), "{failure}");
+    assert_eq!(Phone::load(&person.phone()).unwrap().accounts.len(), 1, "it stays until somebody says so");
+    assert_eq!(
+        person.types(&["remove", "--local"], "").await.unwrap(),
+        ["Removed dev_1234567890abcdef of http://localhost/ from this phone alone; the server was not told"]
+    );
+    assert!(Phone::load(&person.phone()).unwrap().accounts.is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_is_there_is_not_told_of_what_is_removed_from_the_phone_alone() {
+    let person = Person::enrolled().await;
+    person.types(&["remove", "--local"], "").await.unwrap();
+    assert!(!person.server.is_removed());
+}
+
+#[tokio::test]
 async fn only_the_authority_that_is_named_is_trusted() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start_encrypted(folder.path()).await;
