@@ -71,3 +71,17 @@ fn every_reason_shows_an_example_of_itself() {
     }
     assert_none(&findings);
 }
+
+#[test]
+fn the_document_explains_every_reason_and_no_other() {
+    let document = include_str!("../../../../docs/errors.md");
+    let rows = document.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once("` |")?.0));
+    let is_name = |text: &&str| text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    let explained: BTreeSet<_> = rows.filter(is_name).map(str::to_owned).collect();
+    let known: BTreeSet<_> = reasons().into_iter().map(|(name, _)| name).collect();
+    let mut findings = Vec::new();
+    findings.extend(known.difference(&explained).map(|name| format!("docs/errors.md does not explain {name}")));
+    findings
+        .extend(explained.difference(&known).map(|name| format!("docs/errors.md explains {name}, which is no reason")));
+    assert_none(&findings);
+}
