@@ -18,7 +18,7 @@ use countersign_crypto::{
 use countersign_domain::{
     port::{
         device_verifier::{DeviceKey, DeviceVerifier as _},
-        signer::{Algorithm, Signer as _, TokenType},
+        signer::{Algorithm, Signer as _, TokenType, Unsigned},
     },
     signing_key::RotationPolicy,
     testing::ManualClock,
@@ -39,8 +39,8 @@ static SIGNED: LazyLock<(KeyRing, DeviceKey, String)> = LazyLock::new(|| {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
         let keeper = KeyKeeper::new(Arc::new(MemoryStore::default()), Arc::new(sealer), clock, options);
         let ring = KeyRing::load(keeper).await.expect("a key ring");
-        let claims = br#"{"sub":"auth0|1","aud":"https://api.example/"}"#;
-        let token = ring.sign(Algorithm::Es256, TokenType::Jwt, claims.to_vec()).await;
+        let claims = br#"{"sub":"auth0|1","aud":"https://api.example/"}"#.to_vec();
+        let token = ring.sign(Unsigned { algorithm: Algorithm::Es256, token_type: TokenType::Jwt, claims }).await;
         let public = ring.public_keys().remove(0);
         let device = DeviceKey { algorithm: public.algorithm, material: public.material };
         (ring, device, token.expect("signs").expose().clone())

@@ -29,7 +29,7 @@ impl FenceStore for Marked {
     }
 
     async fn settle(&self) -> Result<bool, PortError> {
-        Ok(self.0.load(Ordering::SeqCst) % 2 == 0)
+        Ok(self.0.load(Ordering::SeqCst).is_multiple_of(2))
     }
 
     async fn fence(&self, _: Fence) -> Result<Fenced, PortError> {
