@@ -13,9 +13,9 @@ use countersign_domain::{
     secret::Secret,
     user::AddressChange,
 };
-use countersign_telemetry::{Telemetry, TelemetryConfig};
 use countersign_tests::{
     api::{Api, Sent, To, Transport, Wish},
+    collector::Collector,
     device::{Device, other_number, ticket},
     dump,
     http::body,
@@ -26,11 +26,6 @@ use countersign_tests::{
     world::{Store, World},
 };
 use http::Method;
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-    trace_service_server::{TraceService, TraceServiceServer},
-};
-use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
 /// Keeps every log line.
 #[derive(Clone, Default)]
@@ -44,21 +39,6 @@ impl io::Write for Lines {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// Keeps every exported span.
-#[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<String>>>);
-
-#[tonic::async_trait]
-impl TraceService for Collector {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        self.0.lock().unwrap().push(format!("{:?}", request.into_inner()));
-        Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
 
@@ -93,16 +73,9 @@ impl Canaries {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[expect(clippy::too_many_lines, reason = "one story: what is planted and where it is looked for")]
 async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
-    let (lines, collector) = (Lines::default(), Collector::default());
-    let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let endpoint = format!("http://{}", incoming.local_addr().unwrap());
-    let server = tonic::transport::Server::builder().add_service(TraceServiceServer::new(collector.clone()));
-    tokio::spawn(server.serve_with_incoming(incoming));
-    let config =
-        TelemetryConfig { filter: "debug".into(), otlp_endpoint: Some(endpoint), ..TelemetryConfig::default() };
+    let lines = Lines::default();
     let writer = lines.clone();
-    let (dispatch, telemetry) = Telemetry::build(&config, move || writer.clone()).unwrap();
-    tracing::dispatcher::set_global_default(dispatch).expect("the test runner gives each test a process of its own");
+    let (collector, telemetry) = Collector::start(move || writer.clone());
 
     let world = World::start(Store::Redis, Tenant::default().with_devices()).await;
     let mut canaries = Canaries::default();
@@ -216,7 +189,7 @@ async fn no_secret_is_in_a_log_line_a_metric_a_trace_a_table_or_a_redis_key() {
     http.send(request.json(&body(BACKEND, &[("grant_type", "password")]))).await;
 
     let telemetry = tokio::task::spawn_blocking(move || telemetry.flush().map(|()| telemetry)).await.unwrap().unwrap();
-    let spans = collector.0.lock().unwrap().join("\n");
+    let spans = collector.everything();
     assert!(spans.len() > 1000, "spans were exported");
     let lines = lines.0.lock().unwrap().clone();
     assert!(lines.split(|byte| *byte == b'\n').count() > 40, "lines were written");

@@ -20,3 +20,4 @@ mod phone;
 mod races;
 mod scenarios;
 mod throttles;
+mod traces;

@@ -14,6 +14,7 @@
 
 pub mod api;
 pub mod certificates;
+pub mod collector;
 pub mod device;
 pub mod dump;
 pub mod everywhere;
