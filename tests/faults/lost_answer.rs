@@ -19,11 +19,12 @@ use countersign_domain::{
     usecase::issue_token::{Command, Grant, StepUp},
 };
 use countersign_tests::{
-    api::Wish,
+    api::{To, Wish},
     dump, everywhere,
-    person::PASSWORD,
+    person::{PASSWORD, Phone},
     refusal::{BAD_REFRESH_TOKEN, MALFORMED_TOKEN, Refused as _, WRONG_OTP, WRONG_RECOVERY_CODE},
-    tenant::{API, BACKEND, Client, NATIVE},
+    sent::NUMBER,
+    tenant::{API, BACKEND, Client, NATIVE, Tenant},
     world::World,
 };
 
@@ -125,4 +126,46 @@ everywhere! {
             }
         }
     }
+}
+
+everywhere! {
+    in Tenant::default().with_messages();
+
+    async fn a_code_that_was_sent_is_used_though_the_answer_was_lost(world: World, api: Api) {
+        let ann = world.with_telephone(&api, "ann", NUMBER).await;
+        let (token, sent, message) = ann.challenged(&world, &api, "sms").await;
+        let logins = || dump::audited(&world.database(), "login.oob", ann.id.as_str());
+        lose_the_answer(&world, BACKEND, oob(&token, &sent.oob_code, &message.code)).await;
+        assert_eq!(logins(), 1, "it was committed");
+        api.oob(BACKEND, &token, &sent.oob_code, &message.code).await.refused(&MALFORMED_TOKEN);
+        let (again, sent, message) = ann.challenged(&world, &api, "sms").await;
+        api.oob(BACKEND, &again, &sent.oob_code, &message.code).await.expect("another code is good");
+        assert_eq!(logins(), 2);
+    }
+
+    async fn an_enrolment_whose_answer_was_lost_stands(world: World, api: Api) {
+        let (ann, bob) = (world.person("ann").await, world.person("bob").await);
+        let token = ann.mfa_token(&api).await;
+        let association = api.associate(&token).await.unwrap();
+        let phone = Phone::new(association.secret, association.recovery_codes.into_iter().next());
+        let code = phone.code(&world);
+        lose_the_answer(&world, BACKEND, Grant::Otp { mfa_token: secret(&token), code: secret(&code) }).await;
+        api.otp(BACKEND, &token, &code).await.refused(&WRONG_OTP);
+        world.advance(30);
+        let again = ann.mfa_token(&api).await;
+        api.otp(BACKEND, &again, &phone.code(&world)).await.expect("the app was confirmed");
+        let again = ann.mfa_token(&api).await;
+        api.recovery(BACKEND, &again, &phone.recovery_code.unwrap()).await.expect("so was the code that came with it");
+
+        let token = bob.mfa_token(&api).await;
+        let (sent, message) = world.sent(api.associate_oob(&token, To::Phone("sms", NUMBER))).await;
+        lose_the_answer(&world, BACKEND, oob(&token, &sent.oob_code, &message.code)).await;
+        let (again, sent, message) = bob.challenged(&world, &api, "sms").await;
+        api.oob(BACKEND, &again, &sent.oob_code, &message.code).await.expect("the telephone was confirmed");
+    }
+}
+
+fn oob(token: &str, oob_code: &str, code: &str) -> Grant {
+    let binding_code = Some(secret(code));
+    Grant::Oob { mfa_token: secret(token), oob_code: secret(oob_code), binding_code }
 }
