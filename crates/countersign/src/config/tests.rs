@@ -314,6 +314,20 @@ fn password_grants_are_warned_about() {
 }
 
 #[test]
+fn asserted_logins_that_could_not_enrol_are_warned_about() {
+    let warned = |max_age: &str| {
+        let toml = format!(
+            "{GOOD}\n[limits]\nmanagement_max_age = '10m'\n[[clients]]\nid = 'web'\nauthentication = 'secret'\n\
+             secrets = ['{}']\ngrant_types = ['asserted-login']\nasserts = {{ realm = 'staff', max_age = '{max_age}' }}\n",
+            "s".repeat(64)
+        );
+        loaded(&toml, &[]).unwrap().warnings()
+    };
+    assert_eq!(warned("10m"), Vec::<String>::new());
+    assert!(warned("11m")[0].starts_with("client web may assert logins of 11m ago"), "{:?}", warned("11m"));
+}
+
+#[test]
 fn rules_that_go_by_network_are_warned_about_where_callers_of_grpc_may_meet_them() {
     let toml = |grpc: bool, client: &str, api: &str| {
         format!(

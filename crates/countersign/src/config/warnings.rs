@@ -17,6 +17,17 @@ impl Checked {
                 format!("client {} may use password grants, which RFC 9700, section 2.4 advises against", client.id)
             })
             .collect();
+        let limit = self.limits.management_max_age;
+        for client in
+            self.clients.iter().filter(|client| !client.asserts.realm.is_empty() && client.asserts.max_age > limit)
+        {
+            warnings.push(format!(
+                "client {} may assert logins of {} ago, but none older than limits.management_max_age, {}, may enrol a first factor",
+                client.id,
+                humantime_serde::re::humantime::format_duration(client.asserts.max_age),
+                humantime_serde::re::humantime::format_duration(limit)
+            ));
+        }
         if self.grpc.enabled && !self.grpc.tls.enabled && !self.grpc.listen.ip().is_loopback() {
             warnings.push("gRPC is served without TLS beyond loopback".to_owned());
         }
