@@ -145,6 +145,11 @@ async fn a_folder_that_was_copied_is_not_served_before_somebody_says_what_it_is(
     refused(whole.path(), "it is not the same file as when").await;
     refused(bare.path(), "it was served before, but there is no").await;
     for (place, how) in [(&whole, &["--moved"][..]), (&bare, &["--factors", "reset"])] {
+        let kek = std::fs::read_to_string(place.path().join("kek")).unwrap();
+        std::fs::write(place.path().join("kek"), "0123456789abcdef".repeat(4)).unwrap();
+        let wrong = fence(place.path(), how).await;
+        assert!(wrong.code != 0 && wrong.err.contains("the signing keys do not open"), "{wrong:?}");
+        std::fs::write(place.path().join("kek"), kek).unwrap();
         let done = fence(place.path(), how).await;
         assert_eq!(done.code, 0, "{done:?}");
         DemoProcess::start(place.path(), 2).await.kill().await;
