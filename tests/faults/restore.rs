@@ -122,6 +122,11 @@ async fn a_backup_beside_the_log_of_what_was_there_is_not_served() {
     refused(here, "it is older than").await;
     assert_eq!(fence(here, &["--factors", "keep"]).await.code, 0);
     DemoProcess::start(here, 2).await.kill().await;
+    std::fs::write(here.join("countersign.db.fence"), "{").unwrap();
+    let damaged = start(here).await;
+    assert!(damaged.code != 0 && damaged.err.contains("countersign.db.fence is damaged"), "{damaged:?}");
+    assert_eq!(fence(here, &["--factors", "keep"]).await.code, 0, "which writes it anew");
+    DemoProcess::start(here, 2).await.kill().await;
     // With its own log it goes on, however often it was killed.
     DemoProcess::start(here, 2).await.kill().await;
 }

@@ -184,7 +184,7 @@ async fn prepare(
     Ok(Cast { grpc, http, unenrolled, logins, listed, two_tokens, families, codes, waiting, redis })
 }
 
-pub async fn yardsticks(plan: Plan, options: &Options, redis: Option<&str>) -> anyhow::Result<Vec<Row>> {
+async fn yardsticks(plan: Plan, options: &Options, redis: Option<&str>) -> anyhow::Result<Vec<Row>> {
     let mut rows = vec![signature::rs256(plan.span)?, signature::es256(plan.span)?, totp::check(plan.span)?];
     let (alone, group) = commit::commits(&options.dir, plan.span)?;
     rows.extend([alone, group]);
@@ -268,6 +268,11 @@ fn add(sum: Option<Stretch>, next: Stretch) -> anyhow::Result<Stretch> {
     }
 }
 
+/// Second factors of `grpc` over gRPC, then of `http` over HTTP.
+///
+/// # Errors
+///
+/// Something was refused.
 pub async fn second_factors(
     options: &Options,
     server: &Server,
@@ -283,6 +288,11 @@ pub async fn second_factors(
     Ok([first, second])
 }
 
+/// Codes that are sent to `people` by text message and arrive in `mailbox`, then their proofs.
+///
+/// # Errors
+///
+/// Something was refused, or does not arrive.
 pub async fn code_rows(
     options: &Options,
     server: &Server,

@@ -25,9 +25,12 @@ use crate::alone;
 ///
 /// # Errors
 ///
-/// [`Refused`]; the file beside it cannot be read.
+/// [`Refused`]; the database cannot be looked at.
 pub fn require_own_log(url: &str) -> anyhow::Result<()> {
-    if alone::path_of(url).is_file() { FenceFile::of(url)?.require_own_log(url) } else { Ok(()) }
+    if alone::path_of(url).is_file() {
+        FenceFile::of(url)?.require_own_log(url)?;
+    }
+    Ok(())
 }
 
 /// Marks a database for as long as a server has it.

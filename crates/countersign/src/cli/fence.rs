@@ -32,7 +32,7 @@ use super::{audit, exit::Failure, run, target::Target};
 use crate::{
     alone::{self, Company},
     config::check::Checked,
-    fence::{FenceFile, Suspicion, judge},
+    fence::{FenceFile, Suspicion, judge, require_own_log},
     system, wire,
 };
 
@@ -89,7 +89,7 @@ pub async fn run(command: FenceCommand, clock: &Arc<dyn Clock>) -> Result<(), Fa
         return Err(Failure::Data(format!("There is no database at {}", alone::path_of(url).display())));
     }
     let _place = alone::at_store(url, Company::Alone)?;
-    FenceFile::of(url)?.require_own_log(url)?;
+    require_own_log(url)?;
     // What the database holds must open with this key-encryption key, or its trail would be sealed with another one.
     let keys = wire::keepers(&config, clock).await?.signing;
     keys.check().await.context(

@@ -102,15 +102,15 @@ impl FenceFile {
     }
 
     /// Refuses a log that lies beside another database than its own: SQLite would lay it over that. Nobody in this process may have the
-    /// database open.
+    /// database open. A damaged file tells nothing of that; who serves refuses it, and who fences writes it anew.
     ///
     /// # Errors
     ///
-    /// [`Refused`]; the file cannot be read.
-    pub fn require_own_log(&self, url: &str) -> anyhow::Result<()> {
-        let Some(Recorded { lineage, settled: Some(settled), .. }) = self.read()? else { return Ok(()) };
+    /// The log belongs elsewhere.
+    pub fn require_own_log(&self, url: &str) -> Result<(), Refused> {
+        let Ok(Some(Recorded { lineage, settled: Some(settled), .. })) = self.read() else { return Ok(()) };
         match lineage_without_log(alone::path_of(url)) {
-            Some(alone) if alone.id != lineage || alone.mark < settled => Err(self.refusal(Suspicion::Mixed).into()),
+            Some(alone) if alone.id != lineage || alone.mark < settled => Err(self.refusal(Suspicion::Mixed)),
             _ => Ok(()),
         }
     }
