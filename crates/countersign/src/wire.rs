@@ -17,7 +17,10 @@ use countersign_crypto::{
     password::{Argon2Hasher, HashParams, HasherOptions, Pepper},
     sealer::AeadSealer,
 };
-use countersign_delivery::worker::{Bell, Worker, WorkerPorts};
+use countersign_delivery::{
+    bell::Bell,
+    worker::{Worker, WorkerPorts},
+};
 use countersign_domain::{
     app::App,
     audit::chain::AuditChain,
@@ -177,7 +180,7 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
         wakes: Arc::default(),
         outbox,
         sender,
-        bell: Arc::new(courier::Ringing(bell)),
+        bell: Arc::new(bell),
         in_flight: Arc::default(),
         audit_budget: Arc::default(),
         operator: Some(system::operator().into()),

@@ -11,6 +11,7 @@
 //! *A language*: one file in `templates/`, named by its tag, and a line in [`templates`]' list of shipped files. Nothing else.
 
 mod backoff;
+pub mod bell;
 mod breaker;
 mod chain;
 pub mod courier;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    future::pending,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -26,48 +27,28 @@ use countersign_domain::{
 };
 use futures_util::FutureExt as _;
 use tokio::{
-    sync::{Notify, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     task::JoinSet,
     time::MissedTickBehavior,
 };
 
 use crate::{
     backoff,
+    bell::{Bell, Handed, LEASE},
     chain::chain,
     courier::ProviderError,
     observer::{Ending, Observer, Outcome},
 };
 
-/// How long a claimed row is left alone by other workers.
-const LEASE: Duration = Duration::from_secs(30);
 /// A try that takes longer is given up while the lease still holds, so that no other worker sends beside it.
 const PATIENCE: Duration = Duration::from_secs(25);
 /// How often the outbox is looked at when nobody rings.
 const POLL: Duration = Duration::from_secs(1);
-/// Messages of one channel in flight at once. Each channel has its own, so that one whose providers are slow holds up no other; and
-/// above the limit of one provider, so that a slow provider leaves room for the next.
-const IN_FLIGHT: usize = 32;
 /// Tries before a message that somebody waits for is given up. Others are tried until they expire: no outage of some hours loses them.
 const ATTEMPTS: u32 = 8;
 
 /// Duplicates that tries of unknown outcome may cost one person. Providers that know ids make none.
 const DUPLICATES: u32 = 1;
-
-/// Wakes a [`Worker`]: rung after a commit that put a message into the outbox. Clones ring the same worker.
-#[derive(Clone, Debug, Default)]
-pub struct Bell(Arc<Notify>);
-
-impl Bell {
-    /// A bell that nobody hears yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Wakes the worker, now or as soon as it listens.
-    pub fn ring(&self) {
-        self.0.notify_one();
-    }
-}
 
 /// What a [`Worker`] works with.
 #[derive(Clone)]
@@ -86,7 +67,8 @@ pub struct WorkerPorts {
     pub observer: Arc<dyn Observer>,
 }
 
-/// Sends what waits in the outbox. Any number of workers may share one.
+/// Sends what waits in the outbox. Any number of workers may share one. Who writes a row may also claim it for the worker of the
+/// same process and hand it over.
 ///
 /// A row is claimed for 30 seconds. If the process dies in between, the row is due again after that, and the message is sent
 /// with the same id and the same code: at most twice, and once by providers that know idempotency keys. After a try whose outcome is
@@ -121,7 +103,6 @@ struct Try {
 /// One channel of a worker.
 struct Lane {
     channel: Channel,
-    room: Arc<Semaphore>,
     /// Whether rows may be due that were not claimed yet.
     more: bool,
 }
@@ -144,33 +125,40 @@ impl Worker {
         let mut ticks = tokio::time::interval(POLL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut tasks = JoinSet::new();
-        let mut lanes =
-            Channel::ALL.map(|channel| Lane { channel, room: Arc::new(Semaphore::new(IN_FLIGHT)), more: true });
+        let mut lanes = Channel::ALL.map(|channel| Lane { channel, more: true });
+        let mut handed = self.bell.open();
         loop {
             let looks = tokio::select! {
                 biased;
                 () = told(&mut stop) => break,
+                Some(Handed { row, place }) = next(&mut handed) => {
+                    tasks.spawn(Arc::clone(&self.work).deliver(row, Some(place)));
+                    continue;
+                }
                 Some(_) = tasks.join_next() => false,
-                () = self.bell.0.notified() => true,
+                () = self.bell.rung() => true,
                 _ = ticks.tick() => true,
             };
             for lane in &mut lanes {
                 lane.more |= looks;
-                let room = lane.room.available_permits();
-                if lane.more && room > 0 {
-                    let rows = self.work.claim(lane.channel, room).await;
-                    lane.more = rows.len() == room;
+                while lane.more {
+                    // Taken first, and not all: those who hand rows over take some too.
+                    let mut places = half(self.bell.room(lane.channel));
+                    if places.is_empty() {
+                        break;
+                    }
+                    let rows = self.work.claim(lane.channel, places.len()).await;
+                    lane.more = rows.len() == places.len();
                     for row in rows {
-                        // There is one for each: nobody else takes any.
-                        let place = Arc::clone(&lane.room).try_acquire_owned();
-                        let delivery = Arc::clone(&self.work).deliver(row);
-                        tasks.spawn(async move {
-                            delivery.await;
-                            drop(place);
-                        });
+                        tasks.spawn(Arc::clone(&self.work).deliver(row, places.pop()));
                     }
                 }
             }
+        }
+        self.bell.close();
+        // What was handed over is claimed already.
+        while let Some(Handed { row, place }) = handed.as_mut().and_then(|handed| handed.try_recv().ok()) {
+            tasks.spawn(Arc::clone(&self.work).deliver(row, Some(place)));
         }
         let ended = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(in_flight, ended).await.is_err() {
@@ -178,6 +166,20 @@ impl Worker {
             tasks.shutdown().await;
         }
     }
+}
+
+/// The next row that is handed over; for ever, if none ever is.
+async fn next(handed: &mut Option<mpsc::UnboundedReceiver<Handed>>) -> Option<Handed> {
+    match handed {
+        Some(handed) => handed.recv().await,
+        None => pending().await,
+    }
+}
+
+/// Half of the places that are free, but one if there is any.
+fn half(room: &Arc<Semaphore>) -> Vec<OwnedSemaphorePermit> {
+    let half = room.available_permits().div_ceil(2);
+    std::iter::from_fn(|| Arc::clone(room).try_acquire_owned().ok()).take(half).collect()
 }
 
 /// Until the process stops; also if nobody is left to stop it.
@@ -197,7 +199,8 @@ impl Work {
         }
     }
 
-    async fn deliver(self: Arc<Self>, row: OutboxRow) {
+    /// Tries to send a claimed row, which has its `place` until that is over.
+    async fn deliver(self: Arc<Self>, row: OutboxRow, place: Option<OwnedSemaphorePermit>) {
         if let Some(audit) = self.done(&row.id) {
             return self.remove(&row, audit).await;
         }
@@ -218,6 +221,7 @@ impl Work {
                 }
             }
         }
+        drop(place);
     }
 
     /// A panic is the end of one try, not of the worker. What it said may hold the message, so it is not logged here.

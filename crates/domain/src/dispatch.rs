@@ -117,10 +117,18 @@ impl App {
         now: Timestamp,
     ) -> Result<Secret<String>, Error> {
         let Prepared { oob_code, row, receipt } = prepared;
-        match self.outbox.insert_charged(row, receipt.charges.clone(), audit).await {
+        let claim = self.bell.claim(row.channel, now);
+        let row = match &claim {
+            Some(claim) => row.claimed(claim.lease_until()),
+            None => row,
+        };
+        match self.outbox.insert_charged(row.clone(), receipt.charges.clone(), audit).await {
             Ok(DayCharged::All) => {
                 receipt.note_spent();
-                self.bell.ring();
+                match claim {
+                    Some(claim) => claim.hand_over(row),
+                    None => self.bell.ring(),
+                }
                 Ok(oob_code)
             }
             Ok(DayCharged::Reached { charge }) => {

@@ -272,6 +272,14 @@ pub struct OutboxRow {
     pub expires_at: Timestamp,
 }
 
+impl OutboxRow {
+    /// The row while it is tried for the first time: others leave it alone until `lease_until`.
+    #[must_use]
+    pub fn claimed(self, lease_until: Timestamp) -> Self {
+        Self { attempts: 1, due_at: lease_until, ..self }
+    }
+}
+
 /// The sealed form. `v` tells later versions apart.
 #[derive(Serialize, Deserialize)]
 struct Stored {

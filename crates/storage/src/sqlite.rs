@@ -7,6 +7,7 @@ mod challenges;
 mod data_keys;
 mod failures;
 mod fence;
+mod fresh;
 mod keys;
 mod logins;
 mod outbox;
@@ -61,8 +62,8 @@ impl Default for SqliteOptions {
 /// Keeps everything in one file.
 ///
 /// One thread writes and groups commits; callers read by themselves. Other processes may open the same file: every one-time thing is
-/// judged by one statement in a transaction that holds SQLite's own write lock. Buckets are another matter: two stores on one file
-/// count each for itself what both have not written yet, so only one of them may serve logins.
+/// judged by one statement in a transaction that holds SQLite's own write lock. Buckets and tries are another matter: two stores on one
+/// file count each for itself what both have not written yet, so only one of them may serve logins.
 ///
 /// Dropping it writes what was accepted, and ends the thread.
 pub struct SqliteStore {

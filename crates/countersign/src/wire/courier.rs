@@ -12,13 +12,11 @@ use countersign_delivery::{
     courier::{Courier, Line},
     observer::{Ending, Observer, Outcome},
     templates::Templates,
-    worker::Bell,
 };
 use countersign_domain::{
     message::{Channel, Message},
     port::{
         clock::Clock,
-        outbox_store,
         sender::{ChannelState, ProviderName, SendError, Sender},
     },
     time::Timestamp,
@@ -109,14 +107,5 @@ const fn label(channel: Channel) -> ChannelLabel {
         Channel::Voice => ChannelLabel::Voice,
         Channel::Email => ChannelLabel::Email,
         Channel::Push => ChannelLabel::Push,
-    }
-}
-
-/// Wakes the worker that empties the outbox.
-pub(super) struct Ringing(pub(super) Bell);
-
-impl outbox_store::Bell for Ringing {
-    fn ring(&self) {
-        self.0.ring();
     }
 }

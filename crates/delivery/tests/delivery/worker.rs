@@ -6,10 +6,11 @@ use std::{
 
 use async_trait::async_trait;
 use countersign_delivery::{
+    bell::Bell,
     courier::{Courier, Line},
     observer::{Ending, Observer},
     provider::{Provider, Rendered},
-    worker::{Bell, Worker, WorkerPorts},
+    worker::{Worker, WorkerPorts},
 };
 use countersign_domain::{
     message::{Channel, Message, OutboxRow},
@@ -36,6 +37,8 @@ impl Observer for Endings {
         self.0.lock().unwrap().push(ending);
     }
 }
+
+mod handed_over;
 
 /// What the trail says of a message to Ann that ended so.
 fn told(event: &'static str, detail: &str) -> [(&'static str, Option<String>, Option<String>); 1] {

@@ -256,6 +256,8 @@ impl App {
             .by(&client.id)
             .at_address(client.address_of(origin))
             .because(format!("{}; policy:{}", transaction.grant.name(), transaction.reasons));
+        // First, since a store that keeps both writes them with one commit.
+        let mfa_token = self.keep_login(transaction).await?;
         self.logins.note(row).await?;
         let types = self.factor_types(transaction.allowed);
         let (challenge, enroll) = match verdict {
@@ -264,7 +266,7 @@ impl App {
             _ => (types.chain([FactorType::RecoveryCode]).collect(), Vec::new()),
         };
         Ok(Outcome::MfaRequired(MfaRequired {
-            mfa_token: self.keep_login(transaction).await?,
+            mfa_token,
             expires_at: transaction.expires_at,
             challenge,
             enroll,

@@ -75,4 +75,17 @@ pub trait OutboxStore: Send + Sync {
 pub trait Bell: Send + Sync {
     /// Rings. It never waits and never fails.
     fn ring(&self);
+
+    /// Claims a row of `channel` that is about to be written, for whoever sends messages in this process: then it need not be claimed by a
+    /// step of its own. `None` if nobody does, or as much as may be is in flight.
+    fn claim(&self, channel: Channel, now: Timestamp) -> Option<Box<dyn Claim>>;
+}
+
+/// A claim on a row that is about to be written. Dropping it gives the place up.
+pub trait Claim: Send {
+    /// How long others leave the row alone.
+    fn lease_until(&self) -> Timestamp;
+
+    /// Has the row sent, which is [written as claimed](OutboxRow::claimed).
+    fn hand_over(self: Box<Self>, row: OutboxRow);
 }

@@ -20,7 +20,7 @@ use countersign_domain::{
         authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
         device_verifier::{DeviceKey, DeviceVerifier},
         login_store::{CommitOutcome, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, UsedAssertion},
-        outbox_store::{Bell, Ended, OutboxStore},
+        outbox_store::{Bell, Claim, Ended, OutboxStore},
         password_hasher::{PasswordHasher, PasswordVerdict},
         refresh_store::{FamilyKind, RefreshFamily, RefreshStore, RevocationReach},
         repudiation_store::{Redemption, Repudiation, RepudiationStore},
@@ -328,6 +328,10 @@ impl Sender for Ports {
 
 impl Bell for Ports {
     fn ring(&self) {}
+
+    fn claim(&self, _: Channel, _: Timestamp) -> Option<Box<dyn Claim>> {
+        None
+    }
 }
 
 #[async_trait]

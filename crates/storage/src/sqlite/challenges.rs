@@ -44,16 +44,12 @@ pub(super) fn decide(connection: &Connection, digest: &Digest, mark: &Digest) ->
         .optional()
 }
 
-/// Takes one try; the record is as it was before.
-pub(super) fn take_try(connection: &Connection, digest: Digest) -> rusqlite::Result<Option<ChallengeRecord>> {
-    // A statement only tells what it leaves behind, so the row goes one below zero: otherwise the last try would look like none.
+/// Writes down how many tries are left, if it is there.
+pub(super) fn set_tries(connection: &Connection, digest: &Digest, tries: u32) -> rusqlite::Result<()> {
     connection
-        .prepare_cached(
-            "UPDATE challenge SET tries = max(tries - 1, -1) WHERE digest = ?1 \
-             RETURNING slot, sealed, tries + 1, expires_at, decision",
-        )?
-        .query_row([digest.as_bytes()], |row| record(row, digest))
-        .optional()
+        .prepare_cached("UPDATE challenge SET tries = ?2 WHERE digest = ?1")?
+        .execute(params![digest.as_bytes(), tries])
+        .map(|_| ())
 }
 
 fn record(row: &Row<'_>, digest: Digest) -> rusqlite::Result<ChallengeRecord> {

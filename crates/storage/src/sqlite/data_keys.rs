@@ -85,6 +85,7 @@ impl DataKeyStore for SqliteStore {
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.data_key.count")]
     async fn count_sealed(&self, now: Timestamp) -> Result<Vec<SealedCount>, PortError> {
+        self.write_fresh().await?;
         self.readers.read(|connection| sealed::count(connection, now))
     }
 
@@ -96,6 +97,7 @@ impl DataKeyStore for SqliteStore {
         after: Option<&SealedValue>,
         limit: usize,
     ) -> Result<Vec<SealedValue>, PortError> {
+        self.write_fresh().await?;
         self.readers.read(|connection| sealed::list(connection, column, key, after, limit))
     }
 

@@ -26,22 +26,8 @@ use crate::{KEPT_AFTER_EXPIRY, bucket::Level};
 impl SessionStore for SqliteStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.insert_transaction")]
     async fn insert_transaction(&self, record: TransactionRecord) -> Result<(), PortError> {
-        self.writer
-            .submit(Durability::Session, move |connection| {
-                connection
-                    .prepare_cached(
-                        "INSERT INTO mfa_transaction (digest, sealed, expires_at, exhausted) VALUES (?1, ?2, ?3, ?4) \
-                         ON CONFLICT DO NOTHING",
-                    )?
-                    .execute(params![
-                        record.digest.as_bytes(),
-                        record.sealed.as_bytes(),
-                        record.expires_at.as_millis(),
-                        record.exhausted,
-                    ])?;
-                Ok(Step::Keep(()))
-            })
-            .await
+        self.unwritten.add_transaction(record)?;
+        self.watch_unwritten()
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.find_transaction")]
@@ -49,7 +35,9 @@ impl SessionStore for SqliteStore {
         if self.unwritten.has_forgotten(Forgotten::Transaction(*digest)) {
             return Ok(None);
         }
-        self.readers.read_statement(|connection| {
+        // In this order: what is committed in between is in both.
+        let unwritten = self.unwritten.transaction(digest);
+        let row = self.readers.read_statement(|connection| {
             connection
                 .prepare_cached("SELECT sealed, expires_at, exhausted FROM mfa_transaction WHERE digest = ?1")?
                 .query_row([digest.as_bytes()], |row| {
@@ -61,7 +49,8 @@ impl SessionStore for SqliteStore {
                     })
                 })
                 .optional()
-        })
+        })?;
+        Ok(row.or(unwritten))
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.exhaust_transaction")]
@@ -79,20 +68,18 @@ impl SessionStore for SqliteStore {
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.insert_challenge")]
     async fn insert_challenge(&self, record: ChallengeRecord) -> Result<(), PortError> {
-        self.writer
-            .submit(Durability::Session, move |connection| challenges::insert(connection, &record).map(Step::Keep))
-            .await
+        self.unwritten.add_challenge(record)?;
+        self.watch_unwritten()
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.take_try")]
     async fn take_try(&self, digest: &Digest) -> Result<Option<ChallengeRecord>, PortError> {
-        let digest = *digest;
-        if self.unwritten.has_forgotten(Forgotten::Challenge(digest)) {
+        if self.unwritten.has_forgotten(Forgotten::Challenge(*digest)) {
             return Ok(None);
         }
-        self.writer
-            .submit(Durability::Session, move |connection| challenges::take_try(connection, digest).map(Step::Keep))
-            .await
+        let before = self.unwritten.take_try(digest, || self.load_challenge(*digest))?;
+        self.watch_unwritten()?;
+        Ok(before)
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.find_challenge")]
@@ -100,7 +87,7 @@ impl SessionStore for SqliteStore {
         if self.unwritten.has_forgotten(Forgotten::Challenge(*digest)) {
             return Ok(None);
         }
-        self.readers.read_statement(|connection| challenges::find(connection, *digest))
+        self.unwritten.challenge(digest, || self.load_challenge(*digest))
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.decide")]
@@ -181,6 +168,10 @@ impl SessionStore for SqliteStore {
 }
 
 impl SqliteStore {
+    fn load_challenge(&self, digest: Digest) -> Result<Option<ChallengeRecord>, PortError> {
+        self.readers.read_statement(|connection| challenges::find(connection, digest))
+    }
+
     fn load_bucket(&self, key: &BucketKey) -> Result<Option<Level>, PortError> {
         self.readers.read_statement(|connection| {
             connection
@@ -194,6 +185,14 @@ impl SqliteStore {
                 })
                 .optional()
         })
+    }
+
+    /// Has what is fresh written, for those who look at the tables.
+    pub(super) async fn write_fresh(&self) -> Result<(), PortError> {
+        if self.unwritten.is_fresh() {
+            self.writer.submit(Durability::Session, |_| Ok(Step::Keep(()))).await?;
+        }
+        Ok(())
     }
 
     /// Sees to it that what waits to be written is.
@@ -229,6 +228,22 @@ pub(super) fn delete_bucket(connection: &Connection, key: &BucketKey) -> rusqlit
     connection
         .prepare_cached("DELETE FROM bucket WHERE subject = ?1 AND counter = ?2")?
         .execute(params![key.subject.as_bytes(), &*key.counter])
+        .map(|_| ())
+}
+
+/// Keeps a pending login. One with this digest stays as it is.
+pub(super) fn insert_transaction(connection: &Connection, record: &TransactionRecord) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO mfa_transaction (digest, sealed, expires_at, exhausted) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            record.digest.as_bytes(),
+            record.sealed.as_bytes(),
+            record.expires_at.as_millis(),
+            record.exhausted,
+        ])
         .map(|_| ())
 }
 

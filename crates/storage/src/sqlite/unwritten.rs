@@ -2,7 +2,8 @@
 //!
 //! Most attempts are given back a moment after they were reserved, because the code was right. Writing each would be most of what a
 //! login writes. So buckets change here, under one lock, and only what still stands after half a second is written, along with
-//! whatever commits next. A failure that is counted for good takes its bucket along at once.
+//! whatever commits next. A failure that is counted for good takes its bucket along at once. Tries of a code are counted in the same way, and
+//! new pending logins and challenges wait for the next commit: see [`Fresh`].
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -14,17 +15,20 @@ use std::{
 };
 
 use countersign_domain::{
+    challenge::ChallengeRecord,
     port::{
         PortError,
         session_store::{AttemptId, Bucket, BucketKey, Reservation},
     },
     secret::Digest,
     time::Timestamp,
+    transaction::TransactionRecord,
 };
 use rusqlite::Connection;
 
 use super::{
     challenges,
+    fresh::{Fresh, FreshBatch},
     sessions::{delete_bucket, delete_transaction, save_bucket},
     stored::Stored,
 };
@@ -32,6 +36,9 @@ use crate::bucket::Level;
 
 /// How long a change may stay unwritten, if nothing fails.
 pub(super) const RIPE: Duration = Duration::from_millis(500);
+
+/// How long passes between two looks for what is ripe: each goes through all there is.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// With so many settled rows, some are deleted: the first by their keys, which lie on few pages, since keys begin with a time.
 const WORTH_DELETING: usize = 4096;
@@ -58,6 +65,11 @@ pub(super) struct Unwritten {
 #[derive(Default)]
 struct Changes {
     buckets: HashMap<BucketKey, Change>,
+    /// When buckets and tries were last looked through.
+    looked: Option<Instant>,
+    fresh: Fresh,
+    /// Whether a transaction may be under way that writes what is fresh.
+    writing: bool,
     forgotten: BTreeSet<Forgotten>,
     /// When the deletion of all that is forgotten begins.
     delete_from: Option<Instant>,
@@ -85,6 +97,7 @@ struct Change {
 /// Changes that are being written.
 pub(super) struct Batch {
     buckets: Vec<(BucketKey, Option<(Bucket, Level)>)>,
+    fresh: FreshBatch,
     forgotten: Vec<Forgotten>,
 }
 
@@ -97,10 +110,7 @@ impl Unwritten {
         now: Timestamp,
         kept: impl Fn(&BucketKey) -> Kept,
     ) -> Result<Reservation, PortError> {
-        let mut changes = self.lock();
-        if changes.buckets.len() >= MOST {
-            return Err(PortError::Overloaded);
-        }
+        let mut changes = self.lock_for_more()?;
         let mut charged = Vec::with_capacity(buckets.len());
         for (place, bucket) in buckets.iter().enumerate() {
             let (level, in_table) = changes.level(&bucket.key, &kept)?;
@@ -144,9 +154,55 @@ impl Unwritten {
         Ok(())
     }
 
+    /// Keeps a pending login until the next commit.
+    pub(super) fn add_transaction(&self, record: TransactionRecord) -> Result<(), PortError> {
+        self.lock_for_more()?.fresh.add_transaction(record);
+        Ok(())
+    }
+
+    /// A pending login that is not written yet.
+    pub(super) fn transaction(&self, digest: &Digest) -> Option<TransactionRecord> {
+        self.lock().fresh.transaction(digest)
+    }
+
+    /// Keeps a challenge until the next commit.
+    pub(super) fn add_challenge(&self, record: ChallengeRecord) -> Result<(), PortError> {
+        self.lock_for_more()?.fresh.add_challenge(record);
+        Ok(())
+    }
+
+    /// The challenge with this digest. `row` reads what the table says.
+    pub(super) fn challenge(
+        &self,
+        digest: &Digest,
+        row: impl FnOnce() -> Result<Option<ChallengeRecord>, PortError>,
+    ) -> Result<Option<ChallengeRecord>, PortError> {
+        self.lock().fresh.challenge(digest, row)
+    }
+
+    /// Takes one try of a challenge; the record is as it was before.
+    pub(super) fn take_try(
+        &self,
+        digest: &Digest,
+        row: impl FnOnce() -> Result<Option<ChallengeRecord>, PortError>,
+    ) -> Result<Option<ChallengeRecord>, PortError> {
+        self.lock_for_more()?.fresh.take_try(digest, row)
+    }
+
+    /// Whether there are pending logins or challenges that no commit has written.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.lock().fresh.len() > 0
+    }
+
     /// Forgets a transaction or a challenge.
     pub(super) fn forget(&self, forgotten: Forgotten) {
         let mut changes = self.lock();
+        match &forgotten {
+            // It has no row, and will have none.
+            Forgotten::Transaction(digest) if changes.fresh.drop_transaction(digest) && !changes.writing => return,
+            Forgotten::Transaction(_) => {}
+            Forgotten::Challenge(digest) => changes.fresh.drop_tries(digest),
+        }
         changes.forgotten.insert(forgotten);
         changes.delete_from.get_or_insert_with(|| Instant::now() + LEFT);
     }
@@ -158,10 +214,13 @@ impl Unwritten {
 
     /// Has everything written with the next commit.
     pub(super) fn hurry(&self) {
-        let now = Instant::now();
-        for change in self.lock().buckets.values_mut() {
-            change.since = now.checked_sub(RIPE).unwrap_or(change.since);
+        let Some(ripe) = Instant::now().checked_sub(RIPE) else { return };
+        let mut changes = self.lock();
+        for change in changes.buckets.values_mut() {
+            change.since = ripe;
         }
+        changes.fresh.hurry(ripe);
+        changes.looked = None;
     }
 
     /// The table of buckets is about to be read: see [`Stored`].
@@ -200,25 +259,28 @@ impl Unwritten {
         empty
     }
 
-    /// What is to be written now: what is forgotten, and buckets that are `ripe` since then.
+    /// What is to be written now: what is fresh, what is forgotten, and what has stood since `ripe`.
     pub(super) fn batch(&self, ripe: Instant) -> Option<Batch> {
         let mut guard = self.lock();
         let changes = &mut *guard;
-        let buckets: Vec<_> = changes
-            .buckets
-            .iter_mut()
-            .filter(|(_, change)| change.since <= ripe)
-            .map(|(key, change)| {
+        let now = Instant::now();
+        let looks = changes.looked.is_none_or(|last| now.saturating_duration_since(last) >= LOOK);
+        let mut buckets = Vec::new();
+        if looks {
+            changes.looked = Some(now);
+            for (key, change) in changes.buckets.iter_mut().filter(|(_, change)| change.since <= ripe) {
                 change.in_table = true;
                 changes.stored.add(key);
-                (key.clone(), change.level.clone())
-            })
-            .collect();
-        let deletes =
-            changes.forgotten.len() >= WORTH_DELETING || changes.delete_from.is_some_and(|from| from <= Instant::now());
+                buckets.push((key.clone(), change.level.clone()));
+            }
+        }
+        let fresh = changes.fresh.batch(looks.then_some(ripe));
+        changes.writing = fresh.is_some();
+        let deletes = changes.forgotten.len() >= WORTH_DELETING || changes.delete_from.is_some_and(|from| from <= now);
         let at_once = if deletes { DELETED_AT_ONCE } else { 0 };
         let forgotten: Vec<_> = changes.forgotten.iter().take(at_once).copied().collect();
-        (!buckets.is_empty() || !forgotten.is_empty()).then_some(Batch { buckets, forgotten })
+        let empty = buckets.is_empty() && fresh.is_none() && forgotten.is_empty();
+        (!empty).then(|| Batch { buckets, fresh: fresh.unwrap_or_default(), forgotten })
     }
 
     /// Drops what was committed, unless it has changed again.
@@ -229,6 +291,8 @@ impl Unwritten {
                 changes.buckets.remove(key);
             }
         }
+        changes.fresh.committed(&batch.fresh);
+        changes.writing = false;
         for forgotten in &batch.forgotten {
             changes.forgotten.remove(forgotten);
         }
@@ -244,11 +308,17 @@ impl Unwritten {
         // Every change is made whole before the lock is given back.
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The same for those who bring more.
+    fn lock_for_more(&self) -> Result<MutexGuard<'_, Changes>, PortError> {
+        let changes = self.lock();
+        if changes.buckets.len() + changes.fresh.len() >= MOST { Err(PortError::Overloaded) } else { Ok(changes) }
+    }
 }
 
 impl Changes {
     fn is_empty(&self) -> bool {
-        self.buckets.is_empty() && self.forgotten.is_empty()
+        self.buckets.is_empty() && self.fresh.len() == 0 && self.forgotten.is_empty()
     }
 
     /// The level, and whether the table may have a row. The row is read under the lock, so that nobody else's charge is overlooked.
@@ -280,6 +350,7 @@ impl Batch {
                 None => delete_bucket(connection, key)?,
             }
         }
+        self.fresh.write(connection)?;
         self.forgotten.iter().try_for_each(|forgotten| match forgotten {
             Forgotten::Transaction(digest) => delete_transaction(connection, digest),
             Forgotten::Challenge(digest) => challenges::delete(connection, digest),

@@ -197,16 +197,17 @@ impl Loop {
         let connection = Arc::clone(&self.connection);
         let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = self.transact(&connection, batch, unwritten.as_ref());
-        if let (Ok(()), Some(written)) = (&outcome, &unwritten) {
-            self.unwritten.committed(written);
-        }
         if let Err(Failed { why: error, .. }) = &outcome {
             tracing::error!(%error, jobs = batch.len(), "a transaction was not committed");
             if let Err(error) = roll_back(&connection) {
                 tracing::error!(%error, "a transaction was not rolled back");
             }
         }
+        // First: whoever reads while they hold the lock of what is unwritten waits for a connection.
         drop(connection);
+        if let (Ok(()), Some(written)) = (&outcome, &unwritten) {
+            self.unwritten.committed(written);
+        }
         let outcome = outcome
             .map_err(|Failed { why, committing }| Lost { undone: !committing || is_full(&why), why: Arc::new(why) });
         for Queued { job, .. } in batch.drain(..) {

@@ -4,7 +4,7 @@ use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
 
 use countersign_domain::{
     audit::{AuditEvent, Event},
-    id::KeyId,
+    id::{KeyId, UserId},
     message::{
         Channel,
         ending::{End, Tried},
@@ -26,8 +26,8 @@ use countersign_storage::{
     contract::{
         Opened, race,
         records::{
-            NOW, add_user, attempt, bucket, challenge, digest, enroll, failure, later, login, login_with, message,
-            new_user, otp, transaction,
+            NOW, add_user, attempt, audit, bucket, challenge, digest, enroll, failure, later, login, login_with,
+            message, new_user, otp, transaction,
         },
         sessions,
     },
@@ -64,7 +64,6 @@ async fn what_was_acknowledged_is_in_a_copy_of_the_files() {
     assert_eq!(store.commit(login_with(&user, 7, otp(1, 101))).await.unwrap(), CommitOutcome::Committed);
     stores.sessions.insert_transaction(transaction(8)).await.unwrap();
     stores.sessions.insert_challenge(challenge(9, 1)).await.unwrap();
-    stores.sessions.take_try(&digest(9)).await.unwrap();
     stores.outbox.insert(vec![message(1), message(2)]).await.unwrap();
     let sent = message(1).ended(End::Sent, &Tried::default(), NOW);
     stores.outbox.remove(&message(1).id, sent).await.unwrap();
@@ -75,7 +74,7 @@ async fn what_was_acknowledged_is_in_a_copy_of_the_files() {
     assert_eq!(revived.commit(login_with(&user, 7, otp(1, 102))).await.unwrap(), CommitOutcome::TransactionSpent);
     assert_eq!(revived.commit(login_with(&user, 9, otp(1, 101))).await.unwrap(), CommitOutcome::ProofSpent);
     assert!(revived.find_transaction(&digest(8)).await.unwrap().is_some());
-    assert_eq!(revived.take_try(&digest(9)).await.unwrap().unwrap().tries, 4);
+    assert_eq!(revived.take_try(&digest(9)).await.unwrap().unwrap().tries, 5);
     let waiting = revived.claim(Channel::Sms, NOW, later(60), 10).await.unwrap();
     assert_eq!(waiting.iter().map(|row| &row.id).collect::<Vec<_>>(), [&message(2).id]);
 }
@@ -95,23 +94,124 @@ async fn a_settled_challenge_is_gone_from_the_file() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_stores_on_one_file_share_rows_and_tries() {
+async fn two_stores_on_one_file_share_rows() {
     let folder = tempfile::tempdir().unwrap();
     let both = [store(folder.path()), store(folder.path())];
     OutboxStore::insert(&*both[0], (0..64).map(message).collect()).await.unwrap();
-    both[0].insert_challenge(challenge(1, 1)).await.unwrap();
     let seen = race(64, |n| {
         let store = Arc::clone(&both[n % 2]);
-        async move {
-            let claimed = store.claim(Channel::Sms, NOW, later(60), 2).await.unwrap();
-            let tries = store.take_try(&digest(1)).await.unwrap().unwrap().tries;
-            (claimed, tries)
-        }
+        async move { store.claim(Channel::Sms, NOW, later(60), 2).await.unwrap() }
     })
     .await;
-    let rows: HashSet<_> = seen.iter().flat_map(|(claimed, _)| claimed).map(|row| &row.id).collect();
-    assert_eq!((rows.len(), seen.iter().map(|(claimed, _)| claimed.len()).sum()), (64, 64));
-    assert_eq!(seen.iter().map(|(_, tries)| tries).sum::<u32>(), 5 + 4 + 3 + 2 + 1);
+    let rows: HashSet<_> = seen.iter().flatten().map(|row| &row.id).collect();
+    assert_eq!((rows.len(), seen.iter().map(Vec::len).sum()), (64, 64));
+}
+
+fn event() -> AuditEvent {
+    audit(&UserId::new("auth0|ann"))
+}
+
+/// What a crash of the process would leave.
+fn copy_of(folder: &Path) -> (tempfile::TempDir, Arc<SqliteStore>) {
+    let copy = tempfile::tempdir().unwrap();
+    for file in ["data.db", "data.db-wal"] {
+        std::fs::copy(folder.join(file), copy.path().join(file)).unwrap();
+    }
+    let store = store(copy.path());
+    (copy, store)
+}
+
+#[tokio::test]
+async fn a_try_is_written_with_the_failure_it_ends_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let stores = Stores::of(Arc::clone(&store));
+    let user = add_user(&stores, "ann").await;
+    enroll(&stores, &user, 1).await;
+    store.insert_challenge(challenge(9, 1)).await.unwrap();
+    store.record(event(), Vec::new()).await.unwrap();
+    for left in [5, 4, 3] {
+        assert_eq!(store.take_try(&digest(9)).await.unwrap().unwrap().tries, left);
+        store.count_failure(&user, failure(&user, &[1], 100)).await.unwrap();
+        let (_copy, revived) = copy_of(folder.path());
+        assert_eq!(revived.find_challenge(&digest(9)).await.unwrap().unwrap().tries, left - 1);
+    }
+}
+
+#[tokio::test]
+async fn a_code_that_was_superseded_never_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    store.insert_challenge(challenge(1, 1)).await.unwrap();
+    store.record(event(), Vec::new()).await.unwrap();
+    assert_eq!(store.take_try(&digest(1)).await.unwrap().unwrap().tries, 5);
+    store.insert_challenge(challenge(2, 1)).await.unwrap();
+    for _ in 0..2 {
+        assert!(store.find_challenge(&digest(1)).await.unwrap().is_none(), "its row may be there still");
+        assert!(store.take_try(&digest(1)).await.unwrap().is_none());
+        // The newer one ends before it was ever written.
+        store.settle(Settlement { challenge: Some(digest(2)), ..Settlement::default() }, NOW).await;
+    }
+    store.record(event(), Vec::new()).await.unwrap();
+    for revived in [Arc::clone(&store), copy_of(folder.path()).1] {
+        assert!(revived.find_challenge(&digest(1)).await.unwrap().is_none());
+    }
+    assert!(store.find_challenge(&digest(2)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_login_that_ends_at_once_leaves_no_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    store.record(event(), Vec::new()).await.unwrap();
+    for n in 1..=2 {
+        store.insert_transaction(transaction(n)).await.unwrap();
+    }
+    store.settle(Settlement { transaction: Some(digest(1)), ..Settlement::default() }, NOW).await;
+    assert!(store.find_transaction(&digest(1)).await.unwrap().is_none());
+    store.record(event(), Vec::new()).await.unwrap();
+    let (_copy, revived) = copy_of(folder.path());
+    assert!(revived.find_transaction(&digest(1)).await.unwrap().is_none());
+    assert!(revived.find_transaction(&digest(2)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_pending_login_needs_no_commit_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    store.insert_transaction(transaction(100)).await.unwrap();
+    store.record(event(), Vec::new()).await.unwrap();
+    let before = store.commits();
+    for n in 0..20 {
+        store.insert_transaction(transaction(n)).await.unwrap();
+        store.insert_challenge(challenge(n, n)).await.unwrap();
+        store.take_try(&digest(n)).await.unwrap().unwrap();
+        store.record(event(), Vec::new()).await.unwrap();
+    }
+    // The thread may look once by itself meanwhile.
+    assert!(store.commits() - before <= 22, "{}", store.commits() - before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 12)]
+async fn many_who_read_under_the_lock_do_not_wait_for_the_writer_in_a_circle() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let all: Vec<_> = (0..400).collect();
+    for n in &all {
+        store.insert_challenge(challenge(*n, *n)).await.unwrap();
+    }
+    store.record(event(), Vec::new()).await.unwrap();
+    let work = race(400, |n| {
+        let store = Arc::clone(&store);
+        async move {
+            for _ in 0..5 {
+                store.take_try(&digest(n)).await.unwrap().unwrap();
+                store.find_transaction(&digest(n)).await.unwrap();
+                store.record(event(), Vec::new()).await.unwrap();
+            }
+        }
+    });
+    tokio::time::timeout(Duration::from_secs(120), work).await.expect("nobody waits for ever");
 }
 
 #[tokio::test]
@@ -300,7 +400,7 @@ async fn a_full_queue_is_overload() {
     let calls: Vec<_> = (0..200)
         .map(|n| {
             let store = Arc::clone(&store);
-            tokio::spawn(async move { store.insert_transaction(transaction(n)).await })
+            tokio::spawn(async move { store.exhaust_transaction(&digest(n)).await })
         })
         .collect();
     let mut overloaded = 0;
