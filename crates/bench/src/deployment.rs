@@ -12,6 +12,8 @@ use anyhow::{Context as _, bail};
 use data_encoding::HEXLOWER;
 use tokio::process::{Child, Command};
 
+use crate::process;
+
 /// The realm of everybody.
 pub const REALM: &str = "people";
 /// The API of all tokens; its access tokens are ES256.
@@ -97,7 +99,7 @@ impl Deployment {
         Ok(Self { config, grpc, http, ops })
     }
 
-    /// Starts the server, and waits until it is ready. The time that took is the answer too.
+    /// Starts the server, and waits until it is ready and at rest. The time until it was ready is the answer too.
     ///
     /// # Errors
     ///
@@ -132,10 +134,32 @@ impl Deployment {
         }
         let took = start.elapsed();
         let pid = process.id().context("the server has ended")?;
+        at_rest(pid).await?;
         Ok((
             Server { process, pid, grpc: format!("http://{}", self.grpc), http: format!("http://{}", self.http) },
             took,
         ))
+    }
+}
+
+/// Waits until a server does nothing by itself any more. One on a new database makes signing keys for later, as much work as thousands of
+/// logins, and of none of them.
+async fn at_rest(pid: u32) -> anyhow::Result<()> {
+    const LOOK: Duration = Duration::from_millis(250);
+    /// What little it may do in between; the kernel tells no less.
+    const NEXT_TO_NOTHING: Duration = Duration::from_millis(10);
+    let start = Instant::now();
+    let mut tick = tokio::time::interval(LOOK);
+    tick.tick().await;
+    let mut before = process::cpu_time(pid)?;
+    loop {
+        tick.tick().await;
+        let now = process::cpu_time(pid)?;
+        if now.saturating_sub(before) <= NEXT_TO_NOTHING {
+            return Ok(());
+        }
+        anyhow::ensure!(start.elapsed() < PATIENCE, "the server does not come to rest");
+        before = now;
     }
 }
 

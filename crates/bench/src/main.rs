@@ -4,6 +4,7 @@
 //! same machine within minutes. So the ratios mean something even where the machine is slow or shared. `docs/benchmarks.md` says
 //! more. To measure another operation, add it in `load/` and a row in [`run`].
 
+mod beside;
 mod deployment;
 mod load;
 mod measure;
@@ -44,8 +45,8 @@ struct Arguments {
     /// A Redis to use. Without it, one is started if `redis-server` is installed.
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
-    /// Callers at once, of all but passwords.
-    #[arg(long, value_name = "COUNT", default_value_t = 8)]
+    /// Callers at once, of all but passwords. Sixteen a core keep two cores busy while half of them wait for the disk.
+    #[arg(long, value_name = "COUNT", default_value_t = 32)]
     callers: usize,
     /// Measure one part by itself, whose figures are printed and not judged: for work on that one path.
     #[arg(long, value_name = "PART")]

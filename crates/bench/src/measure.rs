@@ -36,6 +36,21 @@ pub struct Row {
     pub cpu_us: f64,
     /// The most memory that process had resident meanwhile, in megabytes (10^6 bytes).
     pub peak_mb: f64,
+    /// What its yardsticks took before and after, in microseconds of CPU time, if it is compared with them.
+    pub parts_us: Option<f64>,
+}
+
+impl Row {
+    /// The row, compared with yardsticks of `parts_us` in all.
+    #[must_use]
+    pub fn beside(self, parts_us: f64) -> Self {
+        Self { parts_us: Some(parts_us), ..self }
+    }
+
+    /// CPU time in terms of that of its yardsticks.
+    pub fn in_parts(&self) -> Option<f64> {
+        self.parts_us.map(|parts| self.cpu_us / parts)
+    }
 }
 
 /// Latencies in nanoseconds.
@@ -178,6 +193,7 @@ impl Measured {
             p99_us: stretch.latencies.percentile_us(99.0),
             cpu_us: stretch.cpu.as_secs_f64() * 1e6 / count(stretch.operations),
             peak_mb: megabytes(stretch.peak),
+            parts_us: None,
         }
     }
 }

@@ -5,13 +5,14 @@ use std::net::Ipv4Addr;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
+    beside::Yardsticks,
     deployment::{AUDIENCE, Deployment, Extra, RS256_AUDIENCE, SCOPE},
     measure::{Row, megabytes},
     messages::{self, Mailbox},
     people::Stores,
     plan::Plan,
     process,
-    run::{Options, code_rows, second_factors},
+    run::{Options, code_rows, password_rows, second_factors},
     tokens, waiting,
     yardstick::signature,
 };
@@ -19,6 +20,8 @@ use crate::{
 /// What can be measured by itself.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub enum Part {
+    /// Full logins and the hashes they take turns with.
+    Logins,
     /// Second factors on the embedded store, twice.
     SecondFactors,
     /// Second factors answered with two RS256 tokens, and what the cores sign.
@@ -40,6 +43,7 @@ impl Part {
     pub async fn run(self, options: &Options) -> anyhow::Result<()> {
         let plan = if options.quick { Plan::QUICK } else { Plan::FULL };
         let rows = match self {
+            Self::Logins => logins(plan, options).await?,
             Self::SecondFactors => second_factors_alone(plan, options).await?,
             Self::TwoTokens => two_tokens(plan, options).await?,
             Self::Sessions => sessions(plan, options).await?,
@@ -47,13 +51,27 @@ impl Part {
             Self::Streams => return streams(plan, options).await,
         };
         for row in rows {
+            let parts = row.in_parts().zip(row.parts_us);
+            let parts = parts.map(|(ratio, parts)| format!("  {ratio:.2} times {parts:.1} us")).unwrap_or_default();
             println!(
-                "{:<28} {:>9.0}/s  p50 {:>7.0} us  CPU {:>6.1} us",
+                "{:<28} {:>9.0}/s  p50 {:>7.0} us  CPU {:>6.1} us{parts}",
                 row.name, row.per_second, row.p50_us, row.cpu_us
             );
         }
         Ok(())
     }
+}
+
+async fn logins(plan: Plan, options: &Options) -> anyhow::Result<Vec<Row>> {
+    let embedded = Deployment::write(&options.dir, "embedded", Extra::Nothing)?;
+    let stores = Stores::open(&embedded).await?;
+    let people = stores.enroll(stores.add("login", plan.logins).await?).await?;
+    stores.close().await;
+    let (server, _) = embedded.start(&options.server).await?;
+    let (hashes, mut rows) = password_rows(plan, &server, people).await?;
+    server.stop().await?;
+    rows.push(hashes);
+    Ok(rows)
 }
 
 async fn second_factors_alone(plan: Plan, options: &Options) -> anyhow::Result<Vec<Row>> {
@@ -63,12 +81,17 @@ async fn second_factors_alone(plan: Plan, options: &Options) -> anyhow::Result<V
     let mut pending = stores.prove_password(people).await?;
     stores.close().await;
     let (server, _) = embedded.start(&options.server).await?;
+    let mut beside = yardsticks(plan, options).await?;
+    let mut before = beside.parts().await?;
     let mut rows = Vec::new();
     for _ in 0..2 {
         let http = pending.split_off(pending.len() - plan.second_factors);
         let grpc = pending.split_off(pending.len() - plan.second_factors);
         let names = ["second factor, gRPC", "second factor, HTTP"];
-        rows.extend(second_factors(options, &server, names, grpc, http).await?);
+        let [first, second] = second_factors(options, &server, names, grpc, http).await?;
+        let after = beside.parts().await?;
+        rows.extend([first.beside(before.and(after).of_second_factor()), second]);
+        before = after;
     }
     server.stop().await?;
     Ok(rows)
@@ -95,9 +118,12 @@ async fn sessions(plan: Plan, options: &Options) -> anyhow::Result<Vec<Row>> {
     let people = stores.prove_password_for(people, AUDIENCE, &[SCOPE, "offline_access"]).await?;
     stores.close().await;
     let (server, _) = embedded.start(&options.server).await?;
-    let rows = tokens::of_sessions(plan, &server, options.callers, people).await?;
+    let mut beside = yardsticks(plan, options).await?;
+    let before = beside.parts().await?;
+    let [refresh, introspection] = tokens::of_sessions(plan, &server, options.callers, people).await?;
+    let parts = before.and(beside.parts().await?);
     server.stop().await?;
-    Ok(rows.into())
+    Ok(vec![refresh.beside(parts.of_exchange()), introspection])
 }
 
 async fn codes(plan: Plan, options: &Options) -> anyhow::Result<Vec<Row>> {
@@ -107,10 +133,13 @@ async fn codes(plan: Plan, options: &Options) -> anyhow::Result<Vec<Row>> {
     let people = stores.prove_password(people).await?;
     stores.close().await;
     let (server, _) = texting.start(&options.server).await?;
-    let rows = code_rows(options, &server, people, mailbox).await?;
+    let mut beside = yardsticks(plan, options).await?;
+    let before = beside.parts().await?;
+    let [sent, proven] = code_rows(options, &server, people, mailbox).await?;
+    let parts = before.and(beside.parts().await?);
     server.stop().await?;
     receiving.abort();
-    Ok(rows.into())
+    Ok(vec![sent.beside(parts.of_sending()), proven.beside(parts.of_exchange())])
 }
 
 async fn streams(plan: Plan, options: &Options) -> anyhow::Result<()> {
@@ -128,6 +157,13 @@ async fn streams(plan: Plan, options: &Options) -> anyhow::Result<()> {
     receiving.abort();
     println!("idle {idle_mb:.1} MB, {} waiting streams {streams_mb:.1} MB", plan.waiting);
     Ok(())
+}
+
+/// Yardsticks of a database that has grown for a while.
+async fn yardsticks(plan: Plan, options: &Options) -> anyhow::Result<Yardsticks> {
+    let mut beside = Yardsticks::new(plan, options.callers, &options.dir, None)?;
+    beside.all().await?;
+    Ok(beside)
 }
 
 /// A deployment whose messages come here.

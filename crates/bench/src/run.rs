@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use crate::{
+    beside::Yardsticks,
     deployment::{AUDIENCE, Deployment, Extra, RS256_AUDIENCE, Redis, SCOPE, Server, free_port},
     load::{over_grpc::GrpcClient, over_http::HttpClient},
     measure::{Measured, Row, Stretch, drive, megabytes},
@@ -25,7 +26,7 @@ use crate::{
     tokens,
     verdict::{Footprint, judge, seconds},
     waiting,
-    yardstick::{commit, empty_call, hash, http_call, policy, redis_trip, signature, totp},
+    yardstick::{empty_call, hash, http_call, signature},
 };
 
 /// What a run is told.
@@ -82,7 +83,8 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let cast = prepare(plan, &embedded, &texting, shared.as_ref()).await?;
 
     eprintln!("yardsticks");
-    let mut yardsticks = yardsticks(plan, options, redis.as_deref()).await?;
+    let mut beside = Yardsticks::new(plan, options.callers, dir, redis.as_deref())?;
+    let mut yardsticks = beside.all().await?;
 
     let mut ready_seconds = Vec::new();
     let mut server = None;
@@ -104,17 +106,26 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let (hashes, mut rows) = password_rows(plan, &server, cast.logins).await?;
     yardsticks.push(hashes);
     let names = ["second factor, gRPC", "second factor, HTTP"];
-    rows.extend(second_factors(options, &server, names, cast.grpc, cast.http).await?);
+    let before = beside.parts().await?;
+    let [first, second] = second_factors(options, &server, names, cast.grpc, cast.http).await?;
+    let parts = before.and(beside.parts().await?);
+    rows.extend([first.beside(parts.of_second_factor()), second]);
     rows.extend(enrollment_rows(plan, options, &server, cast.unenrolled, cast.listed).await?);
     let before = signature::rs256_on_all(plan.span)?;
     rows.extend(tokens::beside_health_calls(&server, options.callers, cast.two_tokens).await?);
     let after = signature::rs256_on_all(plan.span)?;
     yardsticks.push(if after.per_second > before.per_second { after } else { before });
-    rows.extend(tokens::of_sessions(plan, &server, options.callers, cast.families).await?);
+    let before = beside.parts().await?;
+    let [refresh, introspection] = tokens::of_sessions(plan, &server, options.callers, cast.families).await?;
+    let parts = before.and(beside.parts().await?);
+    rows.extend([refresh.beside(parts.of_exchange()), introspection]);
     server.stop().await?;
     eprintln!("server, text messages");
     let (server, _) = texting.start(&options.server).await?;
-    rows.extend(code_rows(options, &server, cast.codes, mailbox.clone()).await?);
+    let before = beside.parts().await?;
+    let [sent, proven] = code_rows(options, &server, cast.codes, mailbox.clone()).await?;
+    let parts = before.and(beside.parts().await?);
+    rows.extend([sent.beside(parts.of_sending()), proven.beside(parts.of_exchange())]);
     server.stop().await?;
     eprintln!("server, devices");
     let (server, _) = texting.start(&options.server).await?;
@@ -126,7 +137,10 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
         eprintln!("server, Redis");
         let (server, _) = shared.start(&options.server).await?;
         let names = ["second factor, gRPC, Redis", "second factor, HTTP, Redis"];
-        rows.extend(second_factors(options, &server, names, grpc, http).await?);
+        let before = beside.parts().await?;
+        let [first, second] = second_factors(options, &server, names, grpc, http).await?;
+        let parts = before.and(beside.parts().await?);
+        rows.extend([first.beside(parts.of_second_factor_with_redis()), second]);
         server.stop().await?;
     }
 
@@ -184,25 +198,17 @@ async fn prepare(
     Ok(Cast { grpc, http, unenrolled, logins, listed, two_tokens, families, codes, waiting, redis })
 }
 
-async fn yardsticks(plan: Plan, options: &Options, redis: Option<&str>) -> anyhow::Result<Vec<Row>> {
-    let mut rows = vec![signature::rs256(plan.span)?, signature::es256(plan.span)?, totp::check(plan.span)?];
-    let (alone, group) = commit::commits(&options.dir, plan.span)?;
-    rows.extend([alone, group]);
-    rows.push(policy::decision(plan.span)?);
-    if let Some(url) = redis {
-        rows.push(redis_trip::round_trip(url, plan.trips, options.callers).await?);
-    }
-    rows.push(empty_calls(plan, options.callers).await?);
-    rows.push(http_calls(plan, options.callers).await?);
-    Ok(rows)
-}
-
 /// This program as the other end of a yardstick.
 fn other_end(role: &str, address: SocketAddr) -> anyhow::Result<Child> {
     Ok(Command::new(std::env::current_exe()?).args([role, &address.port().to_string()]).kill_on_drop(true).spawn()?)
 }
 
-async fn http_calls(plan: Plan, callers: usize) -> anyhow::Result<Row> {
+/// Posts of messages to somebody who takes them.
+///
+/// # Errors
+///
+/// Nobody does.
+pub async fn http_calls(trips: usize, callers: usize) -> anyhow::Result<Row> {
     let address = free_port()?;
     let mut server = other_end("--serve-messages", address)?;
     let mut tick = tokio::time::interval(std::time::Duration::from_millis(5));
@@ -210,12 +216,17 @@ async fn http_calls(plan: Plan, callers: usize) -> anyhow::Result<Row> {
         anyhow::ensure!(server.try_wait()?.is_none(), "the receiver of messages has ended");
         tick.tick().await;
     }
-    let row = http_call::posts(format!("http://{address}/"), plan.trips, callers).await?;
+    let row = http_call::posts(format!("http://{address}/"), trips, callers).await?;
     server.kill().await?;
     Ok(row)
 }
 
-async fn empty_calls(plan: Plan, callers: usize) -> anyhow::Result<Row> {
+/// Empty calls of an empty server.
+///
+/// # Errors
+///
+/// It does not answer.
+pub async fn empty_calls(trips: usize, callers: usize) -> anyhow::Result<Row> {
     let address = free_port()?;
     let mut server = other_end("--serve-empty", address)?;
     let mut tick = tokio::time::interval(std::time::Duration::from_millis(5));
@@ -228,14 +239,18 @@ async fn empty_calls(plan: Plan, callers: usize) -> anyhow::Result<Row> {
         }
     };
     let pid = server.id().unwrap_or_default();
-    let row = empty_call::health_checks(Measured { name: "empty gRPC call", pid, callers }, client.channel, plan.trips);
+    let row = empty_call::health_checks(Measured { name: "empty gRPC call", pid, callers }, client.channel, trips);
     let row = row.await?;
     server.kill().await?;
     Ok(row)
 }
 
 /// Hashes and full logins take turns: other work on the machine meets both alike.
-async fn password_rows(plan: Plan, server: &Server, logins: Vec<Person>) -> anyhow::Result<(Row, Vec<Row>)> {
+///
+/// # Errors
+///
+/// A thread failed, or something was refused.
+pub async fn password_rows(plan: Plan, server: &Server, logins: Vec<Person>) -> anyhow::Result<(Row, Vec<Row>)> {
     // All threads hash while others wait or are at their second factor.
     let callers = PasswordsConfig::default().effective_threads() * 3;
     let measured = |name| Measured { name, pid: server.pid, callers };

@@ -18,7 +18,7 @@ pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
 /// Messages of one channel in flight at once. Each channel has its own, so that one whose providers are slow holds up no other; and
 /// above the limit of one provider, so that a slow provider leaves room for the next.
-const IN_FLIGHT: usize = 32;
+const IN_FLIGHT: usize = 64;
 
 /// Wakes a [`Worker`](crate::worker::Worker): rung after a commit that put a message into the outbox. Clones ring the same worker.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! Telephone numbers.
 
-use phonenumber::{Mode, PhoneNumber, Type, country, metadata::DATABASE};
+use phonenumber::{Metadata, Mode, PhoneNumber, Type, country, metadata::DATABASE};
 
 use crate::secret::Secret;
 
@@ -26,11 +26,12 @@ impl Phone {
         if !(1..=15).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        let number = phonenumber::parse(None, &bare).ok().filter(phonenumber::is_valid)?;
-        let country = number.country().id()?;
-        if !is_personal(&number) {
+        let number = phonenumber::parse(None, &bare).ok()?;
+        let plan = number.metadata(&DATABASE)?;
+        if !is_personal(&number, plan) {
             return None;
         }
+        let country = plan.id().parse().ok()?;
         Some(Self { e164: Secret::new(number.format().mode(Mode::E164).to_string()), country })
     }
 
@@ -56,11 +57,12 @@ impl Phone {
     }
 }
 
-/// Whether a number is of a kind that a person has for themselves. Whoever has one of another kind earns by what is sent to it, or
-/// shares it.
+/// Whether there can be such a number by its country's `plan`, and it is of a kind that a person has for themselves. Whoever has one of
+/// another kind earns by what is sent to it, or shares it.
 ///
-/// Asked here and not of the library, which drops the zeros that numbers of some countries begin with, and then knows no kind.
-fn is_personal(number: &PhoneNumber) -> bool {
+/// Asked here and not of the library, which drops the zeros that numbers of some countries begin with, and then knows no kind; and which
+/// looks the plan up anew for each question.
+fn is_personal(number: &PhoneNumber, plan: &Metadata) -> bool {
     const KINDS: [(Type, bool); 10] = [
         (Type::PremiumRate, false),
         (Type::TollFree, false),
@@ -73,8 +75,10 @@ fn is_personal(number: &PhoneNumber) -> bool {
         (Type::FixedLine, true),
         (Type::Mobile, true),
     ];
-    let Some(plan) = number.metadata(&DATABASE) else { return false };
     let national = number.national().to_string();
+    if !plan.descriptors().general().is_match(&national) {
+        return false;
+    }
     let is = |kind| plan.descriptors().get(kind).is_some_and(|numbers| numbers.is_match(&national));
     KINDS.into_iter().find(|(kind, _)| is(*kind)).is_some_and(|(_, personal)| personal)
 }
@@ -175,6 +179,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn no_number_is_read_that_the_library_calls_invalid(digits in "[1-9][0-9]{6,13}", code in prop::sample::select(vec![
+            "1", "7", "20", "33", "34", "39", "44", "49", "55", "81", "91", "225", "262", "358", "590", "599", "800", "883",
+        ])) {
+            let typed = format!("+{code}{digits}");
+            if Phone::parse(&typed).is_some() {
+                prop_assert!(phonenumber::parse(None, &typed).unwrap().is_valid(), "{typed}");
+            }
+        }
+
         #[test]
         fn anything_can_be_read(typed in ".*") {
             if let Some(phone) = Phone::parse(&typed) {

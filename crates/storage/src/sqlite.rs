@@ -93,7 +93,7 @@ impl SqliteStore {
         let others = (0..OTHER_READERS).map(|_| schema::open_reader(path)).collect::<Result<_, _>>()?;
         let unwritten = Arc::new(Unwritten::default());
         unwritten.begin_to_learn();
-        unwritten.learn(Some(sessions::subjects(&connection)?));
+        unwritten.learn(Some(sessions::stored_keys(&connection)?));
         let connection = Arc::new(Mutex::new(connection));
         let readers = Readers::new(Arc::clone(&connection), others);
         let writer = Writer::start(connection, chain.clone(), Arc::clone(&unwritten), options.waiting);

@@ -81,7 +81,7 @@ impl OutboxStore for SqliteStore {
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.look_at_day")]
     async fn look_at_day(&self, charges: &[DayCharge]) -> Result<DayCharged, PortError> {
-        self.readers.read(|connection| sent::look(connection, charges))
+        self.readers.read_statement(|connection| sent::look(connection, charges))
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.claim")]
@@ -93,9 +93,9 @@ impl OutboxStore for SqliteStore {
         limit: usize,
     ) -> Result<Vec<OutboxRow>, PortError> {
         // Mostly nothing is due; who only looks does not trouble the writer.
-        let due = self
-            .readers
-            .read(|connection| connection.prepare_cached(DUE)?.exists(params![channel.as_str(), now.as_millis()]))?;
+        let due = self.readers.read_statement(|connection| {
+            connection.prepare_cached(DUE)?.exists(params![channel.as_str(), now.as_millis()])
+        })?;
         if !due {
             return Ok(Vec::new());
         }
@@ -140,7 +140,7 @@ impl OutboxStore for SqliteStore {
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.oldest")]
     async fn oldest(&self, channel: Channel, now: Timestamp) -> Result<Option<Timestamp>, PortError> {
-        self.readers.read(|connection| {
+        self.readers.read_statement(|connection| {
             connection
                 .prepare_cached(OLDEST)?
                 .query_row(params![channel.as_str(), now.as_millis()], |row| rows::time(row, 0))

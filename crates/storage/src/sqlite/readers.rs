@@ -50,7 +50,7 @@ impl Readers {
         })
     }
 
-    /// Reads with one statement, which is a transaction by itself.
+    /// Reads with one statement, which is a transaction by itself; with others only while it is at a row.
     pub(super) fn read_statement<T>(
         &self,
         statement: impl FnOnce(&Connection) -> rusqlite::Result<T>,

@@ -151,13 +151,12 @@ impl SessionStore for SqliteStore {
                 let buckets =
                     connection.prepare_cached("DELETE FROM bucket WHERE full_at <= ?1")?.execute([now.as_millis()])?;
                 let swept = u64::try_from(transactions + challenges + buckets).unwrap_or(u64::MAX);
-                Ok(Step::Keep((swept, subjects(connection)?)))
+                Ok(Step::Keep((swept, stored_keys(connection)?)))
             })
             .await;
         // Committed, or nothing is unlearnt.
-        let (swept, subjects) =
-            swept.map_or_else(|error| (Err(error), None), |(swept, subjects)| (Ok(swept), Some(subjects)));
-        self.unwritten.learn(subjects);
+        let (swept, keys) = swept.map_or_else(|error| (Err(error), None), |(swept, keys)| (Ok(swept), Some(keys)));
+        self.unwritten.learn(keys);
         swept
     }
 
@@ -201,10 +200,10 @@ impl SqliteStore {
     }
 }
 
-/// Whose buckets have rows.
-pub(super) fn subjects(connection: &Connection) -> rusqlite::Result<HashSet<u64>> {
-    let mut rows = connection.prepare_cached("SELECT subject FROM bucket")?;
-    rows.query_map([], |row| row.get(0).map(|subject| stored::short(&subject)))?.collect()
+/// Which buckets have rows.
+pub(super) fn stored_keys(connection: &Connection) -> rusqlite::Result<HashSet<u64>> {
+    let mut rows = connection.prepare_cached("SELECT subject, counter FROM bucket")?;
+    rows.query_map([], |row| Ok(stored::short(&row.get(0)?, row.get_ref(1)?.as_str()?)))?.collect()
 }
 
 pub(super) fn save_bucket(connection: &Connection, bucket: &Bucket, level: Level) -> rusqlite::Result<()> {

@@ -1,16 +1,19 @@
-//! Who has rows of buckets.
+//! Which buckets have rows.
 //!
-//! Most people have none: a bucket that is full has no row. Knowing that spares every login a look into the table.
+//! Most have none: a bucket that is full has no row. Knowing that spares every login a look into the table.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
 
 use countersign_domain::port::session_store::BucketKey;
 
-/// The subjects of all rows in the table, and perhaps of a few that are gone. A subject is a keyed digest, so eight bytes of it do:
-/// who shares them with somebody else is looked up once in vain.
+/// The keys of all rows in the table, and perhaps of a few that are gone. Eight bytes of each do: who shares them with somebody else is
+/// looked up once in vain.
 #[derive(Default)]
 pub(super) struct Stored {
-    subjects: HashSet<u64>,
+    keys: HashSet<u64>,
     /// What was written since the table began to be read anew.
     since: Option<HashSet<u64>>,
 }
@@ -18,15 +21,15 @@ pub(super) struct Stored {
 impl Stored {
     /// Whether the table may have a row of this bucket.
     pub(super) fn may_have(&self, key: &BucketKey) -> bool {
-        self.subjects.contains(&short(key.subject.as_bytes()))
+        self.keys.contains(&short(key.subject.as_bytes(), &key.counter))
     }
 
     /// A row of this bucket is about to be written.
     pub(super) fn add(&mut self, key: &BucketKey) {
-        let subject = short(key.subject.as_bytes());
-        self.subjects.insert(subject);
+        let key = short(key.subject.as_bytes(), &key.counter);
+        self.keys.insert(key);
         if let Some(since) = &mut self.since {
-            since.insert(subject);
+            since.insert(key);
         }
     }
 
@@ -39,14 +42,16 @@ impl Stored {
     pub(super) fn end(&mut self, read: Option<HashSet<u64>>) {
         if let (Some(since), Some(mut read)) = (self.since.take(), read) {
             read.extend(since);
-            self.subjects = read;
+            self.keys = read;
         }
     }
 }
 
-/// What is kept of a subject.
-pub(super) fn short(subject: &[u8; 32]) -> u64 {
-    subject.first_chunk().copied().map(u64::from_le_bytes).unwrap_or_default()
+/// What is kept of a key.
+pub(super) fn short(subject: &[u8; 32], counter: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (subject, counter).hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -65,8 +70,15 @@ mod tests {
         stored.add(&key(1));
         stored.begin();
         stored.add(&key(2));
-        stored.end(Some(HashSet::from([short(&[3; 32])])));
+        stored.end(Some(HashSet::from([short(&[3; 32], "otp")])));
         assert_eq!([1, 2, 3].map(|subject| stored.may_have(&key(subject))), [false, true, true]);
+    }
+
+    #[test]
+    fn counters_of_one_subject_are_told_apart() {
+        let mut stored = Stored::default();
+        stored.add(&key(1));
+        assert!(!stored.may_have(&BucketKey { counter: "oob".into(), ..key(1) }));
     }
 
     #[test]

@@ -229,8 +229,8 @@ impl Unwritten {
     }
 
     /// What was in it.
-    pub(super) fn learn(&self, subjects: Option<HashSet<u64>>) {
-        self.lock().stored.end(subjects);
+    pub(super) fn learn(&self, keys: Option<HashSet<u64>>) {
+        self.lock().stored.end(keys);
     }
 
     /// Has everything written, and everything that is forgotten deleted: the end is near.
@@ -357,3 +357,6 @@ impl Batch {
         })
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;

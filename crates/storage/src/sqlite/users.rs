@@ -29,27 +29,25 @@ use super::{
 impl UserStore for SqliteStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.user.find_by_login")]
     async fn find_by_login(&self, realm: &RealmName, name: &LoginName) -> Result<Option<Account>, PortError> {
-        self.readers.read(|connection| {
-            let user = connection
+        self.readers.read_statement(|connection| {
+            connection
                 .prepare_cached(concat!(
                     "SELECT ",
                     user_columns!(),
                     " FROM login_name AS l JOIN user AS u ON u.id = l.user_id WHERE l.realm = ?1 AND l.name = ?2"
                 ))?
-                .query_row([realm.as_str(), name.as_str()], rows::user)
-                .optional()?;
-            user.map(|user| rows::account(connection, user)).transpose()
+                .query_row([realm.as_str(), name.as_str()], |row| rows::account(connection, rows::user(row)?))
+                .optional()
         })
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.user.find")]
     async fn find(&self, user: &UserId) -> Result<Option<Account>, PortError> {
-        self.readers.read(|connection| {
-            let user = connection
+        self.readers.read_statement(|connection| {
+            connection
                 .prepare_cached(concat!("SELECT ", user_columns!(), " FROM user AS u WHERE u.id = ?1"))?
-                .query_row([user.as_str()], rows::user)
-                .optional()?;
-            user.map(|user| rows::account(connection, user)).transpose()
+                .query_row([user.as_str()], |row| rows::account(connection, rows::user(row)?))
+                .optional()
         })
     }
 

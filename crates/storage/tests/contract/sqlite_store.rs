@@ -160,22 +160,6 @@ async fn a_code_that_was_superseded_never_comes_back() {
 }
 
 #[tokio::test]
-async fn a_login_that_ends_at_once_leaves_no_row() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = store(folder.path());
-    store.record(event(), Vec::new()).await.unwrap();
-    for n in 1..=2 {
-        store.insert_transaction(transaction(n)).await.unwrap();
-    }
-    store.settle(Settlement { transaction: Some(digest(1)), ..Settlement::default() }, NOW).await;
-    assert!(store.find_transaction(&digest(1)).await.unwrap().is_none());
-    store.record(event(), Vec::new()).await.unwrap();
-    let (_copy, revived) = copy_of(folder.path());
-    assert!(revived.find_transaction(&digest(1)).await.unwrap().is_none());
-    assert!(revived.find_transaction(&digest(2)).await.unwrap().is_some());
-}
-
-#[tokio::test]
 async fn a_pending_login_needs_no_commit_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());

@@ -5,7 +5,7 @@ use countersign_domain::port::outbox_store::{Bell as _, Claim};
 use super::*;
 
 /// What may be in flight.
-const PLACES: usize = 32;
+const PLACES: usize = 64;
 
 fn claim(rig: &Rig, bell: &Bell) -> Option<Box<dyn Claim>> {
     bell.claim(Channel::Sms, rig.now())

@@ -1,0 +1,140 @@
+//! Yardsticks right before and after what is compared with them.
+//!
+//! Where others share the machine, the same work costs half as much again from one minute to the next. A sum of yardsticks of other
+//! minutes says little then.
+
+use std::{path::Path, time::Duration};
+
+use crate::{
+    measure::Row,
+    plan::Plan,
+    run::{empty_calls, http_calls},
+    yardstick::{commit::Commits, policy, redis_trip, signature, totp},
+};
+
+/// Measures yardsticks, as often as is needed.
+pub struct Yardsticks {
+    plan: Plan,
+    callers: usize,
+    redis: Option<String>,
+    commits: Commits,
+}
+
+/// CPU time of each, in microseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts {
+    signature: f64,
+    commit: f64,
+    code: f64,
+    call: f64,
+    post: f64,
+    trip: f64,
+}
+
+impl Yardsticks {
+    /// Ready to measure on the disk of `dir`, with a Redis if there is one.
+    ///
+    /// # Errors
+    ///
+    /// SQLite failed.
+    pub fn new(plan: Plan, callers: usize, dir: &Path, redis: Option<&str>) -> anyhow::Result<Self> {
+        Ok(Self { plan, callers, redis: redis.map(str::to_owned), commits: Commits::open(dir)? })
+    }
+
+    /// All of them, at length.
+    ///
+    /// # Errors
+    ///
+    /// One failed.
+    pub async fn all(&mut self) -> anyhow::Result<Vec<Row>> {
+        let Self { plan, callers, .. } = *self;
+        let mut rows = vec![signature::rs256(plan.span)?, signature::es256(plan.span)?, totp::check(plan.span)?];
+        rows.push(self.commits.alone(plan.span)?);
+        rows.push(self.commits.shared(plan.span)?);
+        rows.push(policy::decision(plan.span)?);
+        if let Some(url) = &self.redis {
+            rows.push(redis_trip::round_trip(url, plan.trips, callers).await?);
+        }
+        rows.push(empty_calls(plan.trips, callers).await?);
+        rows.push(http_calls(plan.trips, callers).await?);
+        Ok(rows)
+    }
+
+    /// Those that rows are compared with, in about two seconds.
+    ///
+    /// # Errors
+    ///
+    /// One failed.
+    pub async fn parts(&mut self) -> anyhow::Result<Parts> {
+        let (trips, callers) = (self.plan.trips / 4, self.callers);
+        let span = |of: u32| Duration::max(self.plan.span / of, Duration::from_millis(50));
+        let trip = match &self.redis {
+            Some(url) => redis_trip::round_trip(url, trips, callers).await?.cpu_us,
+            None => 0.0,
+        };
+        Ok(Parts {
+            signature: signature::es256(span(16))?.cpu_us,
+            code: totp::check(span(40))?.cpu_us,
+            commit: self.commits.shared(span(4))?.cpu_us,
+            call: empty_calls(trips, callers).await?.cpu_us,
+            post: http_calls(trips, callers).await?.cpu_us,
+            trip,
+        })
+    }
+}
+
+impl Parts {
+    /// The mean of what was measured before and after.
+    #[must_use]
+    pub fn and(self, after: Self) -> Self {
+        let mean = f64::midpoint;
+        Self {
+            signature: mean(self.signature, after.signature),
+            commit: mean(self.commit, after.commit),
+            code: mean(self.code, after.code),
+            call: mean(self.call, after.call),
+            post: mean(self.post, after.post),
+            trip: mean(self.trip, after.trip),
+        }
+    }
+
+    /// Of a second factor: a signature, a commit shared by eight, a code that is checked, a call.
+    pub const fn of_second_factor(&self) -> f64 {
+        self.signature + self.commit + self.code + self.call
+    }
+
+    /// The same where sessions are in Redis.
+    pub const fn of_second_factor_with_redis(&self) -> f64 {
+        self.of_second_factor() + 2.0 * self.trip
+    }
+
+    /// Of a code that is sent: its row comes and goes, each with a commit; a call, and one to the provider.
+    pub const fn of_sending(&self) -> f64 {
+        self.call + 2.0 * self.commit + self.post
+    }
+
+    /// Of a code that is verified, or a refresh token that is exchanged.
+    pub const fn of_exchange(&self) -> f64 {
+        self.signature + self.commit + self.call
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARTS: Parts = Parts { signature: 10.0, commit: 20.0, code: 1.0, call: 15.0, post: 12.0, trip: 6.0 };
+
+    #[test]
+    fn sums_are_those_of_the_figures() {
+        let sums =
+            [PARTS.of_second_factor(), PARTS.of_second_factor_with_redis(), PARTS.of_sending(), PARTS.of_exchange()];
+        assert_eq!(sums.map(|sum| (sum * 10.0).round()), [460.0, 580.0, 670.0, 450.0]);
+    }
+
+    #[test]
+    fn before_and_after_count_alike() {
+        let after = Parts { commit: 40.0, ..PARTS };
+        assert!((PARTS.and(after).of_exchange() - 55.0).abs() < 1e-9);
+    }
+}
