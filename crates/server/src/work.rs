@@ -1,17 +1,27 @@
 //! How a call is carried out: within its time, and not too many at once.
 //!
-//! A call runs on a task of its own and goes on without its caller. Whoever hangs up, or asks for less time than it takes, after a code was
-//! sent must not be spared what came of it: the attempt was taken, so the code is judged, a failure counted, a row written. Otherwise
-//! hanging up in time would buy tries that no durable count knows of. What is bounded is how many calls run, their callers there or not,
-//! and for how long. Only a password is not looked at any more if its sender left before its turn ([`Presence`]).
+//! A call goes on without its caller: what is left of it runs on a task of its own then. Whoever hangs up, or asks for less time than it
+//! takes, after a code was sent must not be spared what came of it: the attempt was taken, so the code is judged, a failure counted, a row
+//! written. Otherwise hanging up in time would buy tries that no durable count knows of. What is bounded is how many calls run, their
+//! callers there or not, and for how long. Only a password is not looked at any more if its sender left before its turn ([`Presence`]).
 //!
 //! [`Presence`]: countersign_domain::presence::Presence
 
-use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use countersign_domain::error::{Error, Reason};
 use futures_util::FutureExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 use tonic::{Status, metadata::MetadataMap};
 
 use crate::status::to_status;
@@ -52,7 +62,7 @@ impl Room {
         }
     }
 
-    /// Carries `work` out, on a task of its own. Who drops this leaves the work to itself.
+    /// Carries `work` out. Who drops this leaves the work to itself.
     ///
     /// # Errors
     ///
@@ -64,7 +74,7 @@ impl Room {
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Status> {
         let Some(permit) = self.enter(share) else { return Err(to_status(&Error::new(Reason::Overloaded))) };
-        let task = tokio::spawn(countersign_telemetry::carry(async move {
+        let work = Unstoppable::new(countersign_telemetry::carry(async move {
             let _permit = permit;
             match tokio::time::timeout(DEADLINE, AssertUnwindSafe(work).catch_unwind()).await {
                 // Here and not where it is waited for: a cause is logged whoever hears of it.
@@ -74,11 +84,9 @@ impl Room {
                 Err(_elapsed) => Err(too_long()),
             }
         }));
-        match tokio::time::timeout(deadline(metadata), task).await {
-            Ok(Ok(answer)) => answer,
-            // The runtime ends.
-            Ok(Err(_cancelled)) => Err(Status::unavailable("the server stops")),
-            Err(_elapsed) => Err(too_long()),
+        match asked_deadline(metadata) {
+            Some(asked) => tokio::time::timeout(asked, work).await.unwrap_or_else(|_elapsed| Err(too_long())),
+            None => work.await,
         }
     }
 
@@ -95,10 +103,43 @@ fn too_long() -> Status {
     Status::deadline_exceeded("the call took too long")
 }
 
-/// `grpc-timeout`: up to eight digits and a unit.
-fn deadline(metadata: &MetadataMap) -> Duration {
-    let asked = metadata.get("grpc-timeout").and_then(|value| parse_timeout(value.to_str().ok()?));
-    asked.map_or(DEADLINE, |asked| asked.min(DEADLINE))
+/// Work that is polled where it is waited for. If it is dropped before it has ended, the rest of it is done on a task of its own.
+struct Unstoppable<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = T> + Send>>>);
+
+impl<T: Send + 'static> Unstoppable<T> {
+    fn new(work: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(Some(Box::pin(work)))
+    }
+}
+
+impl<T: Send + 'static> Future for Unstoppable<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        match self.0.as_mut().map(|work| work.as_mut().poll(cx)) {
+            Some(Poll::Ready(outcome)) => {
+                self.0 = None;
+                Poll::Ready(outcome)
+            }
+            // As any future that is polled after its end.
+            Some(Poll::Pending) | None => Poll::Pending,
+        }
+    }
+}
+
+impl<T: Send + 'static> Drop for Unstoppable<T> {
+    fn drop(&mut self) {
+        // Without a runtime there is nobody left to do it.
+        if let (Some(rest), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(rest);
+        }
+    }
+}
+
+/// What `grpc-timeout` asks for, if that is less than anybody gets: up to eight digits and a unit.
+fn asked_deadline(metadata: &MetadataMap) -> Option<Duration> {
+    let asked = parse_timeout(metadata.get("grpc-timeout")?.to_str().ok()?)?;
+    (asked < DEADLINE).then_some(asked)
 }
 
 fn parse_timeout(text: &str) -> Option<Duration> {
@@ -120,10 +161,7 @@ fn parse_timeout(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        pin::{Pin, pin},
-        task::{Context, Poll, Waker},
-    };
+    use std::{pin::pin, task::Waker};
 
     use tokio::sync::oneshot;
 
