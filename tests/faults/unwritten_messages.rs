@@ -14,7 +14,9 @@ use countersign_domain::{
     },
     port::{
         PortError,
-        authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
+        authenticator_store::{
+            AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment, Spared,
+        },
         login_store::{CommitOutcome, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, UsedAssertion},
         outbox_store::{Ended, OutboxStore},
     },
@@ -70,7 +72,7 @@ impl AuthenticatorStore for Beginning {
         &self,
         user: &UserId,
         authenticator: &AuthenticatorId,
-        spares: Option<Digest>,
+        spares: Option<Spared>,
         messages: Vec<OutboxRow>,
         audit: AuditEvent,
     ) -> Result<bool, PortError> {

@@ -4,6 +4,7 @@ pub mod commit;
 pub mod empty_call;
 pub mod hash;
 pub mod http_call;
+pub mod message;
 pub mod policy;
 pub mod redis_trip;
 pub mod signature;

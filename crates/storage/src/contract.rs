@@ -90,6 +90,7 @@ macro_rules! durable_contract {
             authenticators::only_one_is_preferred,
             authenticators::only_active_ones_of_ones_own_are_changed,
             authenticators::a_removal_raises_the_epoch_unless_it_was_pending,
+            authenticators::a_removal_that_spares_is_of_its_epoch,
             authenticators::the_recovery_code_goes_with_the_last_authenticator,
             logins::what_was_learned_of_a_clock_is_kept_with_its_code,
             logins::a_step_only_rises,

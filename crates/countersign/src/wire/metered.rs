@@ -16,7 +16,9 @@ use countersign_domain::{
     },
     port::{
         PortError,
-        authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
+        authenticator_store::{
+            AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment, Spared,
+        },
         login_store::{
             Burn, CommitOutcome, Failure, FailureTarget, LastProven, LoginCommit, LoginStore, ProofQuery, Spent,
             UsedAssertion,
@@ -355,7 +357,7 @@ impl AuthenticatorStore for Metered<dyn AuthenticatorStore> {
         &self,
         user: &UserId,
         authenticator: &AuthenticatorId,
-        spares: Option<Digest>,
+        spares: Option<Spared>,
         messages: Vec<OutboxRow>,
         audit: AuditEvent,
     ) -> Result<bool, PortError> {

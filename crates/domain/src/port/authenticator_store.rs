@@ -85,6 +85,15 @@ pub struct DeviceRecord {
     pub audit: AuditEvent,
 }
 
+/// The token that goes on after a removal it asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Spared {
+    /// Tells it, in that epoch alone.
+    pub digest: Digest,
+    /// The epoch that the removal begins.
+    pub epoch: u64,
+}
+
 /// Keeps authenticators. Logging in with them is the [`LoginStore`](super::login_store::LoginStore)'s.
 #[async_trait]
 pub trait AuthenticatorStore: Send + Sync {
@@ -108,13 +117,13 @@ pub trait AuthenticatorStore: Send + Sync {
     async fn keep_device(&self, device: DeviceRecord, now: Timestamp) -> Result<bool, PortError>;
 
     /// Removes one authenticator of `user` and what is paired with it, whatever their status. Unless they were pending, the
-    /// user's epoch rises, `spares` is kept and `messages` are added to the outbox. When no active or disabled one is left, the recovery code goes too. False:
-    /// the person has no such authenticator; nothing changed.
+    /// user's epoch rises, `spares` is kept and `messages` are added to the outbox. When no active or disabled one is left, the recovery code
+    /// goes too. False: the person has no such authenticator, or their epoch would not rise to the one that `spares` names; nothing changed.
     async fn delete(
         &self,
         user: &UserId,
         authenticator: &AuthenticatorId,
-        spares: Option<Digest>,
+        spares: Option<Spared>,
         messages: Vec<OutboxRow>,
         audit: AuditEvent,
     ) -> Result<bool, PortError>;

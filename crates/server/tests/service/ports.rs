@@ -17,7 +17,9 @@ use countersign_domain::{
     },
     port::{
         PortError,
-        authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
+        authenticator_store::{
+            AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment, Spared,
+        },
         device_verifier::{DeviceKey, DeviceVerifier},
         login_store::{CommitOutcome, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, UsedAssertion},
         outbox_store::{Bell, Claim, Ended, OutboxStore},
@@ -223,7 +225,7 @@ impl AuthenticatorStore for Ports {
         &self,
         _: &UserId,
         _: &AuthenticatorId,
-        _: Option<Digest>,
+        _: Option<Spared>,
         _: Vec<OutboxRow>,
         _: AuditEvent,
     ) -> Result<bool, PortError> {

@@ -1,5 +1,7 @@
 //! Enrolling, changing and removing authenticators.
 
+use std::sync::Arc;
+
 use countersign_domain::{
     authenticator::{RecoveryStatus, Status},
     id::{AuthenticatorId, UserId},
@@ -7,15 +9,18 @@ use countersign_domain::{
         authenticator_store::{
             AuthenticatorChange,
             EnrollmentBegun::{AccountChanged, AlreadyEnrolled, Begun, LimitReached},
-            NewEnrollment,
+            NewEnrollment, Spared,
         },
         login_store::CommitOutcome::{Committed, ProofSpent},
     },
 };
 
-use super::records::{
-    NOW, account, add_user, audit, authenticator_id, confirm, digest, enroll, enrollment, failure, later, login,
-    recover,
+use super::{
+    race,
+    records::{
+        NOW, account, add_user, audit, authenticator_id, confirm, digest, enroll, enrollment, failure, later, login,
+        recover,
+    },
 };
 use crate::open::Stores;
 
@@ -155,8 +160,9 @@ pub async fn a_removal_raises_the_epoch_unless_it_was_pending(stores: &Stores) {
     stores.authenticators.begin_enrollment(enrollment(&user, 3), NOW).await.unwrap();
     stores.logins.count_failure(&user, failure(&user, &[2], 1)).await.unwrap();
     // Disabling has raised it once.
-    let (one, other) = (Some(digest(1)), Some(digest(2)));
-    for (n, spares, epoch, spared) in [(3, one, 1, None), (1, one, 2, one), (2, None, 3, None)] {
+    let (one, other) = (Some(digest(1)), Some(Spared { digest: digest(2), epoch: 4 }));
+    let spares = |epoch| Some(Spared { digest: digest(1), epoch });
+    for (n, spares, epoch, spared) in [(3, spares(7), 1, None), (1, spares(2), 2, one), (2, None, 3, None)] {
         let delete = async |spares| {
             stores.authenticators.delete(&user, &authenticator_id(n), spares, Vec::new(), audit(&user)).await.unwrap()
         };
@@ -169,6 +175,28 @@ pub async fn a_removal_raises_the_epoch_unless_it_was_pending(stores: &Stores) {
         assert!(!delete(other).await);
         assert_eq!(stands().await, (epoch, spared));
     }
+}
+
+/// A removal that spares a token goes by the epoch it was decided in. Of many at once, each in the epoch it read, one is done.
+pub async fn a_removal_that_spares_is_of_its_epoch(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    for n in 0..8 {
+        enroll(stores, &user, n).await;
+    }
+    let delete = |n, epoch| {
+        let (authenticators, user) = (Arc::clone(&stores.authenticators), user.clone());
+        let spares = Some(Spared { digest: digest(n), epoch });
+        async move { authenticators.delete(&user, &authenticator_id(n), spares, Vec::new(), audit(&user)).await.unwrap() }
+    };
+    for epoch in [0, 2] {
+        assert!(!delete(0, epoch).await);
+    }
+    let removed = race(8, |n| delete(n, 1)).await;
+    assert_eq!(removed.iter().filter(|removed| **removed).count(), 1);
+    let account = account(stores, &user).await;
+    assert_eq!((account.user.epoch, account.authenticators.len()), (1, 7));
+    let winner = removed.iter().position(|removed| *removed).unwrap();
+    assert_eq!(account.user.spared, Some(digest(winner)));
 }
 
 /// The code stays while an active or disabled one is left, and goes with the last.

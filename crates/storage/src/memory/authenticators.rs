@@ -8,9 +8,10 @@ use countersign_domain::{
     message::{OutboxRow, day::DayCharged},
     port::{
         PortError,
-        authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
+        authenticator_store::{
+            AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment, Spared,
+        },
     },
-    secret::Digest,
     time::Timestamp,
 };
 
@@ -115,17 +116,21 @@ impl AuthenticatorStore for MemoryStore {
         &self,
         user: &UserId,
         authenticator: &AuthenticatorId,
-        spares: Option<Digest>,
+        spares: Option<Spared>,
         messages: Vec<OutboxRow>,
         audit: AuditEvent,
     ) -> Result<bool, PortError> {
         let mut state = self.lock();
         state.check_seals(messages.iter().map(|row| &row.sealed))?;
         let Some(entry) = state.users.get_mut(user) else { return Ok(false) };
+        let confirmed = entry.pair_of(authenticator).any(|a| a.bearer().is_none());
+        if confirmed && spares.is_some_and(|spares| spares.epoch != entry.user.epoch + 1) {
+            return Ok(false);
+        }
         let Some(confirmed) = entry.remove(authenticator) else { return Ok(false) };
         if confirmed {
             entry.user.epoch += 1;
-            entry.user.spared = spares;
+            entry.user.spared = spares.map(|spares| spares.digest);
             entry.user.updated_at = audit.at;
             state.insert_messages(messages);
         }

@@ -7,7 +7,9 @@ use countersign_domain::{
     message::{OutboxRow, day::DayCharged},
     port::{
         PortError,
-        authenticator_store::{AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment},
+        authenticator_store::{
+            AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment, Spared,
+        },
     },
     secret::Digest,
     time::Timestamp,
@@ -107,7 +109,7 @@ impl AuthenticatorStore for SqliteStore {
         &self,
         user: &UserId,
         authenticator: &AuthenticatorId,
-        spares: Option<Digest>,
+        spares: Option<Spared>,
         messages: Vec<OutboxRow>,
         audit: AuditEvent,
     ) -> Result<bool, PortError> {
@@ -118,15 +120,20 @@ impl AuthenticatorStore for SqliteStore {
                     Removed::Nothing => return Ok(Step::Undo(false)),
                     Removed::Pending => {}
                     Removed::Confirmed => {
-                        connection
+                        let risen = connection
                             .prepare_cached(
-                                "UPDATE user SET epoch = epoch + 1, spared = ?3, updated_at = ?2 WHERE id = ?1",
+                                "UPDATE user SET epoch = epoch + 1, spared = ?3, updated_at = ?2 \
+                                 WHERE id = ?1 AND (?4 IS NULL OR epoch + 1 = ?4)",
                             )?
                             .execute(params![
                                 user.as_str(),
                                 audit.at.as_millis(),
-                                spares.map(|spares| *spares.as_bytes())
+                                spares.map(|spares| *spares.digest.as_bytes()),
+                                spares.map(|spares| rows::signed(spares.epoch))
                             ])?;
+                        if risen == 0 {
+                            return Ok(Step::Undo(false));
+                        }
                         insert_messages(connection, &messages)?;
                     }
                 }
