@@ -20,7 +20,7 @@ use countersign_domain::{
         login_store::{CommitOutcome, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, UsedAssertion},
         outbox_store::{Ended, OutboxStore},
     },
-    secret::{Digest, Secret},
+    secret::Secret,
     time::Timestamp,
     usecase::{
         associate::{self, Enrollment},

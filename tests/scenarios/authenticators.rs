@@ -11,6 +11,7 @@ use countersign_tests::{
     },
     tenant::BACKEND,
 };
+use tokio::task::JoinSet;
 use totp_rs::Algorithm;
 
 everywhere! {
@@ -156,6 +157,29 @@ everywhere! {
         let token = ann.mfa_token(&api).await;
         api.otp(BACKEND, &token, &first.code(&world)).await.refused(&WRONG_OTP);
         assert_eq!(api.list(&token).await.unwrap().len(), 2);
+    }
+
+    async fn one_token_removes_several_at_once_and_goes_on(world: World, api: Api) {
+        let (ann, first) = world.enrolled(&api, "ann").await;
+        let manager = ann.manager(&world, &api, &first).await;
+        for _ in 0..4 {
+            ann.add_phone(&world, &api, &manager).await;
+        }
+        let apps = async || {
+            let all = api.list(&manager).await.unwrap().into_iter().map(|entry| entry.id);
+            all.filter(|id| !id.starts_with("recovery-code")).collect::<Vec<_>>()
+        };
+        let ids = apps().await;
+        let (last, gone) = ids.split_last().unwrap();
+        let mut removals = JoinSet::new();
+        for id in gone.to_owned() {
+            let (api, manager) = (api.clone(), manager.clone());
+            removals.spawn(async move { api.delete(&manager, &id).await });
+        }
+        for removed in removals.join_all().await {
+            removed.unwrap();
+        }
+        assert_eq!((gone.len(), apps().await), (4, vec![last.clone()]));
     }
 
     async fn deleting_an_authenticator_ends_every_pending_login(world: World, api: Api) {
