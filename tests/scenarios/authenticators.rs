@@ -172,8 +172,8 @@ everywhere! {
         let ids = apps().await;
         let (last, gone) = ids.split_last().unwrap();
         let mut removals = JoinSet::new();
-        for id in gone.to_owned() {
-            let (api, manager) = (api.clone(), manager.clone());
+        for id in gone {
+            let (api, manager, id) = (api.clone(), manager.clone(), id.clone());
             removals.spawn(async move { api.delete(&manager, &id).await });
         }
         for removed in removals.join_all().await {

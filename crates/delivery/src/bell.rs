@@ -71,6 +71,11 @@ impl Bell {
         self.0.handed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// Whether nobody has a place.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.0.rooms.iter().all(|room| room.available_permits() >= IN_FLIGHT)
+    }
+
     /// The worker takes nothing more.
     pub(crate) fn close(&self) {
         for room in &self.0.rooms {
@@ -97,14 +102,14 @@ impl outbox_store::Bell for Bell {
     }
 
     fn claim(&self, channel: Channel, now: Timestamp) -> Option<Box<dyn Claim>> {
-        let place = Arc::clone(self.room(channel)).try_acquire_owned().ok()?;
-        Some(Box::new(Place { place, lease_until: now.plus(LEASE), handing: self.0.handing.clone() }))
+        let permit = Arc::clone(self.room(channel)).try_acquire_owned().ok()?;
+        Some(Box::new(Place { permit, lease_until: now.plus(LEASE), handing: self.0.handing.clone() }))
     }
 }
 
 /// A place among what is in flight, for a row that is about to be written.
 struct Place {
-    place: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
     lease_until: Timestamp,
     handing: mpsc::UnboundedSender<Handed>,
 }
@@ -116,6 +121,6 @@ impl Claim for Place {
 
     fn hand_over(self: Box<Self>, row: OutboxRow) {
         // If the worker has ended, it is as if it had died: the row is due again when its lease ends.
-        drop(self.handing.send(Handed { row, place: self.place }));
+        drop(self.handing.send(Handed { row, place: self.permit }));
     }
 }

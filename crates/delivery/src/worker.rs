@@ -40,8 +40,12 @@ use crate::{
     observer::{Ending, Observer, Outcome},
 };
 
-/// A try that takes longer is given up while the lease still holds, so that no other worker sends beside it.
+/// A try that takes longer is given up.
 const PATIENCE: Duration = Duration::from_secs(25);
+/// How long before the end of the lease a try is given up, so that no other worker sends beside it.
+const MARGIN: Duration = Duration::from_secs(5);
+/// How often it is looked whether those who write have ended, when the worker stops.
+const LOOK: Duration = Duration::from_millis(20);
 /// How often the outbox is looked at when nobody rings.
 const POLL: Duration = Duration::from_secs(1);
 /// Tries before a message that somebody waits for is given up. Others are tried until they expire: no outage of some hours loses them.
@@ -119,7 +123,8 @@ impl Worker {
         Self { bell, work: Arc::new(Work { ports, done: Mutex::default() }) }
     }
 
-    /// Works until `stop` turns true or its sender is gone. Then it claims no more, and returns when what is in flight has ended, or
+    /// Works until `stop` turns true or its sender is gone. Then it claims no more, and returns when what is in flight or about to be
+    /// handed over has ended, or
     /// after `in_flight`: what was not sent by then stays in the outbox, as if the process had died.
     pub async fn run(self, mut stop: watch::Receiver<bool>, in_flight: Duration) {
         let mut ticks = tokio::time::interval(POLL);
@@ -156,11 +161,19 @@ impl Worker {
             }
         }
         self.bell.close();
-        // What was handed over is claimed already.
-        while let Some(Handed { row, place }) = handed.as_mut().and_then(|handed| handed.try_recv().ok()) {
-            tasks.spawn(Arc::clone(&self.work).deliver(row, Some(place)));
-        }
-        let ended = async { while tasks.join_next().await.is_some() {} };
+        let ended = async {
+            let mut looks = tokio::time::interval(LOOK);
+            // Who has a place still is about to write a row and hand it over.
+            while !self.bell.is_idle() || !tasks.is_empty() {
+                tokio::select! {
+                    Some(Handed { row, place }) = next(&mut handed) => {
+                        tasks.spawn(Arc::clone(&self.work).deliver(row, Some(place)));
+                    }
+                    Some(_) = tasks.join_next() => {}
+                    _ = looks.tick() => {}
+                }
+            }
+        };
         if tokio::time::timeout(in_flight, ended).await.is_err() {
             tracing::warn!(messages = tasks.len(), "messages in flight were cut off; they stay in the outbox");
             tasks.shutdown().await;
@@ -204,7 +217,12 @@ impl Work {
         if let Some(audit) = self.done(&row.id) {
             return self.remove(&row, audit).await;
         }
-        let Try { purpose, result } = self.try_once(&row).await;
+        let left = row.due_at.since(self.ports.clock.now()).saturating_sub(MARGIN);
+        if left.is_zero() {
+            tracing::warn!(message.id = %row.id, "a message came too late to be tried within its lease");
+            return;
+        }
+        let Try { purpose, result } = self.try_once(&row, left.min(PATIENCE)).await;
         let now = self.ports.clock.now();
         match self.judge(&row, &result, now) {
             Next::Remove(end) => {
@@ -225,13 +243,13 @@ impl Work {
     }
 
     /// A panic is the end of one try, not of the worker. What it said may hold the message, so it is not logged here.
-    async fn try_once(&self, row: &OutboxRow) -> Try {
+    async fn try_once(&self, row: &OutboxRow, patience: Duration) -> Try {
         let message = match Message::open(row, &*self.ports.sealer) {
             Ok(message) => message,
             Err(error) => return Try { purpose: None, result: Err(unopened(error)) },
         };
         let send = AssertUnwindSafe(self.ports.sender.send(&message)).catch_unwind();
-        let result = match tokio::time::timeout(PATIENCE, send).await {
+        let result = match tokio::time::timeout(patience, send).await {
             Ok(Ok(result)) => result,
             Ok(Err(_panic)) => Err(SendError::Unknown("the sender panicked".into())),
             Err(elapsed) => Err(SendError::Unknown(elapsed.into())),

@@ -117,7 +117,8 @@ impl App {
         now: Timestamp,
     ) -> Result<Secret<String>, Error> {
         let Prepared { oob_code, row, receipt } = prepared;
-        let claim = self.bell.claim(row.channel, now);
+        // Not from the moment the call began: the lease would end too soon.
+        let claim = self.bell.claim(row.channel, self.clock.now());
         let row = match &claim {
             Some(claim) => row.claimed(claim.lease_until()),
             None => row,

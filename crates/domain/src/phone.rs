@@ -180,7 +180,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_number_is_read_that_the_library_calls_invalid(digits in "[1-9][0-9]{6,13}", code in prop::sample::select(vec![
+        fn no_number_is_read_that_the_library_calls_invalid(digits in "[0-9]{6,13}", code in prop::sample::select(vec![
             "1", "7", "20", "33", "34", "39", "44", "49", "55", "81", "91", "225", "262", "358", "590", "599", "800", "883",
         ])) {
             let typed = format!("+{code}{digits}");

@@ -69,20 +69,27 @@ impl Fresh {
         self.challenges.insert(digest, Known { whole: Some(record), tries, since: Instant::now() });
     }
 
-    /// The challenge as it is now. `row` reads its row, which is done under the lock, so that no other change is overlooked.
-    pub(super) fn challenge(&self, digest: &Digest, row: impl FnOnce() -> Row) -> Row {
-        let known = self.challenges.get(digest);
-        let record = match known.and_then(|known| known.whole.clone()) {
+    /// A challenge that has no row yet.
+    pub(super) fn whole(&self, digest: &Digest) -> Option<ChallengeRecord> {
+        self.challenges.get(digest)?.whole.clone()
+    }
+
+    /// The challenge as it is now, of what was [whole](Self::whole) or is in its row. `None`: it is superseded.
+    pub(super) fn now(&self, record: ChallengeRecord) -> Option<ChallengeRecord> {
+        if self.slots.get(&record.slot).is_some_and(|holder| *holder != record.digest) {
+            return None;
+        }
+        let tries = self.challenges.get(&record.digest).map_or(record.tries, |known| known.tries);
+        Some(ChallengeRecord { tries, ..record })
+    }
+
+    /// Takes one try; the record is as it was before. `row` reads its row, which is done under the lock, so that no other try is overlooked.
+    pub(super) fn take_try(&mut self, digest: &Digest, row: impl FnOnce() -> Row) -> Row {
+        let record = match self.whole(digest) {
             Some(whole) => Some(whole),
             None => row()?,
         };
-        let record = record.filter(|record| self.slots.get(&record.slot).is_none_or(|holder| holder == digest));
-        Ok(record.map(|record| ChallengeRecord { tries: known.map_or(record.tries, |known| known.tries), ..record }))
-    }
-
-    /// Takes one try; the record is as it was before.
-    pub(super) fn take_try(&mut self, digest: &Digest, row: impl FnOnce() -> Row) -> Row {
-        let before = self.challenge(digest, row)?;
+        let before = record.and_then(|record| self.now(record));
         if let Some(before) = before.as_ref().filter(|before| before.tries > 0) {
             let tries = before.tries - 1;
             let new = || Known { whole: None, tries, since: Instant::now() };

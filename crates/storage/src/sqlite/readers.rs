@@ -69,13 +69,13 @@ impl Readers {
         }
     }
 
-    /// A connection nobody uses, or the one whose turn it is to be waited for.
+    /// A connection nobody uses, or the one whose turn it is to be waited for. Not the writer's, which may wait for the disk.
     fn free(&self) -> MutexGuard<'_, Connection> {
-        let all = || std::iter::once(&*self.first).chain(&self.others);
-        if let Some(free) = all().find_map(|connection| connection.try_lock().ok()) {
+        let mut all = std::iter::once(&*self.first).chain(&self.others);
+        if let Some(free) = all.find_map(|connection| connection.try_lock().ok()) {
             return free;
         }
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (self.others.len() + 1);
-        all().nth(turn).unwrap_or(&self.first).lock().unwrap_or_else(PoisonError::into_inner)
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(self.others.len()).unwrap_or_default();
+        self.others.get(turn).unwrap_or(&self.first).lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -52,6 +52,9 @@ const DELETED_AT_ONCE: usize = 128;
 /// Most changes. When the disk takes nothing any more, attempts are refused before memory runs out.
 const MOST: usize = 100_000;
 
+/// Most of what is fresh. All of it goes with the next commit, and nobody's commit is to wait for more.
+const MOST_FRESH: usize = 10_000;
+
 /// What the table says of a bucket.
 type Kept = Result<Option<Level>, PortError>;
 
@@ -156,7 +159,7 @@ impl Unwritten {
 
     /// Keeps a pending login until the next commit.
     pub(super) fn add_transaction(&self, record: TransactionRecord) -> Result<(), PortError> {
-        self.lock_for_more()?.fresh.add_transaction(record);
+        self.lock_for_fresh()?.fresh.add_transaction(record);
         Ok(())
     }
 
@@ -167,7 +170,7 @@ impl Unwritten {
 
     /// Keeps a challenge until the next commit.
     pub(super) fn add_challenge(&self, record: ChallengeRecord) -> Result<(), PortError> {
-        self.lock_for_more()?.fresh.add_challenge(record);
+        self.lock_for_fresh()?.fresh.add_challenge(record);
         Ok(())
     }
 
@@ -177,7 +180,10 @@ impl Unwritten {
         digest: &Digest,
         row: impl FnOnce() -> Result<Option<ChallengeRecord>, PortError>,
     ) -> Result<Option<ChallengeRecord>, PortError> {
-        self.lock().fresh.challenge(digest, row)
+        let whole = self.lock().fresh.whole(digest);
+        // Not under the lock: who only looks holds up nobody.
+        let record = if whole.is_some() { whole } else { row()? };
+        Ok(record.and_then(|record| self.lock().fresh.now(record)))
     }
 
     /// Takes one try of a challenge; the record is as it was before.
@@ -186,7 +192,7 @@ impl Unwritten {
         digest: &Digest,
         row: impl FnOnce() -> Result<Option<ChallengeRecord>, PortError>,
     ) -> Result<Option<ChallengeRecord>, PortError> {
-        self.lock_for_more()?.fresh.take_try(digest, row)
+        self.lock_for_fresh()?.fresh.take_try(digest, row)
     }
 
     /// Whether there are pending logins or challenges that no commit has written.
@@ -283,6 +289,11 @@ impl Unwritten {
         (!empty).then(|| Batch { buckets, fresh: fresh.unwrap_or_default(), forgotten })
     }
 
+    /// What was to be written was not. What is in a hurry goes with the next commit.
+    pub(super) fn failed(&self) {
+        self.lock().looked = None;
+    }
+
     /// Drops what was committed, unless it has changed again.
     pub(super) fn committed(&self, batch: &Batch) {
         let mut changes = self.lock();
@@ -312,7 +323,13 @@ impl Unwritten {
     /// The same for those who bring more.
     fn lock_for_more(&self) -> Result<MutexGuard<'_, Changes>, PortError> {
         let changes = self.lock();
-        if changes.buckets.len() + changes.fresh.len() >= MOST { Err(PortError::Overloaded) } else { Ok(changes) }
+        if changes.buckets.len() >= MOST { Err(PortError::Overloaded) } else { Ok(changes) }
+    }
+
+    /// The same for pending logins, challenges and tries.
+    fn lock_for_fresh(&self) -> Result<MutexGuard<'_, Changes>, PortError> {
+        let changes = self.lock();
+        if changes.fresh.len() >= MOST_FRESH { Err(PortError::Overloaded) } else { Ok(changes) }
     }
 }
 

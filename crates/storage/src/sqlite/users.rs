@@ -36,8 +36,9 @@ impl UserStore for SqliteStore {
                     user_columns!(),
                     " FROM login_name AS l JOIN user AS u ON u.id = l.user_id WHERE l.realm = ?1 AND l.name = ?2"
                 ))?
-                .query_row([realm.as_str(), name.as_str()], |row| rows::account(connection, rows::user(row)?))
-                .optional()
+                .query_row([realm.as_str(), name.as_str()], |row| Ok(rows::account(connection, rows::user(row)?)))
+                .optional()?
+                .transpose()
         })
     }
 
@@ -46,8 +47,9 @@ impl UserStore for SqliteStore {
         self.readers.read_statement(|connection| {
             connection
                 .prepare_cached(concat!("SELECT ", user_columns!(), " FROM user AS u WHERE u.id = ?1"))?
-                .query_row([user.as_str()], |row| rows::account(connection, rows::user(row)?))
-                .optional()
+                .query_row([user.as_str()], |row| Ok(rows::account(connection, rows::user(row)?)))
+                .optional()?
+                .transpose()
         })
     }
 

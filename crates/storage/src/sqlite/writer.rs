@@ -205,8 +205,10 @@ impl Loop {
         }
         // First: whoever reads while they hold the lock of what is unwritten waits for a connection.
         drop(connection);
-        if let (Ok(()), Some(written)) = (&outcome, &unwritten) {
-            self.unwritten.committed(written);
+        match (&outcome, &unwritten) {
+            (Ok(()), Some(written)) => self.unwritten.committed(written),
+            (Ok(()), None) => {}
+            (Err(_), _) => self.unwritten.failed(),
         }
         let outcome = outcome
             .map_err(|Failed { why, committing }| Lost { undone: !committing || is_full(&why), why: Arc::new(why) });

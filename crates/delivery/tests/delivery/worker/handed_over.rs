@@ -95,6 +95,42 @@ async fn nobody_claims_before_the_worker_runs_or_after_it_is_stopped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_stop_waits_for_who_is_about_to_hand_over() {
+    let rig = Rig::new(&[], Scripted::always(Do::Send));
+    let running = rig.start();
+    let [one, other] = [first_claim(&rig, &running.bell).await, claim(&rig, &running.bell).unwrap()];
+    running.stop.send(true).unwrap();
+    while claim(&rig, &running.bell).is_some() {
+        tokio::task::yield_now().await;
+    }
+    write_claimed(&rig, one, "msg_1").await;
+    rig.outbox.until(|outbox| outbox.len() == 0).await;
+    assert!(!running.task.is_finished());
+    // It was not written after all.
+    drop(other);
+    running.task.await.unwrap();
+    assert_eq!(rig.provider.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_comes_too_late_to_be_tried_within_its_lease_is_left_to_the_next() {
+    let rig = Rig::new(&[], Scripted::always(Do::Send));
+    let running = rig.start();
+    let claim = first_claim(&rig, &running.bell).await;
+    rig.clock.advance(Duration::from_secs(25));
+    write_claimed(&rig, claim, "msg_1").await;
+    // A second one goes the same way after it.
+    let next = first_claim(&rig, &running.bell).await;
+    write_claimed(&rig, next, "msg_2").await;
+    rig.outbox.until(|outbox| outbox.row("msg_2").is_none()).await;
+    assert_eq!((rig.provider.calls(), rig.outbox.len()), (1, 1));
+    rig.clock.advance(Duration::from_secs(5));
+    running.bell.ring();
+    rig.outbox.until(|outbox| outbox.len() == 0).await;
+    assert_eq!(rig.provider.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_handed_over_before_the_stop_is_still_sent() {
     let rig = Rig::new(&[], Scripted::always(Do::Send));
     let running = rig.start();

@@ -1,4 +1,5 @@
 //! What is written, and when. The table is what the test says it is.
+#![allow(clippy::unwrap_used, clippy::unnecessary_wraps)]
 
 use super::*;
 use crate::contract::records::{challenge, digest, transaction};
@@ -91,6 +92,19 @@ fn tries_are_written_when_they_have_stood_for_a_while_or_something_failed() {
 }
 
 #[test]
+fn what_is_in_a_hurry_goes_with_the_next_commit_after_one_that_failed() {
+    let unwritten = Unwritten::default();
+    assert_eq!(tries(unwritten.take_try(&digest(1), || row(1, 5))), Some(5));
+    unwritten.hurry();
+    let failing = unwritten.batch(long_ago()).unwrap();
+    unwritten.failed();
+    let next = unwritten.batch(long_ago()).unwrap();
+    unwritten.committed(&next);
+    assert!(unwritten.rest());
+    drop(failing);
+}
+
+#[test]
 fn tries_of_a_code_that_was_right_are_not_written() {
     let unwritten = Unwritten::default();
     assert_eq!(tries(unwritten.take_try(&digest(1), || row(1, 5))), Some(5));
@@ -126,10 +140,10 @@ fn no_try_is_taken_of_nothing_or_of_a_challenge_without_tries() {
 #[test]
 fn memory_does_not_run_out_where_nothing_can_be_written() {
     let unwritten = Unwritten::default();
-    for n in 0..MOST {
+    for n in 0..MOST_FRESH {
         unwritten.add_transaction(transaction(n)).unwrap();
     }
-    assert!(matches!(unwritten.add_transaction(transaction(MOST)), Err(PortError::Overloaded)));
+    assert!(matches!(unwritten.add_transaction(transaction(MOST_FRESH)), Err(PortError::Overloaded)));
     assert!(matches!(unwritten.add_challenge(challenge(1, 1)), Err(PortError::Overloaded)));
     assert!(matches!(unwritten.take_try(&digest(1), || row(1, 5)), Err(PortError::Overloaded)));
     assert!(unwritten.transaction(&digest(1)).is_some());
