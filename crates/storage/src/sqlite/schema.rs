@@ -75,7 +75,7 @@ pub(super) fn open_writer(path: &Path, chain: &AuditChain) -> Result<Connection,
          PRAGMA trusted_schema = OFF;",
     )?;
     // Kibibytes, taken as they are needed. Logins read with this connection: what fits is not fetched from the file again.
-    connection.execute_batch("PRAGMA cache_size = -16384")?;
+    connection.execute_batch("PRAGMA cache_size = -12288")?;
     // Rows of sealed and hashed secrets are overwritten, not just unlinked, when they go.
     connection.query_row("PRAGMA secure_delete = FAST", [], |_| Ok(()))?;
     // Longer than by default, because a page that many logins touch is copied into the file once for all of them.
