@@ -71,7 +71,8 @@ impl Fresh {
 
     /// A challenge that has no row yet.
     pub(super) fn whole(&self, digest: &Digest) -> Option<ChallengeRecord> {
-        self.challenges.get(digest)?.whole.clone()
+        let known = self.challenges.get(digest)?;
+        known.whole.clone().map(|whole| ChallengeRecord { tries: known.tries, ..whole })
     }
 
     /// The challenge as it is now, of what was [whole](Self::whole) or is in its row. `None`: it is superseded.

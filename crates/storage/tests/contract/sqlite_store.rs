@@ -56,7 +56,7 @@ async fn a_purge_takes_what_expired() {
 #[tokio::test]
 async fn what_was_acknowledged_is_in_a_copy_of_the_files() {
     // A copy taken while the store is open is what a crash of the process leaves.
-    let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
     let stores = Stores::of(Arc::clone(&store));
     let user = add_user(&stores, "ann").await;
@@ -67,10 +67,7 @@ async fn what_was_acknowledged_is_in_a_copy_of_the_files() {
     stores.outbox.insert(vec![message(1), message(2)]).await.unwrap();
     let sent = message(1).ended(End::Sent, &Tried::default(), NOW);
     stores.outbox.remove(&message(1).id, sent).await.unwrap();
-    for file in ["data.db", "data.db-wal"] {
-        std::fs::copy(folder.path().join(file), copy.path().join(file)).unwrap();
-    }
-    let revived = self::store(copy.path());
+    let (_copy, revived) = copy_of(folder.path());
     assert_eq!(revived.commit(login_with(&user, 7, otp(1, 102))).await.unwrap(), CommitOutcome::TransactionSpent);
     assert_eq!(revived.commit(login_with(&user, 9, otp(1, 101))).await.unwrap(), CommitOutcome::ProofSpent);
     assert!(revived.find_transaction(&digest(8)).await.unwrap().is_some());
