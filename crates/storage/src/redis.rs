@@ -8,10 +8,7 @@ mod sessions;
 
 use std::{
     future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -53,10 +50,6 @@ pub struct RedisOptions {
 
 /// Keeps short-lived state in Redis.
 pub struct RedisSessionStore {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
     connections: Vec<ConnectionManager>,
     first: ConnectionManager,
     turn: AtomicUsize,
@@ -79,9 +72,7 @@ impl RedisSessionStore {
             .map_err(|error| PortError::Unavailable(SESSION_STORE, Box::new(error)))?;
         let first =
             connections.pop().ok_or_else(|| PortError::Unavailable(SESSION_STORE, Box::from("no connection")))?;
-        let inner =
-            Inner { connections, first, turn: AtomicUsize::new(0), scripts: Scripts::new(), time, allow_eviction };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { connections, first, turn: AtomicUsize::new(0), scripts: Scripts::new(), time, allow_eviction })
     }
 
     /// Notes that this server has lost nothing, if it does not know since when it has kept buckets: there was nothing to lose yet.
@@ -94,12 +85,10 @@ impl RedisSessionStore {
     pub async fn begin(&self) -> Result<(), PortError> {
         let mut command = redis::cmd("SET");
         command.arg(keys::KEPT_FROM).arg(0).arg("NX");
-        let mut connection = self.inner.connection();
-        self.inner.within(command.exec_async(&mut connection)).await
+        let mut connection = self.connection();
+        self.within(command.exec_async(&mut connection)).await
     }
-}
 
-impl Inner {
     /// The connection whose turn it is.
     fn connection(&self) -> ConnectionManager {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (self.connections.len() + 1);
