@@ -138,21 +138,20 @@ impl App {
         let as_auth0 = dialect == TokenDialect::Auth0;
         let has = |scope: &str| issue.scopes.iter().any(|granted| granted.as_str() == scope);
         let jti = self.new_token_id(issue.user)?;
-        let userinfo = self.registry.userinfo_audience();
         let manages = self.registry.is_mfa_audience(issue.audience.as_str());
         // Who manages factors has not met what the client demands of a login: no such token says who they are, whatever was granted.
         let identifies = has("openid") && !manages;
         // A client that asked for "openid" may also call userinfo, which verifies RS256 like everybody else.
-        let both = identifies && algorithm == Algorithm::Rs256 && *issue.audience != userinfo;
+        let userinfo = (identifies && algorithm == Algorithm::Rs256).then(|| self.registry.userinfo_audience());
+        let userinfo = userinfo.filter(|userinfo| userinfo != issue.audience);
         let scope = issue.scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" ");
         let iat = issue.now.as_secs();
         let claims = AccessTokenClaims {
             iss: &self.registry.issuer,
             sub: issue.user.id.as_str(),
-            aud: if both {
-                AudienceClaim::Two([issue.audience.as_str(), userinfo.as_str()])
-            } else {
-                AudienceClaim::One(issue.audience.as_str())
+            aud: match &userinfo {
+                Some(userinfo) => AudienceClaim::Two([issue.audience.as_str(), userinfo.as_str()]),
+                None => AudienceClaim::One(issue.audience.as_str()),
             },
             iat,
             exp: issue.now.plus(lifetime).as_secs(),

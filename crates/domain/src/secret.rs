@@ -19,6 +19,14 @@ impl<T: Zeroize> Secret<T> {
     pub fn expose(&self) -> &T {
         &self.0
     }
+
+    /// The value itself, for an answer that carries it away. Nothing stays here, and nobody wipes it any more.
+    pub fn surrender(mut self) -> T
+    where
+        T: Default,
+    {
+        std::mem::take(&mut *self.0)
+    }
 }
 
 impl<T: Zeroize> fmt::Debug for Secret<T> {

@@ -81,22 +81,22 @@ pub(crate) fn render(association: Association) -> v1::AssociateAuthenticatorResp
         authenticator: Some(authenticator::render(association.authenticator)),
         enrollment: Some(match association.details {
             Details::Otp(otp) => Enrollment::Otp(v1::OtpEnrollmentDetails {
-                secret: otp.secret.expose().clone(),
-                barcode_uri: otp.barcode_uri.expose().clone(),
-                barcode_svg: otp.barcode_svg.expose().clone(),
+                secret: otp.secret.surrender(),
+                barcode_uri: otp.barcode_uri.surrender(),
+                barcode_svg: otp.barcode_svg.surrender(),
             }),
             Details::Oob { oob_code, channel, restricted } => Enrollment::Oob(v1::OobEnrollmentDetails {
-                oob_code: oob_code.expose().clone(),
+                oob_code: oob_code.surrender(),
                 channel: channel_name(channel).into(),
                 restricted,
             }),
             Details::Push { oob_code, barcode_uri, barcode_svg } => Enrollment::Push(v1::PushEnrollmentDetails {
-                oob_code: oob_code.expose().clone(),
-                barcode_uri: barcode_uri.expose().clone(),
-                barcode_svg: barcode_svg.expose().clone(),
+                oob_code: oob_code.surrender(),
+                barcode_uri: barcode_uri.surrender(),
+                barcode_svg: barcode_svg.surrender(),
             }),
         }),
-        recovery_codes: association.recovery_code.iter().map(|code| code.expose().clone()).collect(),
+        recovery_codes: association.recovery_code.into_iter().map(Secret::surrender).collect(),
     }
 }
 

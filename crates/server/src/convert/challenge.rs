@@ -61,15 +61,15 @@ pub(crate) fn render(challenge: Challenge) -> v1::CreateChallengeResponse {
         RequiredProof::Otp => create_challenge_response::Challenge::Otp(v1::OtpChallenge {}),
         RequiredProof::Oob { oob_code, channel, lifetime } => {
             create_challenge_response::Challenge::Oob(v1::OobChallenge {
-                oob_code: oob_code.expose().clone(),
+                oob_code: oob_code.surrender(),
                 channel: channel_name(channel).into(),
                 lifetime: prost_types::Duration::try_from(lifetime).ok(),
             })
         }
         RequiredProof::Push { oob_code, number, lifetime, interval } => {
             create_challenge_response::Challenge::Push(v1::PushChallenge {
-                oob_code: oob_code.expose().clone(),
-                number: number.map(|number| number.expose().clone()).unwrap_or_default(),
+                oob_code: oob_code.surrender(),
+                number: number.map(Secret::surrender).unwrap_or_default(),
                 lifetime: prost_types::Duration::try_from(lifetime).ok(),
                 interval: prost_types::Duration::try_from(interval).ok(),
             })

@@ -128,9 +128,9 @@ pub(crate) fn render(registration: Registration) -> v1::EnrollDeviceResponse {
         url: registration.url,
         issuer: registration.issuer,
         user_id: registration.user.as_str().to_owned(),
-        token: registration.token.expose().clone(),
+        token: registration.token.surrender(),
         totp: registration.totp.map(|app| v1::DeviceTotp {
-            secret: app.secret.expose().clone(),
+            secret: app.secret.surrender(),
             algorithm: app.algorithm.as_str().to_owned(),
             digits: app.digits.into(),
             period: u32::try_from(PERIOD).unwrap_or(30),

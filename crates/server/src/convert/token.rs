@@ -220,9 +220,9 @@ pub(crate) fn render(outcome: Outcome) -> v1::IssueTokenResponse {
 }
 
 fn token_set(tokens: TokenSet) -> v1::TokenSet {
-    let text = |secret: Option<Secret<String>>| secret.map(|secret| secret.expose().clone()).unwrap_or_default();
+    let text = |secret: Option<Secret<String>>| secret.map(Secret::surrender).unwrap_or_default();
     v1::TokenSet {
-        access_token: tokens.access_token.expose().clone(),
+        access_token: tokens.access_token.surrender(),
         lifetime: prost_types::Duration::try_from(tokens.lifetime).ok(),
         scopes: tokens.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
         scopes_changed: tokens.scopes_changed,
@@ -237,7 +237,7 @@ fn token_set(tokens: TokenSet) -> v1::TokenSet {
 fn mfa_required(required: MfaRequired) -> v1::MfaRequired {
     let types = |types: Vec<FactorType>| types.into_iter().map(|kind| factor_type(kind).into()).collect();
     v1::MfaRequired {
-        mfa_token: required.mfa_token.expose().clone(),
+        mfa_token: required.mfa_token.surrender(),
         expire_time: Some(timestamp(required.expires_at)),
         challenge: types(required.challenge),
         enroll: types(required.enroll),
