@@ -2,11 +2,12 @@
 
 use std::net::Ipv4Addr;
 
+use anyhow::Context as _;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
     beside::Yardsticks,
-    deployment::{AUDIENCE, Deployment, Extra, RS256_AUDIENCE, SCOPE},
+    deployment::{AUDIENCE, Deployment, Extra, RS256_AUDIENCE, Redis, SCOPE},
     measure::{Row, megabytes},
     messages::{self, Mailbox},
     people::Stores,
@@ -24,6 +25,8 @@ pub enum Part {
     Logins,
     /// Second factors on the embedded store, twice.
     SecondFactors,
+    /// The same with Redis.
+    Redis,
     /// Second factors answered with two RS256 tokens, and what the cores sign.
     TwoTokens,
     /// Refresh and introspection.
@@ -44,7 +47,8 @@ impl Part {
         let plan = if options.quick { Plan::QUICK } else { Plan::FULL };
         let rows = match self {
             Self::Logins => logins(plan, options).await?,
-            Self::SecondFactors => second_factors_alone(plan, options).await?,
+            Self::SecondFactors => second_factors_alone(plan, options, None).await?,
+            Self::Redis => second_factors_with_redis(plan, options).await?,
             Self::TwoTokens => two_tokens(plan, options).await?,
             Self::Sessions => sessions(plan, options).await?,
             Self::Codes => codes(plan, options).await?,
@@ -74,14 +78,21 @@ async fn logins(plan: Plan, options: &Options) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-async fn second_factors_alone(plan: Plan, options: &Options) -> anyhow::Result<Vec<Row>> {
-    let embedded = Deployment::write(&options.dir, "embedded", Extra::Nothing)?;
-    let stores = Stores::open(&embedded).await?;
+async fn second_factors_with_redis(plan: Plan, options: &Options) -> anyhow::Result<Vec<Row>> {
+    let own = if options.redis.is_none() { Redis::start(&options.dir).await? } else { None };
+    let url = options.redis.as_deref().or_else(|| own.as_ref().map(|own| own.url.as_str()));
+    second_factors_alone(plan, options, Some(url.context("no redis-server here and no --redis")?)).await
+}
+
+async fn second_factors_alone(plan: Plan, options: &Options, redis: Option<&str>) -> anyhow::Result<Vec<Row>> {
+    let extra = redis.map_or(Extra::Nothing, Extra::Redis);
+    let deployment = Deployment::write(&options.dir, "embedded", extra)?;
+    let stores = Stores::open(&deployment).await?;
     let people = stores.enroll(stores.add("second", plan.second_factors * 4).await?).await?;
     let mut pending = stores.prove_password(people).await?;
     stores.close().await;
-    let (server, _) = embedded.start(&options.server).await?;
-    let mut beside = yardsticks(plan, options).await?;
+    let (server, _) = deployment.start(&options.server).await?;
+    let mut beside = yardsticks(plan, options, redis).await?;
     let mut before = beside.parts().await?;
     let mut rows = Vec::new();
     for _ in 0..2 {
@@ -90,7 +101,9 @@ async fn second_factors_alone(plan: Plan, options: &Options) -> anyhow::Result<V
         let names = ["second factor, gRPC", "second factor, HTTP"];
         let [first, second] = second_factors(options, &server, names, grpc, http).await?;
         let after = beside.parts().await?;
-        rows.extend([first.beside(before.and(after).of_second_factor()), second]);
+        let parts = before.and(after);
+        let parts = if redis.is_some() { parts.of_second_factor_with_redis() } else { parts.of_second_factor() };
+        rows.extend([first.beside(parts), second]);
         before = after;
     }
     server.stop().await?;
@@ -118,7 +131,7 @@ async fn sessions(plan: Plan, options: &Options) -> anyhow::Result<Vec<Row>> {
     let people = stores.prove_password_for(people, AUDIENCE, &[SCOPE, "offline_access"]).await?;
     stores.close().await;
     let (server, _) = embedded.start(&options.server).await?;
-    let mut beside = yardsticks(plan, options).await?;
+    let mut beside = yardsticks(plan, options, None).await?;
     let before = beside.parts().await?;
     let [refresh, introspection] = tokens::of_sessions(plan, &server, options.callers, people).await?;
     let parts = before.and(beside.parts().await?);
@@ -133,7 +146,7 @@ async fn codes(plan: Plan, options: &Options) -> anyhow::Result<Vec<Row>> {
     let people = stores.prove_password(people).await?;
     stores.close().await;
     let (server, _) = texting.start(&options.server).await?;
-    let mut beside = yardsticks(plan, options).await?;
+    let mut beside = yardsticks(plan, options, None).await?;
     let before = beside.parts().await?;
     let [sent, proven] = code_rows(options, &server, people, mailbox).await?;
     let parts = before.and(beside.parts().await?);
@@ -160,8 +173,8 @@ async fn streams(plan: Plan, options: &Options) -> anyhow::Result<()> {
 }
 
 /// Yardsticks of a database that has grown for a while.
-async fn yardsticks(plan: Plan, options: &Options) -> anyhow::Result<Yardsticks> {
-    let mut beside = Yardsticks::new(plan, options.callers, &options.dir, None)?;
+async fn yardsticks(plan: Plan, options: &Options, redis: Option<&str>) -> anyhow::Result<Yardsticks> {
+    let mut beside = Yardsticks::new(plan, options.callers, &options.dir, redis)?;
     beside.all().await?;
     Ok(beside)
 }
