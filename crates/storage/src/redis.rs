@@ -8,11 +8,14 @@ mod sessions;
 
 use std::{
     future::Future,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use countersign_domain::port::PortError;
+use countersign_domain::{port::PortError, secret::Digest};
 use redis::{RedisResult, aio::ConnectionManager};
 
 use self::scripts::Scripts;
@@ -50,6 +53,10 @@ pub struct RedisOptions {
 
 /// Keeps short-lived state in Redis.
 pub struct RedisSessionStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     connections: Vec<ConnectionManager>,
     first: ConnectionManager,
     turn: AtomicUsize,
@@ -72,7 +79,9 @@ impl RedisSessionStore {
             .map_err(|error| PortError::Unavailable(SESSION_STORE, Box::new(error)))?;
         let first =
             connections.pop().ok_or_else(|| PortError::Unavailable(SESSION_STORE, Box::from("no connection")))?;
-        Ok(Self { connections, first, turn: AtomicUsize::new(0), scripts: Scripts::new(), time, allow_eviction })
+        let inner =
+            Inner { connections, first, turn: AtomicUsize::new(0), scripts: Scripts::new(), time, allow_eviction };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Notes that this server has lost nothing, if it does not know since when it has kept buckets: there was nothing to lose yet.
@@ -85,14 +94,24 @@ impl RedisSessionStore {
     pub async fn begin(&self) -> Result<(), PortError> {
         let mut command = redis::cmd("SET");
         command.arg(keys::KEPT_FROM).arg(0).arg("NX");
-        let mut connection = self.connection();
-        self.within(command.exec_async(&mut connection)).await
+        let mut connection = self.inner.connection();
+        self.inner.within(command.exec_async(&mut connection)).await
     }
+}
 
+impl Inner {
     /// The connection whose turn it is.
     fn connection(&self) -> ConnectionManager {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % (self.connections.len() + 1);
-        self.connections.get(turn).unwrap_or(&self.first).clone()
+        self.connection_at(self.turn.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The connection of a transaction, always the same: what is asked of it comes after what was told before.
+    fn connection_of(&self, transaction: &Digest) -> ConnectionManager {
+        self.connection_at(transaction.as_bytes().iter().map(|byte| usize::from(*byte)).sum())
+    }
+
+    fn connection_at(&self, place: usize) -> ConnectionManager {
+        self.connections.get(place % (self.connections.len() + 1)).unwrap_or(&self.first).clone()
     }
 
     /// The answer of `call`, which waits for a connection too, if it comes in time.

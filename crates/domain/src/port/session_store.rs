@@ -99,8 +99,8 @@ pub trait SessionStore: Send + Sync {
     /// When the bucket's next attempt comes back; zero if it has one. Charges nothing.
     async fn wait_of(&self, bucket: &Bucket, now: Timestamp) -> Result<Duration, PortError>;
 
-    /// Follows up on a success, before that is answered: who presents the same again MUST find it gone. Best effort where the store is away:
-    /// failures are logged, not returned.
+    /// Follows up on a success. Who presents the transaction to this adapter afterwards MUST find it gone; of a settlement with none of them
+    /// all MUST be done. Best effort where the store is away: failures are logged, not returned.
     async fn settle(&self, settlement: Settlement, now: Timestamp);
 
     /// Sweeps what expired before `now`. Stores that expire by themselves do nothing.

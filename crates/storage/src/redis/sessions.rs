@@ -2,7 +2,7 @@
 //!
 //! A transaction is one string, and so is a challenge; its slot is another. A bucket is a hash of `n`, `at` and `last`.
 
-use std::time::Duration;
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use async_trait::async_trait;
 use countersign_domain::{
@@ -16,10 +16,10 @@ use countersign_domain::{
     transaction::TransactionRecord,
 };
 use futures_util::future::join_all;
-use redis::RedisError;
+use redis::{RedisError, aio::ConnectionManager};
 
 use super::{
-    RedisSessionStore, SESSION_STORE, TimeSource, connection, keys,
+    Inner, RedisSessionStore, SESSION_STORE, TimeSource, connection, keys,
     records::{decode_challenge, decode_mark, decode_transaction, encode_transaction},
 };
 use crate::KEPT_AFTER_EXPIRY;
@@ -29,40 +29,40 @@ impl SessionStore for RedisSessionStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.insert_transaction")]
     async fn insert_transaction(&self, record: TransactionRecord) -> Result<(), PortError> {
         let mut command = redis::cmd("SET");
-        let (unit, ttl) = time_to_live(record.expires_at, self.time);
+        let (unit, ttl) = time_to_live(record.expires_at, self.inner.time);
         command.arg(keys::transaction(&record.digest)).arg(encode_transaction(&record)).arg("NX").arg(unit).arg(ttl);
-        let mut connection = self.connection();
-        self.within(command.exec_async(&mut connection)).await
+        let mut connection = self.inner.connection();
+        self.inner.within(command.exec_async(&mut connection)).await
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.find_transaction")]
     async fn find_transaction(&self, digest: &Digest) -> Result<Option<TransactionRecord>, PortError> {
         let mut command = redis::cmd("GET");
         command.arg(keys::transaction(digest));
-        let mut connection = self.connection();
-        let kept: Option<Vec<u8>> = self.within(command.query_async(&mut connection)).await?;
+        let mut connection = self.inner.connection_of(digest);
+        let kept: Option<Vec<u8>> = self.inner.within(command.query_async(&mut connection)).await?;
         kept.map(|kept| decode_transaction(*digest, &kept)).transpose()
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.exhaust_transaction")]
     async fn exhaust_transaction(&self, digest: &Digest) -> Result<(), PortError> {
-        let call = self.scripts.exhaust(keys::transaction(digest));
-        let mut connection = self.connection();
-        self.within(call.invoke_async::<()>(&mut connection)).await
+        let call = self.inner.scripts.exhaust(keys::transaction(digest));
+        let mut connection = self.inner.connection();
+        self.inner.within(call.invoke_async::<()>(&mut connection)).await
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.insert_challenge")]
     async fn insert_challenge(&self, record: ChallengeRecord) -> Result<(), PortError> {
-        let call = self.scripts.challenge(&record, time_to_live(record.expires_at, self.time));
-        let mut connection = self.connection();
-        self.within(call.invoke_async::<()>(&mut connection)).await
+        let call = self.inner.scripts.challenge(&record, time_to_live(record.expires_at, self.inner.time));
+        let mut connection = self.inner.connection();
+        self.inner.within(call.invoke_async::<()>(&mut connection)).await
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.take_try")]
     async fn take_try(&self, digest: &Digest) -> Result<Option<ChallengeRecord>, PortError> {
-        let call = self.scripts.take_try(digest);
-        let mut connection = self.connection();
-        let kept: Option<Vec<u8>> = self.within(call.invoke_async(&mut connection)).await?;
+        let call = self.inner.scripts.take_try(digest);
+        let mut connection = self.inner.connection();
+        let kept: Option<Vec<u8>> = self.inner.within(call.invoke_async(&mut connection)).await?;
         kept.map(|kept| decode_challenge(*digest, &kept)).transpose()
     }
 
@@ -70,24 +70,24 @@ impl SessionStore for RedisSessionStore {
     async fn find_challenge(&self, digest: &Digest) -> Result<Option<ChallengeRecord>, PortError> {
         let mut command = redis::cmd("GET");
         command.arg(keys::challenge(digest));
-        let mut connection = self.connection();
-        let kept: Option<Vec<u8>> = self.within(command.query_async(&mut connection)).await?;
+        let mut connection = self.inner.connection();
+        let kept: Option<Vec<u8>> = self.inner.within(command.query_async(&mut connection)).await?;
         kept.map(|kept| decode_challenge(*digest, &kept)).transpose()
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.decide")]
     async fn decide(&self, digest: &Digest, mark: Digest) -> Result<Option<Digest>, PortError> {
-        let call = self.scripts.decide(digest, &mark);
-        let mut connection = self.connection();
-        let stands: Option<Vec<u8>> = self.within(call.invoke_async(&mut connection)).await?;
+        let call = self.inner.scripts.decide(digest, &mark);
+        let mut connection = self.inner.connection();
+        let stands: Option<Vec<u8>> = self.inner.within(call.invoke_async(&mut connection)).await?;
         stands.map(|mark| decode_mark(&mark)).transpose()
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.reserve")]
     async fn reserve(&self, buckets: &[Bucket], attempt: AttemptId, now: Timestamp) -> Result<Reservation, PortError> {
-        let call = self.scripts.reserve(buckets, attempt, now, self.time);
-        let mut connection = self.connection();
-        let (empty, wait): (usize, u64) = self.within(call.invoke_async(&mut connection)).await?;
+        let call = self.inner.scripts.reserve(buckets, attempt, now, self.inner.time);
+        let mut connection = self.inner.connection();
+        let (empty, wait): (usize, u64) = self.inner.within(call.invoke_async(&mut connection)).await?;
         Ok(match empty.checked_sub(1) {
             None => Reservation::Granted,
             Some(bucket) => Reservation::Denied { bucket, retry_after: Duration::from_millis(wait) },
@@ -96,41 +96,27 @@ impl SessionStore for RedisSessionStore {
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.wait_of")]
     async fn wait_of(&self, bucket: &Bucket, now: Timestamp) -> Result<Duration, PortError> {
-        let call = self.scripts.wait(bucket, now, self.time);
-        let mut connection = self.connection();
-        self.within(call.invoke_async(&mut connection)).await.map(Duration::from_millis)
+        let call = self.inner.scripts.wait(bucket, now, self.inner.time);
+        let mut connection = self.inner.connection();
+        self.inner.within(call.invoke_async(&mut connection)).await.map(Duration::from_millis)
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.settle")]
     async fn settle(&self, settlement: Settlement, now: Timestamp) {
-        // All are written to one connection at once, without waiting in between.
-        let connection = self.connection();
-        let mut forget = redis::pipe();
-        if let Some(digest) = &settlement.transaction {
-            forget.del(keys::transaction(digest)).ignore();
-        }
-        // Its slot stays, and names nothing.
-        if let Some(digest) = &settlement.challenge {
-            forget.del(keys::challenge(digest)).ignore();
-        }
-        if let Some(key) = &settlement.reset {
-            forget.del(keys::bucket(key)).ignore();
-        }
-        let forgotten = async {
-            if forget.is_empty() {
-                return Ok(());
-            }
-            self.within(forget.exec_async(&mut connection.clone())).await
+        let connection = match &settlement.transaction {
+            Some(transaction) => self.inner.connection_of(transaction),
+            None => self.inner.connection(),
         };
-        let refunded = join_all(settlement.refund.iter().map(|(bucket, attempt)| {
-            let call = self.scripts.refund(bucket, *attempt, now, self.time);
-            let mut connection = connection.clone();
-            async move { self.within(call.invoke_async::<()>(&mut connection)).await }
-        }));
-        let (forgotten, refunded) = tokio::join!(forgotten, refunded);
-        for error in std::iter::once(forgotten).chain(refunded).filter_map(Result::err) {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::warn!(%error, cause, "a follow-up was not written");
+        // A password's failures are forgotten before its login goes on: whoever tries next must not find them.
+        let wait = settlement.transaction.is_none();
+        let mut work = Box::pin(follow_up(Arc::clone(&self.inner), connection, settlement, now));
+        if wait {
+            return work.await;
+        }
+        // It is on its way when this returns, and nobody waits for the reply: a login that is presented again is asked for behind it.
+        let sent = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
+        if sent.is_pending() {
+            tokio::spawn(work);
         }
     }
 
@@ -141,17 +127,48 @@ impl SessionStore for RedisSessionStore {
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.ping")]
     async fn ping(&self) -> Result<(), PortError> {
-        let mut connection = self.connection();
+        let mut connection = self.inner.connection();
         // One whose memory is full reads, and takes no login.
         let mut probe = redis::cmd("SET");
         probe.arg(keys::PROBE).arg(1).arg("PX").arg(millis(PROBE_KEPT));
-        self.within(probe.exec_async(&mut connection)).await?;
+        self.inner.within(probe.exec_async(&mut connection)).await?;
         // Not just PING: who was started with the right settings may have come back with others.
-        let memory: String = self.within(redis::cmd("INFO").arg("memory").query_async(&mut connection)).await?;
-        if self.allow_eviction {
+        let memory: String = self.inner.within(redis::cmd("INFO").arg("memory").query_async(&mut connection)).await?;
+        if self.inner.allow_eviction {
             return Ok(());
         }
         connection::judge(&memory).map_err(|error| PortError::Unavailable(SESSION_STORE, Box::new(error)))
+    }
+}
+
+/// Forgets and gives back. All is written to one connection at once, without waiting in between.
+async fn follow_up(inner: Arc<Inner>, connection: ConnectionManager, settlement: Settlement, now: Timestamp) {
+    let mut forget = redis::pipe();
+    if let Some(digest) = &settlement.transaction {
+        forget.del(keys::transaction(digest)).ignore();
+    }
+    // Its slot stays, and names nothing.
+    if let Some(digest) = &settlement.challenge {
+        forget.del(keys::challenge(digest)).ignore();
+    }
+    if let Some(key) = &settlement.reset {
+        forget.del(keys::bucket(key)).ignore();
+    }
+    let forgotten = async {
+        if forget.is_empty() {
+            return Ok(());
+        }
+        inner.within(forget.exec_async(&mut connection.clone())).await
+    };
+    let refunded = join_all(settlement.refund.iter().map(|(bucket, attempt)| {
+        let call = inner.scripts.refund(bucket, *attempt, now, inner.time);
+        let (inner, mut connection) = (&inner, connection.clone());
+        async move { inner.within(call.invoke_async::<()>(&mut connection)).await }
+    }));
+    let (forgotten, refunded) = tokio::join!(forgotten, refunded);
+    for error in std::iter::once(forgotten).chain(refunded).filter_map(Result::err) {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::warn!(%error, cause, "a follow-up was not written");
     }
 }
 
