@@ -5,7 +5,8 @@ use countersign_tests::{
     device::{Device, ticket},
     dump, process,
     refusal::{
-        BAD_TICKET, MALFORMED_TOKEN, NO_LOGIN_WAITS, Refused as _, STORE_DOWN, TOO_MANY_CODES, TOO_MANY_SMS, WRONG_OTP,
+        BAD_TICKET, LOCKED, MALFORMED_TOKEN, NO_LOGIN_WAITS, Refused as _, STORE_DOWN, TOO_MANY_CODES, TOO_MANY_SMS,
+        WRONG_OTP, WRONG_PASSWORD,
     },
     sent::NUMBER,
     tenant::{BACKEND, Tenant},
@@ -215,4 +216,27 @@ async fn grpc_health_says_when_redis_is_away_and_when_it_is_back() {
     world.redis().restart();
     assert_eq!(next().await, Some(ServingStatus::Serving));
     assert_eq!(health.check(service()).await.unwrap().into_inner().status(), ServingStatus::Serving);
+}
+
+/// A deployment whose accounts were made before its first start has lost nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_redis_lowers_the_tries_of_those_alone_who_were_there_before() {
+    let mut world = World::start(Store::Redis, Tenant::default()).await;
+    let ann = world.person("ann").await;
+    for tries in [10, 3] {
+        world.redis().restart();
+        world.restart().await;
+        let api = world.api(Transport::Grpc);
+        for _ in 1..tries {
+            api.login(BACKEND, &ann.username, "not it").await.refused(&WRONG_PASSWORD);
+        }
+        ann.password(&api).await.expect("there is one left");
+    }
+    world.redis().restart();
+    world.restart().await;
+    let api = world.api(Transport::Grpc);
+    for _ in 0..3 {
+        api.login(BACKEND, &ann.username, "not it").await.refused(&WRONG_PASSWORD);
+    }
+    ann.password(&api).await.refused(&LOCKED);
 }

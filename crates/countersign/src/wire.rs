@@ -130,7 +130,7 @@ pub async fn wire(config: &Checked, sessions: Sessions, around: Around) -> anyho
     };
     if let (Sessions::AsConfigured, Some(url)) = (sessions, &config.session_url) {
         let options = OpenOptions { redis: redis_options(config, time)?, ..OpenOptions::new(chain) };
-        let sessions = open_session_store(url.expose(), &*stores.users, options).await;
+        let sessions = open_session_store(url.expose(), &*stores.audit, options).await;
         stores.sessions = sessions.context("cannot open the session store")?;
     }
     let blocks = if sessions == Sessions::AsConfigured { Blocks::SERVER } else { Blocks::COMMAND };

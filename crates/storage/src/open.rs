@@ -111,19 +111,20 @@ pub async fn open_stores(durable: &str, sessions: Option<&str>, options: OpenOpt
         Scheme::Redis => return Err(unknown("Redis cannot be the durable store: it may lose what it acknowledged")),
     };
     if let Some(url) = sessions {
-        stores.sessions = open_session_store(url, &*stores.users, options).await?;
+        stores.sessions = open_session_store(url, &*stores.audit, options).await?;
     }
     Ok(stores)
 }
 
-/// Opens the session store at `url`: `redis:`, `rediss:`, `sqlite:` or `memory:`. `users` are the accounts that it is for.
+/// Opens the session store at `url`: `redis:`, `rediss:`, `sqlite:` or `memory:`. `audit` is the trail
+/// of those that it is for.
 ///
 /// # Errors
 ///
 /// [`PortError::Unavailable`] if the scheme is unknown or a store does not open or answer.
 pub async fn open_session_store(
     url: &str,
-    users: &dyn UserStore,
+    audit: &dyn AuditStore,
     options: OpenOptions,
 ) -> Result<Arc<dyn SessionStore>, PortError> {
     Ok(match Scheme::of(url)? {
@@ -131,13 +132,30 @@ pub async fn open_session_store(
         Scheme::Memory => Arc::new(MemoryStore::default()),
         Scheme::Redis => {
             let redis = RedisSessionStore::connect(url, options.redis).await?;
-            // While nobody has an account, nobody has used up anything.
-            if users.list(None, 1).await?.is_empty() {
+            if is_unused(audit).await? {
                 redis.begin().await?;
             }
             Arc::new(redis)
         }
     })
+}
+
+/// Rows of the trail that are read at once.
+const PAGE: usize = 1000;
+
+/// Whether no client was ever there: then nobody has used up anything that a session store could have lost.
+async fn is_unused(audit: &dyn AuditStore) -> Result<bool, PortError> {
+    let mut after = 0;
+    loop {
+        let rows = audit.list_rows(after, PAGE).await?;
+        if rows.iter().any(|row| row.client.is_some()) {
+            return Ok(false);
+        }
+        match rows.last() {
+            Some(last) => after = last.id,
+            None => return Ok(true),
+        }
+    }
 }
 
 enum Scheme<'a> {
