@@ -20,6 +20,8 @@ const SHOP: Client = Client { id: "shop", secret: None };
 const LEDGER: &str = "https://ledger.test/";
 /// One that wants a factor besides which needs no telephone network.
 const VAULT: &str = "https://vault.test/";
+/// One that wants the same, and leaves it to the client when.
+const SAFE: &str = "https://safe.test/";
 const DAY: u64 = 86_400;
 const HOME: &str = "203.0.113.7";
 const NUMBER: &str = "+1 202 555 0143";
@@ -35,6 +37,7 @@ fn tenant() -> Tenant {
         .section("gateway", &["trusted_proxies = ['127.0.0.0/8']"])
         .and("[[apis]]\naudience = 'https://ledger.test/'\nmfa_demand = 'context'\n")
         .and(&format!("[[apis]]\naudience = 'https://vault.test/'\n{vault}\n"))
+        .and("[[apis]]\naudience = 'https://safe.test/'\nmfa_strength = 'unrestricted'\n")
         .and(&client(WARY, "mfa_demand = 'context'\nmfa_context = { max_age = '7days' }\nrefresh = { mfa = true }"))
         .and(&client(
             DEVICES,
@@ -152,6 +155,18 @@ everywhere! {
         api.login_for(DEVICES, "ann", PASSWORD, with(&first)).await.unwrap().mfa_token();
         let third = third.device_token.unwrap();
         api.login_for(DEVICES, "ann", PASSWORD, with(&third)).await.unwrap().mfa_token();
+    }
+
+    async fn a_remembered_device_is_new_to_who_wants_a_strong_factor(world: World, api: Api) {
+        let (_ann, phone) = world.enrolled(&api, "ann").await;
+        let token = api.login(DEVICES, "ann", PASSWORD).await.unwrap().mfa_token();
+        let device = api.otp_remembering(DEVICES, &token, &phone.code(&world)).await.unwrap().device_token.unwrap();
+        let with = |audience| Wish { audience, device_token: Some(&device), ..Wish::default() };
+        let token = api.login_for(DEVICES, "ann", PASSWORD, with(Some(SAFE))).await.unwrap().mfa_token();
+        world.advance(30);
+        api.otp(DEVICES, &token, &phone.code(&world)).await.unwrap();
+        // It was not spent.
+        api.login_for(DEVICES, "ann", PASSWORD, with(None)).await.unwrap().tokens();
     }
 
     async fn one_device_token_lets_one_of_many_in(world: World, api: Api) {

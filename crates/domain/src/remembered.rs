@@ -95,7 +95,8 @@ impl App {
         first.wish == Wish::default() && self.registry.rule(first.client, first.audience).strength == Strength::Any
     }
 
-    /// What letting somebody in does to the device that `rule` looks at, if it is remembered.
+    /// What letting somebody in does to the device that `rule` looks at, if it is remembered. Where a certain strength is asked for, none
+    /// is: nobody wrote down what it was remembered by.
     ///
     /// # Errors
     ///
@@ -107,7 +108,7 @@ impl App {
         origin: &Origin,
         now: Timestamp,
     ) -> Result<Option<Refreshing>, Error> {
-        if self.looks_at_devices(rule, first.audience) && first.wish == Wish::default() {
+        if self.looks_at_devices(rule, first.audience) && self.may_skip(first) {
             self.recognised(first.client, first.account, first.audience, origin, now).await
         } else {
             Ok(None)
