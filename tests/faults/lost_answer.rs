@@ -12,7 +12,9 @@ use countersign_domain::{
     message::OutboxRow,
     port::{
         PortError,
-        login_store::{CommitOutcome, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, UsedAssertion},
+        login_store::{
+            CommitOutcome, Counted, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, UsedAssertion,
+        },
     },
     secret::Secret,
     time::Timestamp,
@@ -44,7 +46,7 @@ impl LoginStore for Mute {
         self.0.last_proven(user, query).await
     }
 
-    async fn count_failure(&self, user: &UserId, failure: Failure) -> Result<(), PortError> {
+    async fn count_failure(&self, user: &UserId, failure: Failure) -> Result<Counted, PortError> {
         self.0.count_failure(user, failure).await
     }
 
@@ -88,7 +90,10 @@ everywhere! {
         lose_the_answer(&world, BACKEND, Grant::Otp { mfa_token: secret(&token), code: secret(&code) }).await;
         let logins = || dump::audited(&world.database(), "login.otp", ann.id.as_str());
         assert_eq!(logins(), 1, "it was committed");
-        api.otp(BACKEND, &token, &code).await.refused(&WRONG_OTP);
+        for wrong in [&code, "000000"] {
+            api.otp(BACKEND, &token, wrong).await.refused(&MALFORMED_TOKEN);
+        }
+        assert_eq!(dump::failures(&world.database(), "authenticator", ann.id.as_str()), 0, "nothing was guessed at");
         world.advance(30);
         api.otp(BACKEND, &token, &phone.code(&world)).await.refused(&MALFORMED_TOKEN);
         let again = ann.mfa_token(&api).await;
@@ -150,7 +155,7 @@ everywhere! {
         let phone = Phone::new(association.secret, association.recovery_codes.into_iter().next());
         let code = phone.code(&world);
         lose_the_answer(&world, BACKEND, Grant::Otp { mfa_token: secret(&token), code: secret(&code) }).await;
-        api.otp(BACKEND, &token, &code).await.refused(&WRONG_OTP);
+        api.otp(BACKEND, &token, &code).await.refused(&MALFORMED_TOKEN);
         world.advance(30);
         let again = ann.mfa_token(&api).await;
         api.otp(BACKEND, &again, &phone.code(&world)).await.expect("the app was confirmed");

@@ -17,7 +17,9 @@ use countersign_domain::{
         authenticator_store::{
             AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment, Spared,
         },
-        login_store::{CommitOutcome, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, UsedAssertion},
+        login_store::{
+            CommitOutcome, Counted, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, UsedAssertion,
+        },
         outbox_store::{Ended, OutboxStore},
     },
     secret::Secret,
@@ -137,7 +139,7 @@ impl LoginStore for Recording {
         self.0.last_proven(user, query).await
     }
 
-    async fn count_failure(&self, user: &UserId, failure: Failure) -> Result<(), PortError> {
+    async fn count_failure(&self, user: &UserId, failure: Failure) -> Result<Counted, PortError> {
         self.0.count_failure(user, failure).await
     }
 

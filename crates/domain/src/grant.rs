@@ -21,7 +21,7 @@ use crate::{
     id::{Audience, AuthenticatorId, Scope},
     over::Over,
     pending_login::PendingLogin,
-    port::login_store::{CommitOutcome, LoginCommit},
+    port::login_store::{CommitOutcome, Counted, Failure, LoginCommit},
     registry::Client,
     secret::Secret,
     time::Timestamp,
@@ -87,6 +87,25 @@ impl App {
                 Err(Error::new(Reason::RefreshTokenInvalid).because("exchanged or revoked meanwhile"))
             }
             CommitOutcome::ProofSpent => Err(proof_rejected(class).because("used before")),
+        }
+    }
+
+    /// Counts what was presented and is wrong, and tells its person if that is due. The answer is what the caller is told.
+    pub(crate) async fn failed(
+        &self,
+        failure: Failure,
+        account: &Account,
+        origin: &Origin,
+        class: &'static str,
+    ) -> Error {
+        let failure = match self.told(failure, account, origin) {
+            Ok(failure) => failure,
+            Err(error) => return error,
+        };
+        match self.logins.count_failure(&account.user.id, failure).await {
+            Ok(Counted::Yes) => proof_rejected(class),
+            Ok(Counted::LoginSpent) => Error::new(Reason::MfaTokenInvalid).because("used before"),
+            Err(error) => error.into(),
         }
     }
 

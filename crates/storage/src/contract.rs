@@ -103,6 +103,7 @@ macro_rules! durable_contract {
             logins::a_confirmation_comes_in_time,
             logins::a_confirmation_may_require_that_nobody_is_enrolled,
             logins::failures_disable_at_the_ceiling,
+            logins::nothing_counts_with_a_login_that_is_completed,
             logins::failures_disable_the_recovery_code,
             logins::a_success_forgets_failures,
             logins::a_purge_takes_what_no_longer_matters,

@@ -20,8 +20,8 @@ use countersign_domain::{
             AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment, Spared,
         },
         login_store::{
-            Burn, CommitOutcome, Failure, FailureTarget, LastProven, LoginCommit, LoginStore, ProofQuery, Spent,
-            UsedAssertion,
+            Burn, CommitOutcome, Counted, Failure, FailureTarget, LastProven, LoginCommit, LoginStore, ProofQuery,
+            Spent, UsedAssertion,
         },
         outbox_store::{Ended, OutboxStore},
         password_hasher::{PasswordHasher, PasswordVerdict},
@@ -165,7 +165,7 @@ impl LoginStore for Metered<dyn LoginStore> {
         self.watch(Store::Durable, self.port.last_proven(user, query).await)
     }
 
-    async fn count_failure(&self, user: &UserId, failure: Failure) -> Result<(), PortError> {
+    async fn count_failure(&self, user: &UserId, failure: Failure) -> Result<Counted, PortError> {
         let (grant, factor) = match (&failure.target, failure.audit.event) {
             (FailureTarget::RecoveryCode, _) => (Grant::RecoveryCode, Factor::RecoveryCode),
             (FailureTarget::Authenticators(_), Event::OtpFailed) => (Grant::Otp, Factor::Otp),

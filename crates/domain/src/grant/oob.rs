@@ -13,7 +13,7 @@ use crate::{
         oob::{self, CLASS},
         push,
     },
-    grant::{Confirming, audit, proof_rejected},
+    grant::{Confirming, audit},
     opaque::{self, TokenKind},
     policy::Strength,
     port::login_store::{
@@ -72,7 +72,7 @@ impl App {
     ) -> Result<TokenSet, Error> {
         let login = self.pending_login(offer.token.expose(), client, origin, now).await?;
         let account = &login.account;
-        let proven = self.judge_oob(client, account, offer, origin, Some(&login.digest), now).await?;
+        let proven = self.judge_oob(client, account, offer, origin, Some(login.consumed()), now).await?;
         let burn = proven.burn(true);
         let kind = proven.authenticator.kind;
         let second = (Strength::of(kind), |first| authentication(first, kind));
@@ -116,7 +116,7 @@ impl App {
         account: &'a Account,
         offer: &Offer<'_>,
         origin: &Origin,
-        login: Option<&Digest>,
+        login: Option<ConsumedTransaction>,
         now: Timestamp,
     ) -> Result<Proven<'a>, Error> {
         if !opaque::is_well_formed(TokenKind::Oob, offer.oob_code.expose()) {
@@ -128,7 +128,7 @@ impl App {
         let asker = Asker::of(client, origin);
         let permit = match self.reserve_factor_attempt(&user.id, CLASS, failures, asker, now).await {
             Ok(permit) => permit,
-            Err(error) => return Err(self.out_of_attempts(error, login).await),
+            Err(error) => return Err(self.out_of_attempts(error, login.as_ref().map(|login| &login.digest)).await),
         };
         let bound = self.bound_challenge(client, account, offer, now).await;
         let (challenge, digest, tries, authenticator) = match bound {
@@ -154,9 +154,8 @@ impl App {
         };
         let address = client.address_of(origin);
         let audit = audit(Event::OobFailed, user, client, Some(authenticator.id.clone()), address, now);
-        let failure = self.told(Failure::new(target, FAILURE_CEILING, audit), account, origin)?;
-        self.logins.count_failure(&user.id, failure).await?;
-        Err(proof_rejected(CLASS))
+        let failure = Failure { login, ..Failure::new(target, FAILURE_CEILING, audit) };
+        Err(self.failed(failure, account, origin, CLASS).await)
     }
 
     /// The challenge that `offer` names, if it is this client's, this person's and of this token, and of an authenticator that can be

@@ -11,7 +11,7 @@ use crate::{
         drift::{learned, window_of},
         otp::{CLASS, OtpCode, OtpSecret, step_at},
     },
-    grant::{Confirming, audit, proof_rejected},
+    grant::{Confirming, audit},
     id::UserId,
     opaque::{self, TokenKind},
     policy::Strength,
@@ -74,7 +74,7 @@ impl App {
             self.pending(account, token, now)
         };
         let proof = Proof { client, account, candidates, origin, now };
-        let (permit, found, step) = self.judge_otp(&proof, code, Some(&login.digest)).await?;
+        let (permit, found, step) = self.judge_otp(&proof, code, Some(login.consumed())).await?;
         let authenticator = found.id.clone();
         let burn = if enrolled {
             Burn::Use { authenticator, spent: Spent::Step(step) }
@@ -133,7 +133,7 @@ impl App {
         &self,
         proof: &Proof<'a>,
         code: &Secret<String>,
-        login: Option<&Digest>,
+        login: Option<ConsumedTransaction>,
     ) -> Result<(AttemptPermit, &'a Authenticator, u64), Error> {
         let failures = proof.candidates.iter().map(|candidate| candidate.failures).max().unwrap_or(0);
         let user = &proof.account.user;
@@ -144,7 +144,7 @@ impl App {
                 if proof.candidates.is_empty() {
                     self.tell_of_exhaustion(&error, proof.account, proof.origin, proof.now).await?;
                 }
-                return Err(self.out_of_attempts(error, login).await);
+                return Err(self.out_of_attempts(error, login.as_ref().map(|login| &login.digest)).await);
             }
         };
         if let Some(code) = OtpCode::parse(code.expose()) {
@@ -161,9 +161,7 @@ impl App {
         let address = proof.client.address_of(proof.origin);
         let row = audit(Event::OtpFailed, user, proof.client, None, address, proof.now);
         let failure = Failure::new(FailureTarget::Authenticators(compared), FAILURE_CEILING, row);
-        let failure = self.told(failure, proof.account, proof.origin)?;
-        self.logins.count_failure(&user.id, failure).await?;
-        Err(proof_rejected(CLASS))
+        Err(self.failed(Failure { login, ..failure }, proof.account, proof.origin, CLASS).await)
     }
 
     /// `commit`, with what the code of `step` says of the app's clock.

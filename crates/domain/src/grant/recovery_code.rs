@@ -8,7 +8,7 @@ use crate::{
     authenticator::{FAILURE_CEILING, RecoveryCode, RecoveryStatus},
     error::Error,
     factor::recovery_code::{CLASS, digest_to_compare, digest_to_store, generate, parse},
-    grant::{audit, proof_rejected},
+    grant::audit,
     id::AuthenticatorId,
     message::NoticeEvent,
     opaque::{ALPHANUMERIC, random_text},
@@ -50,13 +50,14 @@ impl App {
         };
         let address = client.address_of(origin);
         let row = |event| audit(event, user, client, current.map(|code| code.id.clone()), address, now);
+        let wrong = |row| Failure {
+            login: Some(login.consumed()),
+            ..Failure::new(FailureTarget::RecoveryCode, FAILURE_CEILING, row)
+        };
         let presented = if let (Some(_), Some(code)) = (current, parse(code.expose())) {
             digest_to_compare(&code, &user.id, self.sealer.as_ref(), &permit)
         } else {
-            let row = row(Event::RecoveryFailed);
-            let failure = Failure::new(FailureTarget::RecoveryCode, FAILURE_CEILING, row);
-            self.logins.count_failure(&user.id, self.told(failure, &login.account, origin)?).await?;
-            return Err(proof_rejected(CLASS));
+            return Err(self.failed(wrong(row(Event::RecoveryFailed)), &login.account, origin, CLASS).await);
         };
         let successor = generate(self.entropy.as_ref())?;
         // It tells of the successor too.
@@ -76,9 +77,7 @@ impl App {
         // The store compares: the digest is the key of the one conditional statement that spends the code.
         if let Err(error) = self.commit_login(ending.of(commit), CLASS).await {
             if error.reason() == crate::error::Reason::ProofRejected {
-                let row = row(Event::RecoveryFailed);
-                let failure = Failure::new(FailureTarget::RecoveryCode, FAILURE_CEILING, row);
-                self.logins.count_failure(&user.id, self.told(failure, &login.account, origin)?).await?;
+                return Err(self.failed(wrong(row(Event::RecoveryFailed)), &login.account, origin, CLASS).await);
             }
             return Err(error);
         }

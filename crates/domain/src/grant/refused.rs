@@ -4,7 +4,7 @@ use crate::{
     app::App,
     audit::{AuditEvent, Event},
     error::{Error, Reason},
-    port::login_store::CommitOutcome,
+    port::login_store::{COMPLETED, CommitOutcome},
 };
 
 impl App {
@@ -47,7 +47,7 @@ pub(super) fn uncommitted(row: AuditEvent, outcome: CommitOutcome) -> Option<Aud
     let why = match outcome {
         CommitOutcome::Committed => return None,
         CommitOutcome::ProofSpent => "used before",
-        CommitOutcome::TransactionSpent => "login completed before",
+        CommitOutcome::TransactionSpent => COMPLETED,
         CommitOutcome::AccountChanged | CommitOutcome::ToldBefore => "account has changed",
         CommitOutcome::RefreshSpent => "device used meanwhile",
     };
@@ -68,7 +68,7 @@ mod tests {
         use CommitOutcome::{AccountChanged, Committed, ProofSpent, TransactionSpent};
         for (event, outcome, failed, why) in [
             (Event::OtpLogin, ProofSpent, Event::OtpFailed, "used before"),
-            (Event::OobLogin, TransactionSpent, Event::OobFailed, "login completed before"),
+            (Event::OobLogin, TransactionSpent, Event::OobFailed, COMPLETED),
             (Event::PushLogin, AccountChanged, Event::ExchangeRefused, "account has changed"),
             (Event::RecoveryLogin, AccountChanged, Event::RecoveryFailed, "account has changed"),
             (Event::EnrollmentCompleted, ProofSpent, Event::EnrollmentUnconfirmed, "used before"),

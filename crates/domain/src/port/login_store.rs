@@ -233,14 +233,29 @@ pub struct Failure {
     pub notify_at: u32,
     /// What is sent then.
     pub messages: Vec<OutboxRow>,
+    /// The pending login it was presented with. One that is completed wins nobody anything any more, and what is presented with it is not
+    /// counted.
+    pub login: Option<ConsumedTransaction>,
     /// The row of the audit trail.
     pub audit: AuditEvent,
+}
+
+/// Why a step of a login was refused that was completed before, in the audit trail.
+pub const COMPLETED: &str = "login completed before";
+
+/// What became of a [`Failure`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// It counts.
+    Yes,
+    /// Its login was completed before. Nothing was changed; the row of the audit trail says so.
+    LoginSpent,
 }
 
 impl Failure {
     /// A wrong code that nobody is told of.
     pub const fn new(target: FailureTarget, ceiling: u32, audit: AuditEvent) -> Self {
-        Self { target, ceiling, notify_at: 0, messages: Vec::new(), audit }
+        Self { target, ceiling, notify_at: 0, messages: Vec::new(), login: None, audit }
     }
 }
 
@@ -254,9 +269,9 @@ pub trait LoginStore: Send + Sync {
     /// When `user` last completed a second factor that is remembered.
     async fn last_proven(&self, user: &UserId, query: ProofQuery) -> Result<LastProven, PortError>;
 
-    /// Adds a failure to each target and disables those that reach the ceiling, which raises the user's epoch; writes the audit row.
+    /// Looks whether the login of `failure` is [completed](Failure::login), then adds a failure to each target and disables those that reach the ceiling, which raises the user's epoch; writes the audit row.
     /// An address is never disabled here: who reads it compares with the ceiling; its reaching the ceiling raises the epoch too.
-    async fn count_failure(&self, user: &UserId, failure: Failure) -> Result<(), PortError>;
+    async fn count_failure(&self, user: &UserId, failure: Failure) -> Result<Counted, PortError>;
 
     /// Writes a row of the audit trail about something that changes nothing else here, with what is to be sent of it. Both or neither.
     async fn record(&self, audit: AuditEvent, messages: Vec<OutboxRow>) -> Result<(), PortError>;

@@ -21,7 +21,9 @@ use countersign_domain::{
             AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment, Spared,
         },
         device_verifier::{DeviceKey, DeviceVerifier},
-        login_store::{CommitOutcome, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, UsedAssertion},
+        login_store::{
+            CommitOutcome, Counted, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, UsedAssertion,
+        },
         outbox_store::{Bell, Claim, Ended, OutboxStore},
         password_hasher::{PasswordHasher, PasswordVerdict},
         refresh_store::{FamilyKind, RefreshFamily, RefreshStore, RevocationReach},
@@ -279,7 +281,7 @@ impl LoginStore for Ports {
     async fn last_proven(&self, _: &UserId, _: ProofQuery) -> Result<LastProven, PortError> {
         unscripted()
     }
-    async fn count_failure(&self, _: &UserId, _: Failure) -> Result<(), PortError> {
+    async fn count_failure(&self, _: &UserId, _: Failure) -> Result<Counted, PortError> {
         unscripted()
     }
     async fn purge(&self, _: Timestamp) -> Result<u64, PortError> {

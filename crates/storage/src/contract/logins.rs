@@ -7,7 +7,7 @@ use countersign_domain::{
     port::login_store::{
         Burn,
         CommitOutcome::{self, AccountChanged, Committed, ProofSpent, TransactionSpent},
-        Failure, FailureTarget, LoginCommit, Spent,
+        Counted, Failure, FailureTarget, LoginCommit, Spent,
     },
 };
 
@@ -166,6 +166,24 @@ pub async fn failures_disable_at_the_ceiling(stores: &Stores) {
     assert_eq!(commit(stores, login(otp(2, 101))).await, Committed);
     stores.logins.count_failure(&user, wrong()).await.unwrap();
     assert_eq!(account(stores, &user).await.user.epoch, 1, "a disabled one is not disabled again");
+}
+
+/// Whoever presents a completed login again has guessed nothing, and disables nothing.
+pub async fn nothing_counts_with_a_login_that_is_completed(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    enroll(stores, &user, 1).await;
+    let first = login_with(&user, 7, otp(1, 101));
+    let wrong = |n| Failure { login: login_with(&user, n, Burn::Nothing).transaction, ..failure(&user, &[1], 2) };
+    assert_eq!(commit(stores, first).await, Committed);
+    for _ in 0..3 {
+        assert_eq!(stores.logins.count_failure(&user, wrong(7)).await.unwrap(), Counted::LoginSpent);
+    }
+    assert_eq!(account(stores, &user).await.authenticators[0].failures, 0);
+    assert_eq!(stores.logins.count_failure(&user, wrong(8)).await.unwrap(), Counted::Yes);
+    assert_eq!(account(stores, &user).await.authenticators[0].failures, 1);
+    let rows = stores.audit.list_rows(0, 100).await.unwrap();
+    let completed = |detail: &&str| *detail == "login completed before";
+    assert_eq!(rows.iter().filter_map(|row| row.detail.as_deref()).filter(completed).count(), 3);
 }
 
 /// A disabled code is not used, and is not replaced.

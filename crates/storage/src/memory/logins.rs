@@ -10,7 +10,8 @@ use countersign_domain::{
     port::{
         PortError,
         login_store::{
-            Burn, CommitOutcome, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, Spent, UsedAssertion,
+            Burn, COMPLETED, CommitOutcome, Counted, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, Spent,
+            UsedAssertion,
         },
         repudiation_store::Repudiation,
     },
@@ -89,14 +90,18 @@ impl LoginStore for MemoryStore {
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.login.count_failure")]
-    async fn count_failure(&self, user: &UserId, failure: Failure) -> Result<(), PortError> {
+    async fn count_failure(&self, user: &UserId, failure: Failure) -> Result<Counted, PortError> {
         let mut state = self.lock();
         state.check_seals(failure.messages.iter().map(|row| &row.sealed))?;
+        if failure.login.is_some_and(|login| state.consumed.contains_key(&Mark::Transaction(login.digest))) {
+            state.audit.push(failure.audit.because(COMPLETED));
+            return Ok(Counted::LoginSpent);
+        }
         if state.users.get_mut(user).is_some_and(|entry| entry.count(&failure)) {
             state.insert_messages(failure.messages);
         }
         state.audit.push(failure.audit);
-        Ok(())
+        Ok(Counted::Yes)
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.login.record")]

@@ -55,6 +55,20 @@ pub(super) fn mark(
         .map(|marked| marked == 1)
 }
 
+/// Whether this was marked as used.
+pub(super) fn is_marked(
+    connection: &Connection,
+    kind: &'static str,
+    digest: &Digest,
+    sweep_at: Timestamp,
+) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM consumed WHERE sweep_at = ?1 AND kind = ?2 AND id = ?3")?.exists(params![
+        sweep_at.as_millis(),
+        kind,
+        digest.as_bytes()
+    ])
+}
+
 fn mark_challenge(connection: &Connection, challenge: &ConsumedChallenge) -> rusqlite::Result<bool> {
     mark(connection, "challenge", &challenge.digest, challenge.sweep_at)
 }

@@ -4,14 +4,20 @@ use std::collections::HashSet;
 
 use countersign_domain::{
     id::{AuthenticatorId, UserId},
-    port::login_store::{Failure, FailureTarget},
+    port::login_store::{COMPLETED, Counted, Failure, FailureTarget},
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{outbox::insert_messages, rows, transaction::Transaction};
+use super::{burn, outbox::insert_messages, rows, transaction::Transaction};
 
-/// Counts one.
-pub(super) fn count(connection: &Transaction<'_>, user: &UserId, failure: &Failure) -> rusqlite::Result<()> {
+/// Counts one, unless its login is completed.
+pub(super) fn count(connection: &Transaction<'_>, user: &UserId, failure: &Failure) -> rusqlite::Result<Counted> {
+    if let Some(login) = &failure.login
+        && burn::is_marked(connection, "mfa_transaction", &login.digest, login.sweep_at)?
+    {
+        rows::insert_audit(connection, &failure.audit.clone().because(COMPLETED))?;
+        return Ok(Counted::LoginSpent);
+    }
     let counted = match &failure.target {
         FailureTarget::Authenticators(ids) => count_authenticators(connection, user, ids, failure)?,
         FailureTarget::Address => count_address(connection, user, failure)?,
@@ -23,12 +29,13 @@ pub(super) fn count(connection: &Transaction<'_>, user: &UserId, failure: &Failu
     if counted.notifies {
         insert_messages(connection, &failure.messages)?;
     }
-    rows::insert_audit(connection, &failure.audit)
+    rows::insert_audit(connection, &failure.audit)?;
+    Ok(Counted::Yes)
 }
 
 /// What a failure leads to.
 #[derive(Default)]
-struct Counted {
+struct Consequence {
     disables: bool,
     notifies: bool,
 }
@@ -38,12 +45,12 @@ fn count_authenticators(
     user: &UserId,
     ids: &[AuthenticatorId],
     failure: &Failure,
-) -> rusqlite::Result<Counted> {
+) -> rusqlite::Result<Consequence> {
     let mut count = connection.prepare_cached(
         "UPDATE authenticator SET failures = failures + 1 WHERE user_id = ?1 AND (id = ?2 OR pair = \
          (SELECT pair FROM authenticator WHERE user_id = ?1 AND id = ?2)) RETURNING id, failures, status = 'active'",
     )?;
-    let mut counted = Counted::default();
+    let mut counted = Consequence::default();
     // Whoever is named along with what it is paired with has failed once.
     let mut seen = HashSet::new();
     for id in ids {
@@ -73,7 +80,7 @@ fn count_authenticators(
     Ok(counted)
 }
 
-fn count_address(connection: &Connection, user: &UserId, failure: &Failure) -> rusqlite::Result<Counted> {
+fn count_address(connection: &Connection, user: &UserId, failure: &Failure) -> rusqlite::Result<Consequence> {
     let failures = connection
         .prepare_cached(
             "UPDATE user SET address_failures = address_failures + 1 WHERE id = ?1 RETURNING address_failures",
@@ -81,17 +88,17 @@ fn count_address(connection: &Connection, user: &UserId, failure: &Failure) -> r
         .query_row([user.as_str()], |row| row.get::<_, u32>(0))
         .optional()?;
     // Only the failure that reaches the ceiling: each further one would end what the person has begun with another factor.
-    Ok(Counted { disables: failures == Some(failure.ceiling), notifies: failures == Some(failure.notify_at) })
+    Ok(Consequence { disables: failures == Some(failure.ceiling), notifies: failures == Some(failure.notify_at) })
 }
 
-fn count_recovery_code(connection: &Connection, user: &UserId, failure: &Failure) -> rusqlite::Result<Counted> {
+fn count_recovery_code(connection: &Connection, user: &UserId, failure: &Failure) -> rusqlite::Result<Consequence> {
     let counted = connection
         .prepare_cached(
             "UPDATE recovery_code SET failures = failures + 1, status = iif(failures + 1 >= ?2, 'disabled', status) \
              WHERE user_id = ?1 AND status = 'active' AND used_at IS NULL RETURNING status = 'disabled', failures = ?3",
         )?
         .query_row(params![user.as_str(), failure.ceiling, failure.notify_at], |row| {
-            Ok(Counted { disables: row.get(0)?, notifies: row.get(1)? })
+            Ok(Consequence { disables: row.get(0)?, notifies: row.get(1)? })
         })
         .optional()?;
     Ok(counted.unwrap_or_default())

@@ -7,7 +7,9 @@ use countersign_domain::{
     message::OutboxRow,
     port::{
         PortError,
-        login_store::{CommitOutcome, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, UsedAssertion},
+        login_store::{
+            CommitOutcome, Counted, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, UsedAssertion,
+        },
     },
     time::Timestamp,
 };
@@ -44,7 +46,7 @@ impl LoginStore for SqliteStore {
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.login.count_failure")]
-    async fn count_failure(&self, user: &UserId, failure: Failure) -> Result<(), PortError> {
+    async fn count_failure(&self, user: &UserId, failure: Failure) -> Result<Counted, PortError> {
         let user = user.clone();
         self.unwritten.hurry();
         self.writer

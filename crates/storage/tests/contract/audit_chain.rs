@@ -219,7 +219,7 @@ async fn two_stores_on_one_file_write_one_chain() {
                 match step % 3 {
                     0 => store.record(audit(&user), Vec::new()).await.unwrap(),
                     1 => store.note(audit(&user)).await.unwrap(),
-                    _ => store.count_failure(&user, failure(&user, &[n], 1000)).await.unwrap(),
+                    _ => store.count_failure(&user, failure(&user, &[n], 1000)).await.map(drop).unwrap(),
                 }
                 // One that is refused leaves no row, and no gap.
                 let outcome = store.commit(login_with(&user, n, otp(1, 1))).await.unwrap();
