@@ -301,9 +301,10 @@ async fn plant_devices(world: &World, api: &Api, person: &Person, manager: &str,
         canaries.plant("an oob_code of a device", &asked.oob_code);
         canaries.plant("the bearer of an answer", &pushed.token);
         canaries.plant("what a device signs", &pushed.challenge);
-        // Two digits are somewhere in every log; the answer that carries them is looked for.
-        let number = asked.number.as_ref().unwrap();
-        let wrong = device.answer(world, &pushed, true, Some(other_number(number)));
+        let number = &canaries.plant("the number of a notification", asked.number.as_ref().unwrap());
+        let other = other_number(number);
+        canaries.plant("another number", other);
+        let wrong = device.answer(world, &pushed, true, Some(other));
         canaries.plant("a wrong answer", &wrong);
         api.resolve(&pushed.token, &wrong).await.unwrap_err();
         if answered {

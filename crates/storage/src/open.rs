@@ -116,8 +116,8 @@ pub async fn open_stores(durable: &str, sessions: Option<&str>, options: OpenOpt
     Ok(stores)
 }
 
-/// Opens the session store at `url`: `redis:`, `rediss:`, `sqlite:` or `memory:`. `audit` is the trail
-/// of those that it is for.
+/// Opens the session store at `url`: `redis:`, `rediss:`, `sqlite:` or `memory:`. `audit` is the trail of the durable
+/// store beside it.
 ///
 /// # Errors
 ///

@@ -269,8 +269,9 @@ pub trait LoginStore: Send + Sync {
     /// When `user` last completed a second factor that is remembered.
     async fn last_proven(&self, user: &UserId, query: ProofQuery) -> Result<LastProven, PortError>;
 
-    /// Looks whether the login of `failure` is [completed](Failure::login), then adds a failure to each target and disables those that reach the ceiling, which raises the user's epoch; writes the audit row.
-    /// An address is never disabled here: who reads it compares with the ceiling; its reaching the ceiling raises the epoch too.
+    /// Adds a failure to each target and disables those that reach the ceiling, which raises the user's epoch; writes the audit row. Where
+    /// the [login](Failure::login) is completed, it writes the row alone. An address is never disabled here: who reads it compares with
+    /// the ceiling; its reaching the ceiling raises the epoch too.
     async fn count_failure(&self, user: &UserId, failure: Failure) -> Result<Counted, PortError>;
 
     /// Writes a row of the audit trail about something that changes nothing else here, with what is to be sent of it. Both or neither.
