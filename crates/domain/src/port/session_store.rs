@@ -99,8 +99,9 @@ pub trait SessionStore: Send + Sync {
     /// When the bucket's next attempt comes back; zero if it has one. Charges nothing.
     async fn wait_of(&self, bucket: &Bucket, now: Timestamp) -> Result<Duration, PortError>;
 
-    /// Follows up on a success. Who presents the transaction to this adapter afterwards MUST find it gone; of a settlement with none of them
-    /// all MUST be done. Best effort where the store is away: failures are logged, not returned.
+    /// Follows up on a success. A settlement without a transaction is done when this returns. One with a transaction may be under way, and this
+    /// adapter finds the transaction gone all the same, unless its store is away, hangs or has no room for more calls; what may happen
+    /// twice then is judged by the durable mark. Failures are logged, not returned.
     async fn settle(&self, settlement: Settlement, now: Timestamp);
 
     /// Sweeps what expired before `now`. Stores that expire by themselves do nothing.
