@@ -289,7 +289,8 @@ async fn plant_devices(world: &World, api: &Api, person: &Person, manager: &str,
     canaries.plant("a seed of a device", registration.totp_secret.as_ref().unwrap());
     let tokens = api.poll(BACKEND, manager, &barcode.oob_code).await.unwrap();
     canaries.plant("an access token of the MFA API", &tokens.access_token);
-    let own = canaries.plant("what a device signs for itself", &device.own_bearer(world, person.id.as_str()));
+    let own = canaries
+        .plant("what a device signs for itself", &device.own_bearer(world, person.id.as_str(), &registration.id));
     api.update_device(&registration.id, &own, "a tablet", device.push_token.as_ref().unwrap()).await.unwrap();
     api.delete_device(&registration.id, "csdev_forged-canary").await.unwrap_err();
     canaries.plant("a forged token of a device", "csdev_forged-canary");

@@ -25,6 +25,7 @@ use countersign_domain::{
     secret::Secret,
     time::Timestamp,
     usecase::{
+        answer_challenge,
         associate::{self, Enrollment},
         open_challenge,
     },
@@ -288,5 +289,23 @@ everywhere! {
         }
         send(&world, &token, Channel::Push, unknown).await.unwrap_err();
         api.ask(BACKEND, &token, None).await.refused(&TOO_MANY_PUSHES);
+    }
+
+    async fn a_refusal_that_could_not_be_written_is_told_once_it_is(world: World, api: Api) {
+        let (ann, device) = (world.person("ann").await, Device::new("hers"));
+        ann.enrol_device(&api, &device).await;
+        let (_, _, pushed) = ann.asked(&world, &api).await;
+        let answer = device.answer(&world, &pushed, false, None);
+        let told = world.notices().await.len();
+        for failure in [undone, unknown] {
+            let app = world.app();
+            let app = App { logins: Arc::new(Recording(Arc::clone(&app.logins), failure)), ..App::clone(app) };
+            let transaction_token = Secret::new(pushed.token.clone());
+            let command = answer_challenge::Command { transaction_token, response: Secret::new(answer.clone()) };
+            Box::pin(app.answer_challenge(command)).await.unwrap_err();
+        }
+        assert_eq!(world.notices().await.len(), told);
+        api.resolve(&pushed.token, &answer).await.unwrap();
+        assert_eq!(world.notices().await.len(), told + 1, "its owner has not been told yet");
     }
 }

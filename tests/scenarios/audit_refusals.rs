@@ -2,20 +2,21 @@
 
 use countersign_domain::{
     audit::{Event, chain::AuditRow},
-    opaque::{self, TokenKind},
+    opaque::{self, REFRESH_BYTES, TokenKind},
 };
 use countersign_tests::{
     api::{To, Transport, Wish},
     device::{Device, ticket},
     everywhere,
+    person::PASSWORD,
     refusal::{
         ALREADY_ENROLLED, BAD_EMAIL, BAD_OOB_CODE, BAD_PHONE, CLIENT_CREDENTIALS_OFF, EXPIRED_OOB_CODE,
-        FOREIGN_OOB_CODE, FOREIGN_PHONE, NO_PHONE, PENDING, REJECTED, Refused as _, STEP_UP, TICKET_TAKEN,
-        TOO_MANY_SMS,
+        FOREIGN_OOB_CODE, FOREIGN_PHONE, NO_INTROSPECTION, NO_PHONE, OTP_GRANT_OFF, PENDING, REJECTED, Refused as _,
+        STEP_UP, TICKET_TAKEN, TOO_MANY_SMS,
     },
     sent::NUMBER,
     signer::assertion,
-    tenant::{API, BACKEND, ES256_API, NATIVE, SIGNER, Tenant},
+    tenant::{API, BACKEND, Client, ES256_API, NARROW, NATIVE, SIGNER, Tenant},
     trail::{self, Trail},
     world::{Store, World},
 };
@@ -153,6 +154,35 @@ everywhere! {
         trail.says_why("service.authorized", "fewer scopes than asked for");
         api.signed(&assertion(&world, "4")).service(SIGNER, wish(API, Some("read:things"))).await.unwrap();
         assert_eq!(trail.says("as asked for", &["service.authorized"])[0].detail, None);
+    }
+
+    async fn what_a_client_may_not_do_is_a_row(world: World, api: Api) {
+        let (ann, phone) = world.enrolled(&api, "ann").await;
+        world.advance(60);
+        let token = ann.mfa_token(&api).await;
+        let wish = Wish { audience: Some(API), scope: Some("offline_access"), ..Wish::default() };
+        let tokens = api.login_for(BACKEND, &ann.username, PASSWORD, wish).await.unwrap().mfa_token();
+        let tokens = api.otp(BACKEND, &tokens, &phone.code(&world)).await.unwrap();
+        let mut trail = Trail::of(&world);
+        let mut says = |event: &str, why: &str, user: &str, client: Client| {
+            let row = trail.says("one row", &[event]).remove(0);
+            assert_eq!(row.detail.as_deref().unwrap_or_default(), why);
+            assert_eq!((row.user.as_str(), row.client.as_deref()), (user, Some(client.id)));
+            assert_eq!(row.address.as_deref(), Some("127.0.0.1"));
+        };
+        let otp = "http://auth0.com/oauth/grant-type/mfa-otp";
+        api.otp(NARROW, &token, "123456").await.refused(&OTP_GRANT_OFF);
+        says("grant.refused", otp, "", NARROW);
+        api.challenge(NARROW, &token, "otp", None).await.refused(&OTP_GRANT_OFF);
+        says("grant.refused", otp, "", NARROW);
+        api.introspect(NARROW, &tokens.access_token).await.refused(&NO_INTROSPECTION);
+        says("introspection.refused", "", "", NARROW);
+        api.revoke(NATIVE, tokens.refresh()).await.unwrap();
+        says("revocation.refused", "of another client", ann.id.as_str(), NATIVE);
+        let mut bytes = *opaque::bytes_of::<REFRESH_BYTES>(TokenKind::Refresh, tokens.refresh()).unwrap().expose();
+        *bytes.last_mut().unwrap() ^= 1;
+        api.revoke(BACKEND, opaque::of_bytes(TokenKind::Refresh, &bytes).expose()).await.unwrap();
+        says("revocation.refused", "forged", ann.id.as_str(), BACKEND);
     }
 }
 

@@ -6,8 +6,8 @@ use countersign_tests::{
     everywhere,
     person::Phone,
     refusal::{
-        ALREADY_ENROLLED, BAD_DEVICE, BAD_DEVICE_TOKEN, BAD_TICKET, EXPIRED_OOB_CODE, MALFORMED_TOKEN, NO_OOB, PENDING,
-        Refused as _, TICKET_TAKEN, WRONG_OTP,
+        ALREADY_ENROLLED, BAD_DEVICE, BAD_DEVICE_TOKEN, BAD_TICKET, EXPIRED_OOB_CODE, MALFORMED_TOKEN, NO_DEVICE,
+        NO_OOB, PENDING, Refused as _, TICKET_TAKEN, WRONG_OTP,
     },
     sent::authentication,
     tenant::{BACKEND, Tenant},
@@ -146,8 +146,9 @@ everywhere! {
         let ann = world.person("ann").await;
         let device = Device::new("ann");
         let (_, registration) = ann.enrol_device(&api, &device).await;
-        let own = device.own_bearer(&world, ann.id.as_str());
-        for (bearer, name) in [(&registration.token, "Tablet"), (&own, "Watch")] {
+        let own = device.own_bearer(&world, ann.id.as_str(), &device.identifier);
+        let by_id = device.own_bearer(&world, ann.id.as_str(), &registration.id);
+        for (bearer, name) in [(&registration.token, "Tablet"), (&own, "Watch"), (&by_id, "Clock")] {
             api.update_device(&registration.id, bearer, name, &format!("push-{name}")).await.unwrap();
             let token = ann.mfa_token(&api).await;
             assert_eq!(api.list(&token).await.unwrap()[0].name.as_deref(), Some(name));
@@ -158,9 +159,12 @@ everywhere! {
             api.poll(BACKEND, &token, &asked.oob_code).await.unwrap();
         }
         let told = world.notices().await.len();
-        api.delete_device(&registration.id, &own).await.unwrap();
+        api.delete_device(&registration.id, &by_id).await.unwrap();
         assert_eq!(world.notices().await.len(), told + 1, "its owner is told of the removal");
-        api.delete_device(&registration.id, &own).await.refused(&BAD_DEVICE_TOKEN);
+        for bearer in [&by_id, &own, &registration.token] {
+            api.delete_device(&registration.id, bearer).await.refused(&NO_DEVICE);
+            api.update_device(&registration.id, bearer, "Clock", "push-clock").await.refused(&NO_DEVICE);
+        }
         let token = ann.mfa_token(&api).await;
         assert_eq!(api.list(&token).await.unwrap().iter().filter(|entry| entry.kind != "oob").count(), 0);
     }
@@ -171,9 +175,10 @@ everywhere! {
         let (device, theirs) = (Device::new("ann"), Device::new("bob"));
         let (_, mine) = ann.enrol_device(&api, &device).await;
         let (_, others) = bob.enrol_device(&api, &theirs).await;
-        let forged = theirs.own_bearer(&world, ann.id.as_str());
+        let forged = theirs.own_bearer(&world, ann.id.as_str(), "ann");
+        let other_name = device.own_bearer(&world, ann.id.as_str(), &others.id);
         let old = {
-            let bearer = device.own_bearer(&world, ann.id.as_str());
+            let bearer = device.own_bearer(&world, ann.id.as_str(), "ann");
             world.advance(7200);
             bearer
         };
@@ -181,11 +186,16 @@ everywhere! {
             "iat": world.now().as_secs(), "exp": world.now().as_secs() + 30}));
         let endless = device.sign(&json!({"iss": "ann", "sub": ann.id.as_str(), "aud": "https://id.test/appliance-mfa/api/device-accounts",
             "iat": world.now().as_secs(), "exp": world.now().as_secs() + 7201}));
-        for bearer in [others.token.as_str(), &forged, &old, &answer, &endless, "x", "csdev_x", "csdev_a.b", "a.b.c"] {
+        let nobodys = theirs.own_bearer(&world, "auth0|nobody", "bob");
+        for bearer in [others.token.as_str(), &nobodys, "csdev_YQ.b"] {
+            api.delete_device(&mine.id, bearer).await.refused(&NO_DEVICE);
+            api.update_device(&mine.id, bearer, "Mine", "push-eve").await.refused(&NO_DEVICE);
+        }
+        for bearer in [&forged, &other_name, &old, &answer, &endless, "x", "csdev_x", "csdev_a.b", "a.b.c"] {
             api.delete_device(&mine.id, bearer).await.refused(&BAD_DEVICE_TOKEN);
             api.update_device(&mine.id, bearer, "Mine", "push-eve").await.refused(&BAD_DEVICE_TOKEN);
         }
-        api.delete_device("dev_nothing", &mine.token).await.refused(&BAD_DEVICE_TOKEN);
+        api.delete_device("dev_nothing", &mine.token).await.refused(&NO_DEVICE);
         ann.log_in_by(&world, &api, &device).await;
     }
 

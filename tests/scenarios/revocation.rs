@@ -1,12 +1,12 @@
 //! Ending refresh tokens, and asking whether a token is good.
 
 use countersign_tests::{
-    api::{Api, Introspected, Tokens, Wish},
+    api::{Api, Introspected, Tokens, Transport, Wish},
     dump, everywhere, jwt,
     person::{PASSWORD, Person, Phone},
     refusal::{BAD_REFRESH_TOKEN, NO_INTROSPECTION, Refused as _, WRONG_CLIENT},
-    tenant::{API, BACKEND, CAREFUL, Client, FORWARDER, KEEPER, LENIENT, NATIVE},
-    world::World,
+    tenant::{API, BACKEND, CAREFUL, Client, FORWARDER, KEEPER, LENIENT, NATIVE, Tenant},
+    world::{Store, World},
 };
 use serde_json::json;
 
@@ -161,5 +161,28 @@ everywhere! {
             api.introspect(client, &tokens.access_token).await.refused(&WRONG_CLIENT);
         }
         assert!(api.introspect(BACKEND, &tokens.access_token).await.unwrap().is_some(), "a login without a refresh token");
+    }
+}
+
+/// A client that is configured for a while.
+const GUEST: Client = Client { id: "guest", secret: Some("a sixth secret of 16 or more") };
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_was_given_ends_when_it_leaves_the_configuration() {
+    let with_guest = Tenant::default().and(
+        "[[clients]]\nid = 'guest'\nsecrets = ['a sixth secret of 16 or more']\ngrant_types = ['password']\n\
+         mfa_demand = 'if-enrolled'\n",
+    );
+    let mut world = World::start(Store::Sqlite, with_guest.clone()).await;
+    world.person("ann").await;
+    let wish = Wish { audience: Some(API), scope: Some("openid read:things"), ..Wish::default() };
+    let token = world.api(Transport::Http).login_for(GUEST, "ann", PASSWORD, wish).await.unwrap().tokens().access_token;
+    for (tenant, stands) in [(with_guest.clone(), true), (Tenant::default(), false), (with_guest, true)] {
+        world.restart_as(tenant).await;
+        for transport in [Transport::Http, Transport::Grpc] {
+            let api = world.api(transport);
+            assert_eq!(api.introspect(BACKEND, &token).await.unwrap().is_some(), stands);
+            assert_eq!(api.subject(&token).await.is_ok(), stands);
+        }
     }
 }

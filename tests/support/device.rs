@@ -192,11 +192,11 @@ impl Device {
         self.sign(&self.claims(world, pushed, accepted, number))
     }
 
-    /// What it shows itself with instead of its token.
-    pub fn own_bearer(&self, world: &World, user: &str) -> String {
+    /// What it shows itself with instead of its token, where it calls itself `issuer`: by its identifier, or by the id it was given.
+    pub fn own_bearer(&self, world: &World, user: &str, issuer: &str) -> String {
         let now = world.now().as_secs();
         let aud = format!("{ISSUER}appliance-mfa/api/device-accounts");
-        self.sign(&json!({"iss": self.identifier, "sub": user, "aud": aud, "iat": now, "exp": now + 7200}))
+        self.sign(&json!({"iss": issuer, "sub": user, "aud": aud, "iat": now, "exp": now + 7200}))
     }
 }
 

@@ -132,6 +132,8 @@ refusals! {
     BAD_DEVICE = RequestMalformed, 400 "invalid_body" "";
     /// To a device: it is not the one it says.
     BAD_DEVICE_TOKEN = DeviceUnauthenticated, 401 "invalid_token" "";
+    /// To a device: it was removed, or is somebody else's.
+    NO_DEVICE = DeviceNotFound, 404 "device_account_not_found" "";
     /// To a device: nobody waits.
     NO_LOGIN_WAITS = PushTransactionUnknown, 404 "login_transaction_not_found" "";
     /// To a device: the answer is not its own.

@@ -65,9 +65,6 @@ pub(crate) struct Found {
     pub decision: Decision,
 }
 
-/// How often people are told that their device is not asked any more, and that a login was refused on it.
-pub(crate) const TOLD: Limit = Limit { capacity: 1, refill: std::time::Duration::from_secs(86_400) };
-
 impl App {
     /// The base URL of the device API; `aud` and `sh` are made of it.
     pub(crate) fn device_base_url(&self) -> String {
@@ -301,13 +298,9 @@ impl App {
             unanswered = bucket == 1,
             "a device was not asked: its owner's budget is spent"
         );
-        if bucket == 1 && self.charge_rate(&user.id, "push-suspended", TOLD, now).await.is_ok() {
-            let languages = origin.languages.as_deref();
-            let messages = self.notices(user, NoticeEvent::DeviceSuspended, None, languages, now)?;
-            if !messages.is_empty() {
-                self.outbox.insert(messages).await?;
-                self.bell.ring();
-            }
+        if bucket == 1 {
+            let messages = self.notices(user, NoticeEvent::DeviceSuspended, None, origin.languages.as_deref(), now)?;
+            self.once_a_day(&user.id, "push-suspended", messages, now, |messages| self.outbox.insert(messages)).await?;
         }
         let limit = buckets.get(bucket).map_or(0, |bucket| bucket.capacity);
         Err(Error::new(Reason::MessageLimitReached)

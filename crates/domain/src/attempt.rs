@@ -215,7 +215,7 @@ impl App {
         }
     }
 
-    /// Charges one request of `user` to a rate that has nothing to do with proofs.
+    /// Charges one request of `user` to a rate that has nothing to do with proofs. What is answered gives it back.
     ///
     /// # Errors
     ///
@@ -226,15 +226,16 @@ impl App {
         counter: &'static str,
         limit: Limit,
         now: Timestamp,
-    ) -> Result<(), Error> {
+    ) -> Result<(Bucket, AttemptId), Error> {
         let bucket = Bucket {
             key: BucketKey { subject: self.subject_digest(Subject::User(user)), counter: Arc::from(counter) },
             capacity: limit.capacity,
             refill: limit.refill,
             locks: false,
         };
-        match self.sessions.reserve(&[bucket], self.attempt_id()?, now).await? {
-            Reservation::Granted => Ok(()),
+        let attempt = self.attempt_id()?;
+        match self.sessions.reserve(std::slice::from_ref(&bucket), attempt, now).await? {
+            Reservation::Granted => Ok((bucket, attempt)),
             Reservation::Denied { retry_after, .. } => {
                 Err(Error::new(Reason::RateLimited).throttled(Throttle { limit: limit.capacity, retry_after }))
             }

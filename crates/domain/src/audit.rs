@@ -111,6 +111,10 @@ events! {
     ServiceAuthorized = "service.authorized", "seccft";
     /// A client got no access token of its own: not by this grant, or not for this API.
     ServiceRefused = "service.refused", "feccft";
+    /// A client offered a grant, or wanted a challenge, that it is not configured for; `detail` names the grant.
+    GrantRefused = "grant.refused", "";
+    /// A client asked about a token, and may not.
+    IntrospectionRefused = "introspection.refused", "";
     /// A first factor was proven, or a refresh token was good, but nothing can give what the request asks of the login.
     LoginUnmet = "login.unmet", "";
     /// A client said that somebody had logged in with it, and was not believed.
@@ -139,6 +143,8 @@ events! {
     RefreshTokenReused = "token.reused", "ferrt";
     /// A client revoked a refresh token.
     TokenRevoked = "token.revoked", "";
+    /// A client wanted to revoke a refresh token of another client, or one that is forged; it lives on.
+    RevocationRefused = "revocation.refused", "";
     /// A wrong password, or a name that nobody has.
     PasswordFailed = "proof_rejected.password", "fepft";
     /// No password was looked at: there were too many.

@@ -254,8 +254,14 @@ impl App {
         if claims.iss != self.registry.issuer {
             return Err(invalid("issuer").into());
         }
+        let over = |claims: VerifiedClaims, why| {
+            Err(Over::of(&UserId::new(claims.sub), &ClientId::new(claims.client_id), invalid(why)))
+        };
         if now.as_secs() >= claims.exp {
-            return Err(Over::of(&UserId::new(claims.sub), &ClientId::new(claims.client_id), invalid("expired")));
+            return over(claims, "expired");
+        }
+        if !self.registry.clients.contains_key(&ClientId::new(claims.client_id.as_str())) {
+            return over(claims, "client is gone");
         }
         Ok(claims)
     }

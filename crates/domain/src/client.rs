@@ -80,6 +80,28 @@ impl App {
         }
     }
 
+    /// What came of a request that `client` may not be configured for. Where it is not, there is a row that names the grant.
+    ///
+    /// # Errors
+    ///
+    /// Those of `outcome`; the store failed.
+    pub(crate) async fn unless_refused<T>(
+        &self,
+        outcome: Result<T, Error>,
+        client: &Client,
+        origin: &Origin,
+    ) -> Result<T, Error> {
+        if let Err(error) = &outcome
+            && error.reason() == Reason::GrantNotAllowed
+        {
+            let row = AuditEvent::of_deployment(Event::GrantRefused, self.clock.now()).by(&client.id);
+            let row = row.at_address(client.address_of(origin));
+            let grant = error.metadata().iter().find(|(name, _)| *name == "grant_type");
+            self.note_cheap(grant.map_or(row.clone(), |(_, grant)| row.because(grant.clone()))).await?;
+        }
+        outcome
+    }
+
     /// The client of a request for a challenge. One that proves itself by assertions need not do so there, unless it is configured to:
     /// Auth0's libraries never send one with it. A proof that is sent is judged.
     ///

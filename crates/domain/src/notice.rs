@@ -10,11 +10,14 @@ use crate::{
     app::{App, Origin},
     authenticator::{Authenticator, RecoveryStatus, Status},
     error::{Error, Reason},
+    id::UserId,
     message::{Channel, Content, Message, Notice, NoticeEvent, OutboxRow},
     opaque::{self, TokenKind},
     port::{
+        PortError,
         login_store::{Burn, Failure, FailureTarget, LoginCommit, NewRepudiation},
         sender::ChannelState,
+        session_store::Settlement,
     },
     registry::Limit,
     secret::{Digest, Secret},
@@ -28,8 +31,8 @@ const LIFETIME: Duration = Duration::from_secs(3 * 86_400);
 /// Failures in a row that a person is told of.
 const TOLD_AT: u32 = 3;
 
-/// How often a person is told that tries ran out which count against nothing.
-const EXHAUSTION: Limit = Limit { capacity: 1, refill: Duration::from_secs(86_400) };
+/// How often a person is told of what others can bring about again and again.
+const DAILY: Limit = Limit { capacity: 1, refill: Duration::from_secs(86_400) };
 
 impl App {
     /// `event`, to everybody who is to know. `authenticator` is what its owner knows it by. Empty if nobody can be told: there is no
@@ -145,17 +148,43 @@ impl App {
             return Ok(());
         }
         let messages = self.notices(user, NoticeEvent::SecondFactorFailed, None, origin.languages.as_deref(), now)?;
-        if messages.is_empty() {
-            return Ok(());
+        self.once_a_day(&user.id, "email-exhaustion", messages, now, |messages| self.outbox.insert(messages)).await
+    }
+
+    /// Has `write` write `messages`, or none if the person was told of this within a day. Where they could not be written, nobody was told.
+    ///
+    /// # Errors
+    ///
+    /// A store failed; there is no randomness.
+    pub(crate) async fn once_a_day<W: Future<Output = Result<(), PortError>>>(
+        &self,
+        user: &UserId,
+        counter: &'static str,
+        mut messages: Vec<OutboxRow>,
+        now: Timestamp,
+        write: impl FnOnce(Vec<OutboxRow>) -> W,
+    ) -> Result<(), Error> {
+        let charged = if messages.is_empty() {
+            None
+        } else {
+            match self.charge_rate(user, counter, DAILY, now).await {
+                Ok(charged) => Some(charged),
+                Err(error) if error.reason() == Reason::RateLimited => None,
+                Err(error) => return Err(error),
+            }
+        };
+        if charged.is_none() {
+            messages.clear();
         }
-        match self.charge_rate(&user.id, "email-exhaustion", EXHAUSTION, now).await {
-            Ok(()) => {}
-            Err(error) if error.reason() == Reason::RateLimited => return Ok(()),
-            Err(error) => return Err(error),
+        let written = write(messages).await;
+        match (&written, charged) {
+            (Ok(()), Some(_)) => self.bell.ring(),
+            (Err(_), Some(charged)) => {
+                self.sessions.settle(Settlement { refund: vec![charged], ..Settlement::default() }, now).await;
+            }
+            (_, None) => {}
         }
-        self.outbox.insert(messages).await?;
-        self.bell.ring();
-        Ok(())
+        Ok(written?)
     }
 
     /// What is kept of the token of a link.

@@ -75,7 +75,7 @@ const TIME_BYTES: usize = 6;
 const HANDLE_BYTES: usize = TIME_BYTES + RANDOM_BYTES;
 
 /// What a refresh token stands for: its family, its generation and what proves them.
-pub(crate) const REFRESH_BYTES: usize = 52;
+pub const REFRESH_BYTES: usize = 52;
 
 const CHECKSUM_CHARS: usize = 7;
 

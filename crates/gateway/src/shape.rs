@@ -214,6 +214,24 @@ pub(crate) struct DeviceTotp<'a> {
     pub(crate) period: u32,
 }
 
+/// A device as it is kept after a change.
+#[derive(Serialize)]
+pub(crate) struct MaintainedDevice<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) identifier: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) push_credentials: Option<PushCredentials<'a>>,
+}
+
+/// Where a device is notified.
+#[derive(Serialize)]
+pub(crate) struct PushCredentials<'a> {
+    pub(crate) service: &'static str,
+    pub(crate) token: &'a str,
+}
+
 /// An error as devices read it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -232,7 +232,12 @@ pub(super) async fn update_device(grpc: &Grpc, id: &str, bearer: &str, name: &st
         push_credentials: Some(PushCredentials { service: PushService::Apns.into(), token: token.to_owned() }),
         identifier: String::new(),
     };
-    grpc.device.clone().update_device(bearing(bearer, request)).await.map(drop).map_err(refused)
+    let wanted = request.push_credentials.clone();
+    let kept = grpc.device.clone().update_device(bearing(bearer, request)).await.map_err(refused)?.into_inner();
+    assert_eq!((kept.device_id.as_str(), kept.name.as_str()), (id, name));
+    assert!(kept.push_credentials == wanted, "it is reached elsewhere");
+    assert!(!kept.identifier.is_empty());
+    Ok(())
 }
 
 pub(super) async fn delete_device(grpc: &Grpc, id: &str, bearer: &str) -> Result<(), Refusal> {

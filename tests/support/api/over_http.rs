@@ -250,7 +250,11 @@ pub(super) async fn resolve(http: &Http, transaction_token: &str, response: &str
 pub(super) async fn update_device(http: &Http, id: &str, bearer: &str, name: &str, token: &str) -> Result<(), Refusal> {
     let change = json!({"name": name, "push_credentials": {"service": "APNS", "token": token}});
     let request = http.request(Method::PATCH, &device_path(id)).bearer_auth(bearer).json(&change);
-    accepted(http.send(request).await, 204).map(drop)
+    let kept = accepted(http.send(request).await, 200)?;
+    assert_eq!((&kept["id"], &kept["name"]), (&json!(id), &json!(name)));
+    assert_eq!(kept["push_credentials"], change["push_credentials"]);
+    assert!(!text(&kept["identifier"]).is_empty());
+    Ok(())
 }
 
 pub(super) async fn delete_device(http: &Http, id: &str, bearer: &str) -> Result<(), Refusal> {

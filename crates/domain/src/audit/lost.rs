@@ -117,6 +117,8 @@ const fn effect(event: Event) -> Result<Effect, Unclear> {
         | E::AssertedLogin
         | E::ServiceAuthorized
         | E::ServiceRefused
+        | E::GrantRefused
+        | E::IntrospectionRefused
         | E::LoginUnmet
         | E::AssertionFailed
         | E::ClientFailed
@@ -130,6 +132,7 @@ const fn effect(event: Event) -> Result<Effect, Unclear> {
         | E::TokenRefreshed
         | E::RefreshTokenReused
         | E::TokenRevoked
+        | E::RevocationRefused
         | E::PasswordFailed
         | E::PasswordThrottled
         | E::OtpThrottled

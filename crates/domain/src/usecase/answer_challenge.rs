@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     account::Account,
     app::{App, Origin},
-    approval::{Found, TOLD},
+    approval::Found,
     attempt::Asker,
     audit::{AuditEvent, Event},
     authenticator::{Authenticator, FAILURE_CEILING},
@@ -104,16 +104,11 @@ impl App {
     ) -> Result<(), Error> {
         let user = &account.user;
         let refused = decision == Decision::Rejected;
-        let tells = refused && self.charge_rate(&user.id, "refusal-told", TOLD, now).await.is_ok();
-        let messages = if tells { self.notices(user, NoticeEvent::LoginRefused, None, None, now)? } else { Vec::new() };
-        let sends = !messages.is_empty();
+        let messages =
+            if refused { self.notices(user, NoticeEvent::LoginRefused, None, None, now)? } else { Vec::new() };
         let event = if refused { Event::DeviceRefused } else { Event::DeviceApproved };
         let audit = AuditEvent::about(event, &user.id, now).by(&approval.client).on(&approval.authenticator);
-        self.logins.record(audit, messages).await?;
-        if sends {
-            self.bell.ring();
-        }
-        Ok(())
+        self.once_a_day(&user.id, "refusal-told", messages, now, |messages| self.logins.record(audit, messages)).await
     }
 
     /// The claims of a response that the device signed for this login, here and now.

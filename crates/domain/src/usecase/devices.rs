@@ -80,6 +80,17 @@ pub struct UpdateCommand {
     pub push: Option<PushAddress>,
 }
 
+/// A device as it is kept now.
+#[derive(Debug)]
+pub struct Maintained {
+    /// The name its app goes by.
+    pub identifier: String,
+    /// What its owner calls it.
+    pub name: Option<String>,
+    /// Where it is notified.
+    pub push: PushAddress,
+}
+
 /// A device that proved itself.
 struct Known {
     account: Account,
@@ -183,12 +194,12 @@ impl App {
         })
     }
 
-    /// Changes what a device is called and reached by.
+    /// Changes what a device is called and reached by, and says how it is kept now.
     ///
     /// # Errors
     ///
     /// Any reason `UpdateDevice` lists in the protobuf contract.
-    pub async fn update_device(&self, command: UpdateCommand) -> Result<(), Error> {
+    pub async fn update_device(&self, command: UpdateCommand) -> Result<Maintained, Error> {
         let now = self.clock.now();
         let known = self.known_device(&command.device_id, &command.bearer, now).await?;
         let mut device = known.device;
@@ -198,18 +209,20 @@ impl App {
         if let Some(push) = command.push {
             device.push = push;
         }
+        let name = command.name.filter(|name| !name.is_empty());
+        let called = name.clone().or_else(|| known.account.authenticator(&known.id).and_then(|kept| kept.name.clone()));
         let user = known.account.user.id;
         let record = DeviceRecord {
             state: push::seal(Some(&device), &known.id, &user, self.sealer.as_ref())?,
             key: known.key,
-            name: command.name.filter(|name| !name.is_empty()),
+            name,
             registers: false,
             audit: row(Event::DeviceUpdated, &user, &known.id, now),
             authenticator: known.id,
             user,
         };
         if self.authenticators.keep_device(record, now).await? {
-            Ok(())
+            Ok(Maintained { identifier: device.identifier, name: called, push: device.push })
         } else {
             Err(Error::new(Reason::DeviceNotFound))
         }
@@ -252,30 +265,38 @@ impl App {
         })
     }
 
-    /// The device that `bearer` proves. A device that proves itself and names another finds nothing.
+    /// The device that `bearer` proves. Who names another's finds nothing: ids are not to be guessed, so this says nothing either.
     async fn known_device(&self, device_id: &str, bearer: &Secret<String>, now: Timestamp) -> Result<Known, Error> {
         let refused = |why| Error::new(Reason::DeviceUnauthenticated).because(why);
         let user = claimed_user(bearer.expose()).ok_or_else(|| refused("malformed"))?;
-        let account = self.account(&user).await?.ok_or_else(|| refused("user is gone"))?;
+        let gone = |why| Error::new(Reason::DeviceNotFound).because(why);
+        let account = self.account(&user).await?.ok_or_else(|| gone("user is gone"))?;
         let id = AuthenticatorId::new(format!("{}|{device_id}", FactorKind::Push.id_prefix()));
-        let authenticator =
-            account.authenticator(&id).filter(|a| usable(a)).ok_or_else(|| refused("no such device"))?;
-        let device = push::open(authenticator, self.sealer.as_ref())?.ok_or_else(|| refused("not registered"))?;
+        let authenticator = account.authenticator(&id).filter(|a| usable(a)).ok_or_else(|| gone("no such device"))?;
+        let device = push::open(authenticator, self.sealer.as_ref())?.ok_or_else(|| gone("not registered"))?;
         let key = push::key_digest(&device.key, self.sealer.as_ref())?;
         let proven = if bearer.expose().starts_with(TOKEN_PREFIX) {
             let expected = self.device_token(&user, &id, &key);
             digest_equal(self, &expected, bearer)
         } else {
-            self.signed_by(&device, bearer, &user, now)
+            self.signed_by(&device, device_id, bearer, &user, now)
         };
         if proven && !account.user.blocked { Ok(Known { account, id, device, key }) } else { Err(refused("bearer")) }
     }
 
-    fn signed_by(&self, device: &Device, bearer: &Secret<String>, user: &UserId, now: Timestamp) -> bool {
+    /// Whether the device signed `bearer`. It calls itself by its identifier, or by the id we gave it, as the Guardian SDKs do.
+    fn signed_by(
+        &self,
+        device: &Device,
+        device_id: &str,
+        bearer: &Secret<String>,
+        user: &UserId,
+        now: Timestamp,
+    ) -> bool {
         let Some(claims) = self.devices.verify(&device.key, bearer.expose()) else { return false };
         let Ok(claims) = serde_json::from_slice::<Claims>(&claims) else { return false };
         let second = now.as_secs();
-        claims.iss == device.identifier
+        (claims.iss == device.identifier || claims.iss == device_id)
             && claims.sub == user.as_str()
             && claims.aud == format!("{}/api/device-accounts", self.device_base_url())
             && claims.iat <= second + SKEW

@@ -2,6 +2,7 @@
 
 use crate::{
     app::{App, ClientCredentials, Origin},
+    audit::{AuditEvent, Event},
     claims::{VerifiedClaims, seconds},
     error::{Error, Reason},
     grant::client_credentials,
@@ -75,7 +76,8 @@ impl ActiveToken {
 
 impl App {
     /// What the token says, if it is good now: signed by us, not expired, of an API this client may ask about, of a person who is
-    /// there, not blocked and has not voided it, and not of a login whose refresh tokens were revoked. `None` in every other case.
+    /// there, not blocked and has not voided it, of a client that is there, and not of a login whose refresh tokens were revoked. `None`
+    /// in every other case.
     ///
     /// A refresh token is told only to the client it was issued to; asking does not spend it.
     ///
@@ -85,6 +87,8 @@ impl App {
     pub async fn introspect_token(&self, command: Command) -> Result<Option<ActiveToken>, Error> {
         let client = self.authenticate_client(&command.client, &command.origin).await?;
         if client.introspects.is_empty() {
+            let row = AuditEvent::of_deployment(Event::IntrospectionRefused, self.clock.now()).by(&client.id);
+            self.note_cheap(row.at_address(client.address_of(&command.origin))).await?;
             return Err(Error::new(Reason::IntrospectionNotAllowed));
         }
         let now = self.clock.now();

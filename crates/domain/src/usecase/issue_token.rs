@@ -10,6 +10,7 @@ use crate::{
     id::{RealmName, Scope},
     login_name::LoginName,
     opaque::{self, TokenKind},
+    registry::Client,
     secret::Secret,
     time::Timestamp,
     user::{Email, Profile},
@@ -204,10 +205,17 @@ impl App {
     ///
     /// Any reason `IssueToken` lists in the protobuf contract.
     pub async fn issue_token(&self, command: Command) -> Result<Outcome, Error> {
-        let client = self.authenticate_client(&command.client, &command.origin).await?;
-        let origin = &command.origin;
-        match command.grant {
-            Grant::Password(grant) => self.password_grant(client, grant, command.step_up.wish()?, origin).await,
+        let Command { client: credentials, grant, origin, step_up } = command;
+        let client = self.authenticate_client(&credentials, &origin).await?;
+        let is_of_service = matches!(grant, Grant::ClientCredentials { .. });
+        let outcome = self.judge(client, grant, step_up, &origin).await;
+        // A service that is refused has a row of its own.
+        if is_of_service { outcome } else { self.unless_refused(outcome, client, &origin).await }
+    }
+
+    async fn judge(&self, client: &Client, grant: Grant, step_up: StepUp, origin: &Origin) -> Result<Outcome, Error> {
+        match grant {
+            Grant::Password(grant) => self.password_grant(client, grant, step_up.wish()?, origin).await,
             Grant::Otp { mfa_token, code } => {
                 self.otp_grant(client, &mfa_token, &code, origin).await.map(Outcome::Tokens)
             }
@@ -220,14 +228,13 @@ impl App {
                 self.oob_grant(client, offer, origin).await.map(Outcome::Tokens)
             }
             Grant::Refresh { token, scopes } => {
-                self.refresh_grant(client, &token, &scopes, command.step_up.wish()?, origin).await
+                self.refresh_grant(client, &token, &scopes, step_up.wish()?, origin).await
             }
             Grant::ClientCredentials { audience, scopes } => {
                 self.client_credentials_grant(client, audience.as_deref(), &scopes, origin).await.map(Outcome::Tokens)
             }
             Grant::AssertedLogin { login, audience, scopes } => {
-                self.asserted_grant(client, login, (audience.as_deref(), &scopes), command.step_up.wish()?, origin)
-                    .await
+                self.asserted_grant(client, login, (audience.as_deref(), &scopes), step_up.wish()?, origin).await
             }
             Grant::RecoveryCode { mfa_token, code } => {
                 self.recovery_grant(client, &mfa_token, &code, origin).await.map(Outcome::Tokens)

@@ -87,7 +87,8 @@ impl App {
             command.origin.forwarded_for = None;
         }
         if !client.grants.iter().any(|grant| grant.is_mfa()) {
-            return Err(Error::new(Reason::GrantNotAllowed).with("grant_type", GrantType::MfaOtp.as_str()));
+            let refused = Error::new(Reason::GrantNotAllowed).with("grant_type", GrantType::MfaOtp.as_str());
+            return self.unless_refused(Err(refused), client, &command.origin).await;
         }
         let now = self.clock.now();
         let login = self.pending_login(command.mfa_token.expose(), client, &command.origin, now).await?;

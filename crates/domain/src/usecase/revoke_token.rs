@@ -33,11 +33,17 @@ impl App {
             return Ok(());
         };
         let Some(family) = self.refresh.find_family(&presented.family).await? else { return Ok(()) };
-        if family.client != client.id || !presented.is_of(&family, self) {
-            return Ok(());
+        let now = self.clock.now();
+        let why = match presented.is_of(&family, self) {
+            false => Some("forged"),
+            true => (family.client != client.id).then_some("of another client"),
+        };
+        if let Some(why) = why {
+            let row = family.audit(Event::RevocationRefused, client, &command.origin, now);
+            return self.note_cheap(row.because(why)).await;
         }
         let reach = if client.refresh.revocation_ends_grant { RevocationReach::Grant } else { RevocationReach::Family };
-        let audit = family.audit(Event::TokenRevoked, client, &command.origin, self.clock.now());
+        let audit = family.audit(Event::TokenRevoked, client, &command.origin, now);
         self.refresh.revoke_family(&family.id, reach, audit, Vec::new()).await.map(|_| ()).map_err(Error::from)
     }
 }

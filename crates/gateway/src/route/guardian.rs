@@ -125,8 +125,18 @@ async fn changed<T: Transport>(gateway: &Gateway<T>, request: Request) -> Result
         name: change.name.unwrap_or_default(),
         push_credentials: change.push_credentials.map(credentials).transpose()?,
     };
-    gateway.devices().update_device(call.map(|()| message)).await?;
-    Ok(nothing())
+    let kept = gateway.devices().update_device(call.map(|()| message)).await?.into_inner();
+    let push = kept.push_credentials.as_ref();
+    let body = shape::MaintainedDevice {
+        id: &kept.device_id,
+        identifier: &kept.identifier,
+        name: Some(kept.name.as_str()).filter(|name| !name.is_empty()),
+        push_credentials: push.map(|push| shape::PushCredentials {
+            service: if push.service() == PushService::Apns { "APNS" } else { "GCM" },
+            token: &push.token,
+        }),
+    };
+    Ok(json(Kind::Api, StatusCode::OK, &body))
 }
 
 /// Removes a device.

@@ -14,7 +14,7 @@ use countersign_domain::{
         signer::{Algorithm, KeyMaterial},
     },
     secret::Secret,
-    usecase::devices::{EnrollCommand, Registration, UpdateCommand},
+    usecase::devices::{EnrollCommand, Maintained, Registration, UpdateCommand},
 };
 use countersign_proto::v1::{self, enroll_device_request::PublicKey};
 
@@ -135,5 +135,19 @@ pub(crate) fn render(registration: Registration) -> v1::EnrollDeviceResponse {
             digits: app.digits.into(),
             period: u32::try_from(PERIOD).unwrap_or(30),
         }),
+    }
+}
+
+/// A device as it is kept now, as a message.
+pub(crate) fn render_maintained(device_id: String, device: Maintained) -> v1::UpdateDeviceResponse {
+    let service = match device.push.service {
+        PushService::Fcm => v1::PushService::Fcm,
+        PushService::Apns => v1::PushService::Apns,
+    };
+    v1::UpdateDeviceResponse {
+        device_id,
+        identifier: device.identifier,
+        name: device.name.unwrap_or_default(),
+        push_credentials: Some(v1::PushCredentials { service: service.into(), token: device.push.token.surrender() }),
     }
 }

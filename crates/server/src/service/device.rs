@@ -25,10 +25,11 @@ impl DeviceService for Services {
     ) -> Result<Response<v1::UpdateDeviceResponse>, Status> {
         let Parts { metadata, message, .. } = request.into();
         let app = self.app.clone();
+        let id = message.device_id.clone();
         let work = caller::bearer(&metadata, Reason::DeviceUnauthenticated)
             .and_then(|bearer| device::parse_update(message, bearer))
             .map(|command| async move { app.update_device(command).await });
-        self.call(Share::Ordinary, &metadata, work, |()| v1::UpdateDeviceResponse {}).await
+        self.call(Share::Ordinary, &metadata, work, |kept| device::render_maintained(id, kept)).await
     }
 
     async fn delete_device(

@@ -55,6 +55,9 @@ const OLDEST: &str =
 impl OutboxStore for SqliteStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.outbox.insert")]
     async fn insert(&self, rows: Vec<OutboxRow>) -> Result<(), PortError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
         self.writer.submit(Durability::Full, move |connection| insert_messages(connection, &rows).map(Step::Keep)).await
     }
 

@@ -197,8 +197,13 @@ impl DeviceService for Services {
 
     async fn update_device(&self, request: tonic::Request<UpdateDeviceRequest>) -> Answer<UpdateDeviceResponse> {
         self.answer(request, |script, message| {
-            script.asked.id = message.device_id;
-            UpdateDeviceResponse {}
+            script.asked.id.clone_from(&message.device_id);
+            UpdateDeviceResponse {
+                device_id: message.device_id,
+                identifier: "phone".into(),
+                name: message.name,
+                push_credentials: Some(PushCredentials { service: PushService::Fcm.into(), token: "t".into() }),
+            }
         })
     }
 
