@@ -2,6 +2,7 @@
 
 mod audit;
 mod crash;
+mod crash_outbox;
 mod crash_sending;
 mod data_keys;
 mod data_keys_in_flight;

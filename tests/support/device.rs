@@ -5,6 +5,7 @@ use aws_lc_rs::{
     rsa::{KeyPair as RsaKeyPair, KeySize},
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256},
 };
+use countersign_domain::time::Timestamp;
 use countersign_proto::v1::{
     DeviceEcKey, DeviceRsaKey, EnrollDeviceRequest, PushCredentials, PushService, enroll_device_request::PublicKey,
 };
@@ -65,6 +66,14 @@ pub struct Pushed {
     pub token: String,
     /// The whole line.
     pub line: Value,
+}
+
+impl Pushed {
+    /// The notification of one line of an outbox, or of one request to a webhook.
+    pub fn read(line: Value) -> Self {
+        let member = |name: &str| line["push"][name].as_str().expect("it is text").to_owned();
+        Self { challenge: member("challenge"), token: member("transaction_token"), line }
+    }
 }
 
 impl std::fmt::Debug for Device {
@@ -176,7 +185,11 @@ impl Device {
 
     /// The claims of its answer.
     pub fn claims(&self, world: &World, pushed: &Pushed, accepted: bool, number: Option<&str>) -> Value {
-        let now = world.now().as_secs();
+        self.claims_at(world.now(), pushed, accepted, number)
+    }
+
+    fn claims_at(&self, now: Timestamp, pushed: &Pushed, accepted: bool, number: Option<&str>) -> Value {
+        let now = now.as_secs();
         let mut claims = json!({
             "iss": self.identifier, "sub": pushed.challenge, "aud": format!("{ISSUER}appliance-mfa/api/resolve-transaction"),
             "iat": now, "exp": now + 30, "auth0_guardian_method": "push", "auth0_guardian_accepted": accepted,
@@ -189,7 +202,12 @@ impl Device {
 
     /// Its answer.
     pub fn answer(&self, world: &World, pushed: &Pushed, accepted: bool, number: Option<&str>) -> String {
-        self.sign(&self.claims(world, pushed, accepted, number))
+        self.answer_at(world.now(), pushed, accepted, number)
+    }
+
+    /// The same, by another clock than a world's.
+    pub fn answer_at(&self, now: Timestamp, pushed: &Pushed, accepted: bool, number: Option<&str>) -> String {
+        self.sign(&self.claims_at(now, pushed, accepted, number))
     }
 
     /// What it shows itself with instead of its token, where it calls itself `issuer`: by its identifier, or by the id it was given.
@@ -219,9 +237,7 @@ impl World {
     ) -> (T, Pushed) {
         let before = self.pushes(0).await.len();
         let answer = call.await.expect("a device is asked");
-        let line = self.pushes(before + 1).await.remove(before);
-        let member = |name: &str| line["push"][name].as_str().expect("it is text").to_owned();
-        (answer, Pushed { challenge: member("challenge"), token: member("transaction_token"), line })
+        (answer, Pushed::read(self.pushes(before + 1).await.remove(before)))
     }
 }
 

@@ -27,6 +27,8 @@ pub enum Manner {
     Refusing,
     /// It has read it, and never answers.
     Silent,
+    /// It has read it, and answers as soon as it behaves otherwise.
+    Late,
 }
 
 /// An address of this machine that nobody else can have, and at which nobody listens yet.
@@ -83,19 +85,29 @@ impl Receiver {
         self.manner.send_replace(manner);
     }
 
-    /// What came, in its order.
+    /// What came, in its order: messages with codes.
     pub fn got(&self) -> Vec<Arrived> {
-        self.got.lock().expect("nobody panics with it").iter().map(Arrived::read).collect()
+        self.all().iter().map(Arrived::read).collect()
     }
 
-    /// What came, as soon as there is so much.
+    /// Whatever came, in its order.
+    pub fn all(&self) -> Vec<Value> {
+        self.got.lock().expect("nobody panics with it").clone()
+    }
+
+    /// What came, as soon as there is so much: messages with codes.
     pub async fn messages(&self, count: usize) -> Vec<Arrived> {
+        self.arrived(count).await.iter().map(Arrived::read).collect()
+    }
+
+    /// Whatever came, as soon as there is so much.
+    pub async fn arrived(&self, count: usize) -> Vec<Value> {
         let mut ticks = tokio::time::interval(Duration::from_millis(5));
         loop {
             ticks.tick().await;
-            let got = self.got();
-            if got.len() >= count {
-                return got;
+            let all = self.all();
+            if all.len() >= count {
+                return all;
             }
         }
     }
@@ -108,7 +120,7 @@ impl Drop for Receiver {
 }
 
 /// Requests of HTTP/1.1 whose body has a length.
-async fn serve(mut stream: TcpStream, got: Arc<Mutex<Vec<Value>>>, manner: watch::Receiver<Manner>) {
+async fn serve(mut stream: TcpStream, got: Arc<Mutex<Vec<Value>>>, mut manner: watch::Receiver<Manner>) {
     let mut bytes = Vec::new();
     loop {
         let Some((message, rest)) = message(&bytes) else {
@@ -120,13 +132,19 @@ async fn serve(mut stream: TcpStream, got: Arc<Mutex<Vec<Value>>>, manner: watch
             continue;
         };
         bytes = rest;
-        let manner = *manner.borrow();
+        let before = *manner.borrow();
         got.lock().expect("nobody panics with it").push(message);
-        let status = match manner {
+        let behaves = if before == Manner::Late {
+            let Ok(changed) = manner.wait_for(|manner| *manner != Manner::Late).await else { return };
+            *changed
+        } else {
+            before
+        };
+        let status = match behaves {
             Manner::Well => "200 OK",
             Manner::Overloaded => "503 Service Unavailable",
             Manner::Refusing => "422 Unprocessable Content",
-            Manner::Silent => return std::future::pending().await,
+            Manner::Silent | Manner::Late => return std::future::pending().await,
         };
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
         if stream.write_all(answer.as_bytes()).await.is_err() {
