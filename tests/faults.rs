@@ -12,6 +12,7 @@ mod garbage;
 mod lost_answer;
 mod provider_down;
 mod redis_gone;
+mod redis_stopped;
 mod restore;
 mod second_process;
 mod stalled_log;

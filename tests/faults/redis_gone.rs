@@ -131,7 +131,9 @@ async fn a_day_that_is_over_stays_so_when_redis_forgets_every_budget() {
 }
 
 /// Asks until the store is back: the client of the server reconnects when it can.
-async fn recovered<T, F: Future<Output = Result<T, countersign_tests::refusal::Refusal>>>(ask: impl Fn() -> F) -> T {
+pub(super) async fn recovered<T, F: Future<Output = Result<T, countersign_tests::refusal::Refusal>>>(
+    ask: impl Fn() -> F,
+) -> T {
     for _ in 0..10_000 {
         match ask().await {
             Ok(answer) => return answer,
