@@ -1,6 +1,7 @@
 //! Sixty-four at once, and one winner: G-30, Parse Server 2026, where a recovery code and a one-time code were each accepted by
 //! requests that came at the same moment.
 
+mod both_transports;
 mod days;
 mod devices;
 mod refresh;

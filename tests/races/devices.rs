@@ -16,7 +16,10 @@ use super::{RUNNERS, completed, race};
 
 /// How many won; every other must have lost for one of the reasons in `fair`.
 #[track_caller]
-fn winners<T: std::fmt::Debug>(results: &[Result<T, Refusal>], fair: &[countersign_tests::refusal::Expected]) -> usize {
+pub(super) fn winners<T: std::fmt::Debug>(
+    results: &[Result<T, Refusal>],
+    fair: &[countersign_tests::refusal::Expected],
+) -> usize {
     let lost: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).collect();
     let unfair: Vec<_> =
         lost.iter().filter(|lost| !lost.is_undecided() && !fair.iter().any(|fair| lost.is(fair))).collect();

@@ -12,13 +12,13 @@ use countersign_tests::{
 use super::{RUNNERS, completed, race};
 
 /// With more tries than runners: those of the code decide, and the commit.
-fn with_tries_for_all() -> Tenant {
+pub(super) fn with_tries_for_all() -> Tenant {
     Tenant::default().with_messages().section("limits.factor_failures", &["capacity = 100", "refill = '6m'"])
 }
 
 /// The one winner; every other must have been refused for a fair reason.
 #[track_caller]
-fn one_winner<T: std::fmt::Debug>(results: &[Result<T, Refusal>]) {
+pub(super) fn one_winner<T: std::fmt::Debug>(results: &[Result<T, Refusal>]) {
     let fair = [WRONG_BINDING_CODE, BAD_OOB_CODE, MALFORMED_TOKEN, TOO_MANY_CODES];
     let won = results.iter().filter(|result| result.is_ok()).count();
     assert_eq!(won, 1, "{results:?}");
