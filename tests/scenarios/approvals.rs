@@ -222,6 +222,30 @@ everywhere! {
         api.poll(BACKEND, &token, &asked.oob_code).await.unwrap();
     }
 
+    async fn who_asks_at_the_interval_is_never_told_to_slow_down(world: World, api: Api) {
+        let ann = world.person("ann").await;
+        let device = Device::new("ann");
+        ann.enrol_device(&api, &device).await;
+        // One who has nothing in hand any more, having asked as often as may be at the beginning, and one who never hurried.
+        for hurried in [true, false] {
+            let (token, asked, pushed) = ann.asked(&world, &api).await;
+            api.poll(BACKEND, &token, &asked.oob_code).await.refused(&PENDING);
+            if hurried {
+                while api.poll(BACKEND, &token, &asked.oob_code).await.is_err_and(|refusal| refusal.is(&PENDING)) {}
+                api.poll(BACKEND, &token, &asked.oob_code).await.refused(&TOO_FAST);
+            }
+            // As long as the question lasts.
+            let times = 300 / asked.interval - 1;
+            for _ in 1..times {
+                world.advance(asked.interval);
+                api.poll(BACKEND, &token, &asked.oob_code).await.refused(&PENDING);
+            }
+            api.resolve(&pushed.token, &device.answer(&world, &pushed, true, asked.number.as_deref())).await.unwrap();
+            world.advance(asked.interval);
+            api.poll(BACKEND, &token, &asked.oob_code).await.unwrap();
+        }
+    }
+
     async fn five_questions_a_minute_and_ten_that_nobody_answers(world: World, api: Api) {
         let (ann, device) = (world.person("ann").await, Device::new("ann"));
         let (_, registration) = ann.enrol_device(&api, &device).await;

@@ -151,6 +151,8 @@ pub struct Asked {
     pub number: Option<String>,
     /// The authenticator that was chosen.
     pub authenticator: String,
+    /// Seconds to leave between two questions what it answered.
+    pub interval: u64,
 }
 
 /// Where a new authenticator's codes go.

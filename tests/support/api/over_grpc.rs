@@ -202,7 +202,8 @@ pub(super) async fn ask(
     let Some(Challenge::Push(push)) = answer.challenge else { panic!("no device is asked") };
     let seconds = [push.lifetime, push.interval].map(|span| span.map(|span| span.seconds));
     assert_eq!(seconds, [Some(300), Some(5)]);
-    Ok(Asked { oob_code: push.oob_code, number: some(push.number), authenticator: answer.authenticator_id })
+    let interval = seconds[1].expect("it is said").try_into().expect("it is not negative");
+    Ok(Asked { oob_code: push.oob_code, number: some(push.number), authenticator: answer.authenticator_id, interval })
 }
 
 pub(super) async fn enroll_device(grpc: &Grpc, ticket: &str, device: &Device) -> Result<Registration, Refusal> {

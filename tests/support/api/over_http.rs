@@ -224,7 +224,13 @@ pub(super) async fn ask(
     let number = some(&answer["binding_code"]);
     let method = some(&answer["binding_method"]);
     assert_eq!(method.as_deref(), number.as_ref().map(|_| "transfer"));
-    Ok(Asked { oob_code: text(&answer["oob_code"]), number, authenticator: text(&answer["authenticator_id"]) })
+    let interval = answer["interval"].as_u64().expect("it is a number");
+    Ok(Asked {
+        oob_code: text(&answer["oob_code"]),
+        number,
+        authenticator: text(&answer["authenticator_id"]),
+        interval,
+    })
 }
 
 pub(super) async fn enroll_device(http: &Http, ticket: &str, device: &Device) -> Result<Registration, Refusal> {
