@@ -19,5 +19,6 @@ mod newcomer;
 mod phone;
 mod races;
 mod scenarios;
+mod serving;
 mod throttles;
 mod traces;

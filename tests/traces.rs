@@ -2,15 +2,18 @@
 
 use countersign_proto::v1::{IssueTokenRequest, PasswordGrant, issue_token_request::Grant};
 use countersign_tests::{
+    api::Transport,
     collector::Collector,
     grpc::{Grpc, proof},
     http::body,
     person::PASSWORD,
+    process::{self, ServeProcess},
     tenant::{BACKEND, Tenant},
     world::{Store, World},
 };
 use http::Method;
 use opentelemetry_proto::tonic::trace::v1::Span;
+use tempfile::TempDir;
 use tonic::Request;
 
 const CALLER: &str = "00f067aa0ba902b7";
@@ -67,5 +70,34 @@ async fn the_callers_trace_goes_through_http_and_grpc_to_both_stores() {
             let span = of_it.iter().find(|span| span.name == store).unwrap_or_else(|| panic!("{store} in {of_it:?}"));
             assert_eq!(way_out(&of_it, span).last(), Some(&entrance));
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_exports_the_spans_of_a_request_where_the_configuration_says() {
+    let folder = TempDir::new().unwrap();
+    for enabled in [true, false] {
+        let (collector, endpoint) = Collector::listen();
+        let lines = [format!("enabled = {enabled}"), format!("endpoint = '{endpoint}'")];
+        let tenant = Tenant::default().section("otlp", &lines.each_ref().map(String::as_str));
+        let process = ServeProcess::start(folder.path(), &tenant.toml(&process::places(folder.path()))).await;
+        let login = [("grant_type", "password"), ("username", "nobody"), ("password", PASSWORD)];
+        let http = process.api(Transport::Http).await.http().clone();
+        let request = http.request(Method::POST, "/oauth/token").header("traceparent", traceparent(1));
+        assert_eq!(http.send(request.json(&body(BACKEND, &login))).await.status, 403);
+        // The last spans leave before it ends.
+        process.signal("TERM").await;
+        assert_eq!(process.ended().await.0, Some(0));
+
+        let spans = collector.spans();
+        if !enabled {
+            assert_eq!(spans, [], "nobody asked for them");
+            continue;
+        }
+        let of_it: Vec<_> = spans.into_iter().filter(|span| hex(&span.trace_id) == trace(1)).collect();
+        let span = of_it.iter().find(|span| span.name == "store.user.find_by_login").unwrap();
+        assert_eq!(way_out(&of_it, span).last(), Some(&"POST /oauth/token"));
+        let all = collector.everything();
+        assert!(all.contains("service.name") && !all.contains(PASSWORD), "{all}");
     }
 }

@@ -17,17 +17,23 @@ use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 pub struct Collector(Arc<Mutex<Vec<ExportTraceServiceRequest>>>);
 
 impl Collector {
+    /// Starts one, and says where it is.
+    pub fn listen() -> (Self, String) {
+        let collector = Self::default();
+        let incoming = TcpIncoming::bind("127.0.0.1:0".parse().expect("an address")).expect("a port is free");
+        let endpoint = format!("http://{}", incoming.local_addr().expect("it is bound"));
+        let server = tonic::transport::Server::builder().add_service(TraceServiceServer::new(collector.clone()));
+        tokio::spawn(server.serve_with_incoming(incoming));
+        (collector, endpoint)
+    }
+
     /// Starts one, and has this process export to it and write its lines with `writer`, in all detail. The test runner gives each test a process of
     /// its own.
     pub fn start<W>(writer: impl Fn() -> W + Send + Sync + 'static) -> (Self, Telemetry)
     where
         W: std::io::Write + Send + 'static,
     {
-        let collector = Self::default();
-        let incoming = TcpIncoming::bind("127.0.0.1:0".parse().expect("an address")).expect("a port is free");
-        let endpoint = format!("http://{}", incoming.local_addr().expect("it is bound"));
-        let server = tonic::transport::Server::builder().add_service(TraceServiceServer::new(collector.clone()));
-        tokio::spawn(server.serve_with_incoming(incoming));
+        let (collector, endpoint) = Self::listen();
         let config =
             TelemetryConfig { filter: "debug".into(), otlp_endpoint: Some(endpoint), ..TelemetryConfig::default() };
         let (dispatch, telemetry) = Telemetry::build(&config, writer).expect("it can be configured");

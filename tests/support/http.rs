@@ -55,20 +55,33 @@ impl Answer {
 
 /// A plain client, without pooling limits, proxies or redirects.
 pub fn plain_client() -> reqwest::Client {
+    client().build().expect("the client has no settings that can be wrong")
+}
+
+/// The same, which trusts the authority `pem` and nobody else.
+pub fn trusting_client(pem: &str) -> reqwest::Client {
+    let authority = reqwest::Certificate::from_pem(pem.as_bytes()).expect("it is a certificate");
+    client().tls_certs_only([authority]).build().expect("the authority can be trusted")
+}
+
+fn client() -> reqwest::ClientBuilder {
     // The first one wins; a second start in the same process finds it there.
     let _already = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(Duration::from_secs(120))
-        .build()
-        .expect("the client has no settings that can be wrong")
+    reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(Duration::from_secs(120))
 }
 
 impl Http {
     /// A client of the server at `base`, which has no slash at its end.
     pub async fn new(base: String) -> Self {
-        let client = plain_client();
+        Self::over(plain_client(), base).await
+    }
+
+    /// The same over TLS, which trusts the authority `pem` and nobody else.
+    pub async fn trusting(pem: &str, base: String) -> Self {
+        Self::over(trusting_client(pem), base).await
+    }
+
+    async fn over(client: reqwest::Client, base: String) -> Self {
         let document = client.get(format!("{base}/openapi.json")).send().await.expect("/openapi.json is served");
         assert_eq!(document.status(), 200);
         let document = Arc::new(OpenApi::new(document.json().await.expect("/openapi.json is JSON")));

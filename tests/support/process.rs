@@ -1,6 +1,7 @@
 //! The program itself, in a process of its own that can be killed.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -200,6 +201,17 @@ impl ServeProcess {
     /// Base of the HTTP API.
     pub fn http(&self) -> String {
         format!("http://{}", self.address("http.address"))
+    }
+
+    /// Base of the HTTP API over TLS.
+    pub fn https(&self) -> String {
+        let address: SocketAddr = self.address("https.address").parse().expect("an address");
+        format!("https://localhost:{}", address.port())
+    }
+
+    /// Whether it listens for `protocol`: `grpc`, `http`, `https` or `ops`.
+    pub fn listens(&self, protocol: &str) -> bool {
+        self.ready[format!("{protocol}.address")].is_string()
     }
 
     /// Kills it: nothing is written any more, nobody is told.

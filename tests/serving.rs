@@ -1,0 +1,76 @@
+//! `countersign serve` on the listeners that its configuration names.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+};
+
+use countersign_tests::{
+    api::{Api, Transport},
+    certificates::Authority,
+    grpc::Grpc,
+    http::{Http, plain_client, trusting_client},
+    otp,
+    person::PASSWORD,
+    process::{self, ServeProcess},
+    tenant::{BACKEND, Tenant},
+};
+use tempfile::TempDir;
+
+/// A configuration with HTTPS by a certificate of `authority`, and `http` as the section of HTTP.
+fn with_https(folder: &TempDir, authority: &Authority, http: &str) -> String {
+    authority.server().write(folder.path(), "cert.pem", "key.pem");
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (cert, key) = (file("cert.pem"), file("key.pem"));
+    let https = format!("[https]\nenabled = true\nlisten = '127.0.0.1:0'\ncert_file = '{cert}'\nkey_file = '{key}'\n");
+    let places = process::places(folder.path());
+    let places = places.replace("[https]\nenabled = false\n", &https);
+    Tenant::default().toml(&places.replace("[http]\nlisten = '127.0.0.1:0'\n", http))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn https_is_served_with_the_certificate_of_the_configuration_beside_http() {
+    let (folder, authority) = (TempDir::new().unwrap(), Authority::new("one"));
+    let config = with_https(&folder, &authority, "[http]\nlisten = '127.0.0.1:0'\n");
+    ServeProcess::add_user(folder.path(), &config, "ann", PASSWORD).await;
+    let process = ServeProcess::start(folder.path(), &config).await;
+
+    // A whole login over it, and then the same account over HTTP.
+    let http = Http::trusting(&authority.pem(), process.https()).await;
+    let unused = Grpc::new(([127, 0, 0, 1], 1).into());
+    let api = Api::new(Transport::Http, http, unused);
+    let token = api.login(BACKEND, "ann", PASSWORD).await.unwrap().mfa_token();
+    let secret = api.associate(&token).await.unwrap().secret;
+    let tokens = api.otp(BACKEND, &token, &otp::code_at(&secret, otp::real_now())).await.unwrap();
+    let subject = api.subject(&tokens.access_token).await.unwrap();
+    let plain = process.api(Transport::Http).await;
+    assert_eq!(plain.subject(&tokens.access_token).await.unwrap(), subject);
+    let listed = plain.list(&plain.login(BACKEND, "ann", PASSWORD).await.unwrap().mfa_token()).await.unwrap();
+    assert!(listed.iter().any(|entry| entry.kind == "otp" && entry.active), "{listed:?}");
+
+    // Nobody else's certificate, and nothing without TLS.
+    let keys = format!("{}/.well-known/jwks.json", process.https());
+    let other = trusting_client(&Authority::new("two").pem()).get(&keys).send().await.unwrap_err();
+    assert!(format!("{other:?}").contains("UnknownIssuer"), "{other:?}");
+    let address = process.https().trim_start_matches("https://").to_owned();
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(b"GET /.well-known/jwks.json HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    // It may reset the connection.
+    let _ended = stream.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP/"), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_is_not_served_beside_https_where_the_configuration_says_so() {
+    let (folder, authority) = (TempDir::new().unwrap(), Authority::new("one"));
+    // Were it to listen there, it would find the port taken and not start.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let http = format!("[http]\nenabled = false\nlisten = '{}'\n", taken.local_addr().unwrap());
+    let process = ServeProcess::start(folder.path(), &with_https(&folder, &authority, &http)).await;
+    assert!(process.listens("https") && !process.listens("http"));
+    let keys = format!("{}/.well-known/jwks.json", process.https());
+    assert_eq!(trusting_client(&authority.pem()).get(&keys).send().await.unwrap().status(), 200);
+    // Whom the system trusts does not matter: the certificate is that of the configuration.
+    plain_client().get(&keys).send().await.unwrap_err();
+}
