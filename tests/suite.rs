@@ -13,6 +13,7 @@
 
 mod canary;
 mod clients;
+mod commands;
 mod faults;
 mod incidents;
 mod newcomer;

@@ -319,6 +319,18 @@ pub async fn run_at(now: Timestamp, folder: &Path, arguments: &[&str]) -> Ended 
     ended(Command::new(built("countersign-at")).arg(now).args(arguments), folder, "").await
 }
 
+/// Runs a line of the shell in `folder` on a terminal, with the program in its `PATH`; what the terminal showed is what it said.
+pub async fn run_on_a_terminal(folder: &Path, line: &str) -> Ended {
+    let mut terminal = Command::new("script");
+    terminal.args(["-q", "-e", "-c", line, "/dev/null"]).env("SHELL", "/bin/sh").env("TERM", "xterm");
+    ended(terminal.env("PATH", programs()), folder, "").await
+}
+
+/// A `PATH` that begins with the folder of the program.
+fn programs() -> String {
+    format!("{}:{}", folder_of_program().display(), std::env::var("PATH").expect("there is one"))
+}
+
 async fn ended(command: &mut Command, folder: &Path, input: &str) -> Ended {
     use tokio::io::AsyncWriteExt as _;
     command.current_dir(folder).kill_on_drop(true);
