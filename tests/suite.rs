@@ -19,6 +19,7 @@ mod incidents;
 mod newcomer;
 mod phone;
 mod races;
+mod readme;
 mod scenarios;
 mod serving;
 mod throttles;

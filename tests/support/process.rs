@@ -326,6 +326,13 @@ pub async fn run_on_a_terminal(folder: &Path, line: &str) -> Ended {
     ended(terminal.env("PATH", programs()), folder, "").await
 }
 
+/// Runs lines of bash in `folder` with `input` to read, with the program in its `PATH`.
+pub async fn run_in_a_shell(folder: &Path, lines: &str, input: &str) -> Ended {
+    // This machine is asked itself, whatever is between it and others.
+    let mut shell = Command::new("bash");
+    ended(shell.args(["-c", lines]).env("PATH", programs()).env("NO_PROXY", "localhost"), folder, input).await
+}
+
 /// A `PATH` that begins with the folder of the program.
 fn programs() -> String {
     format!("{}:{}", folder_of_program().display(), std::env::var("PATH").expect("there is one"))
