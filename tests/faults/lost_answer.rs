@@ -321,9 +321,7 @@ everywhere! {
             api.otp(client, &waiting, &code).await.refused(&MALFORMED_TOKEN);
             world.advance(1);
             let code = phone.code(&world);
-            // Without an overlap, what it would go on with is looked at before the login is.
-            let used = api.otp(client, &waiting, &code).await.unwrap_err();
-            assert!(used.is(&MALFORMED_TOKEN) || (!overlaps && used.is(&BAD_REFRESH_TOKEN)), "{used:?}");
+            api.otp(client, &waiting, &code).await.refused(&MALFORMED_TOKEN);
             let again = api.refresh(client, first.refresh(), None).await;
             if overlaps {
                 // The second factor is asked for again, and what it completes is the exchange that was committed.
@@ -431,8 +429,7 @@ everywhere! {
         let barcode = api.associate_push(&token).await.unwrap();
         let registration = api.enroll_device(&ticket(&barcode), &device).await.unwrap();
         lose_the_answer(&world, BACKEND, poll(&token, &barcode.oob_code)).await;
-        let used = api.poll(BACKEND, &token, &barcode.oob_code).await.unwrap_err();
-        assert!(used.is(&MALFORMED_TOKEN) || used.is(&BAD_OOB_CODE), "{used:?}");
+        api.poll(BACKEND, &token, &barcode.oob_code).await.refused(&MALFORMED_TOKEN);
         assert_eq!(dump::audited(&world.database(), "enrollment.completed", ann.id.as_str()), 1);
         ann.log_in_by(&world, &api, &device).await;
         let again = ann.mfa_token(&api).await;
