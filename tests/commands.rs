@@ -27,7 +27,7 @@ rsa_bits = 'bits-canary'
 
 [storage]
 url = 'postgres://user:database-canary@localhost/x'
-session_url = 'memcached://:cache-canary@localhost'
+session_url_file = 'redis://:cache-canary@localhost'
 
 [passwords]
 max_wait = 'wait-canary'
@@ -80,7 +80,7 @@ const PLACES: [&str; 21] = [
     "limits.factor_failures.capacity",
     "otlp.endpoint",
     "passwords.max_wait",
-    "storage.session_url",
+    "storage.session_url_file",
     "storage.url",
     "users[0].password_phc",
 ];

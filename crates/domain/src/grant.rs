@@ -176,7 +176,7 @@ impl App {
             Err(error) => {
                 let (user, address) = (&confirming.account.user, client.address_of(origin));
                 let row = audit(Event::EnrollmentUnconfirmed, user, client, None, address, now);
-                Err(self.refused_exchange(error, row).await)
+                Err(self.refused_exchange(error, None, row).await)
             }
         }
     }

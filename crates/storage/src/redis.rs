@@ -6,16 +6,9 @@ mod records;
 mod scripts;
 mod sessions;
 
-use std::{
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{future::Future, sync::Arc, time::Duration};
 
-use countersign_domain::{port::PortError, secret::Digest};
+use countersign_domain::port::PortError;
 use redis::{RedisResult, aio::ConnectionManager};
 
 use self::scripts::Scripts;
@@ -57,9 +50,9 @@ pub struct RedisSessionStore {
 }
 
 struct Inner {
-    connections: Vec<ConnectionManager>,
-    first: ConnectionManager,
-    turn: AtomicUsize,
+    /// The only one: it carries many commands at once, and the more share a write the less each costs. Replies come in the order of the
+    /// commands, so what is asked of a login comes after what was told of it before.
+    connection: ConnectionManager,
     scripts: Scripts,
     time: TimeSource,
     allow_eviction: bool,
@@ -74,14 +67,11 @@ impl RedisSessionStore {
     /// `maxmemory-policy` is not `noeviction` and that is not allowed. The chain of errors says which; it has no password.
     pub async fn connect(url: &str, options: RedisOptions) -> Result<Self, PortError> {
         let (time, allow_eviction) = (options.time, options.allow_eviction);
-        let mut connections = connection::connect(url, &options)
+        let scripts = Scripts::new();
+        let connection = connection::connect(url, &options, &scripts)
             .await
             .map_err(|error| PortError::Unavailable(SESSION_STORE, Box::new(error)))?;
-        let first =
-            connections.pop().ok_or_else(|| PortError::Unavailable(SESSION_STORE, Box::from("no connection")))?;
-        let inner =
-            Inner { connections, first, turn: AtomicUsize::new(0), scripts: Scripts::new(), time, allow_eviction };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(Inner { connection, scripts, time, allow_eviction }) })
     }
 
     /// Notes that this server has lost nothing, if it does not know since when it has kept buckets: there was nothing to lose yet.
@@ -94,26 +84,12 @@ impl RedisSessionStore {
     pub async fn begin(&self) -> Result<(), PortError> {
         let mut command = redis::cmd("SET");
         command.arg(keys::KEPT_FROM).arg(0).arg("NX");
-        let mut connection = self.inner.connection();
+        let mut connection = self.inner.connection.clone();
         self.inner.within(command.exec_async(&mut connection)).await
     }
 }
 
 impl Inner {
-    /// The connection whose turn it is.
-    fn connection(&self) -> ConnectionManager {
-        self.connection_at(self.turn.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// The connection of a transaction, always the same: what is asked of it comes after what was told before.
-    fn connection_of(&self, transaction: &Digest) -> ConnectionManager {
-        self.connection_at(transaction.as_bytes().iter().map(|byte| usize::from(*byte)).sum())
-    }
-
-    fn connection_at(&self, place: usize) -> ConnectionManager {
-        self.connections.get(place % (self.connections.len() + 1)).unwrap_or(&self.first).clone()
-    }
-
     /// The answer of `call`, which waits for a connection too, if it comes in time.
     async fn within<T>(&self, call: impl Future<Output = RedisResult<T>> + Send) -> Result<T, PortError> {
         match tokio::time::timeout(PATIENCE, call).await {

@@ -272,7 +272,7 @@ impl Config {
                 let place = format!("clients[{index}].key_files[{number}]");
                 match std::fs::read_to_string(path) {
                     Ok(text) => texts.push((place, text)),
-                    Err(error) => mistakes.add(place, format!("cannot read {}: {error}", path.display())),
+                    Err(error) => mistakes.add(place, format!("cannot read the file: {error}")),
                 }
             }
             for (place, text) in &texts {
@@ -336,14 +336,13 @@ fn one_secret(
     Ok((!value.1.is_empty()).then(|| value.1.secret().clone()))
 }
 
-/// The text of a file, without the line end.
+/// The text of a file, without the line end. What is wrong does not name the file: somebody may have put the secret there itself.
 fn read_secret(path: &Path) -> Result<Secret<String>, String> {
-    let text = std::fs::read_to_string(path)
-        .map(Secret::new)
-        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).map(Secret::new).map_err(|error| format!("cannot read the file: {error}"))?;
     let secret = text.expose().trim_end_matches(['\r', '\n']);
     if secret.is_empty() {
-        return Err(format!("{} is empty", path.display()));
+        return Err("the file is empty".to_owned());
     }
     Ok(Secret::new(secret.to_owned()))
 }

@@ -401,7 +401,7 @@ fn devices_are_reached_by_firebase_and_apple_as_declared() {
     let clear = format!("{apns}apns_base_url = 'http://push.example.com'\n");
     assert!(found(&clear).contains("must begin with https://"), "{}", found(&clear));
     let gone = found("fcm_service_account_file = '/nonexistent/firebase.json'\n");
-    assert!(gone.contains("fcm_service_account_file: cannot read /nonexistent/firebase.json"), "{gone}");
+    assert!(gone.contains("fcm_service_account_file: cannot read the file: No such file"), "{gone}");
     let broken = folder.path().join("firebase.json");
     fs::write(&broken, "{\"private_key\": \"secret of firebase\"}").unwrap();
     let broken = found(&format!("fcm_service_account_file = '{}'\n", broken.display()));

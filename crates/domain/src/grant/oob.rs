@@ -98,7 +98,7 @@ impl App {
             let error = Error::new(Reason::OobCodeInvalid).because("not of an enrolment");
             let id = Some(proven.authenticator.id.clone());
             let row = audit(Event::EnrollmentUnconfirmed, &account.user, client, id, client.address_of(origin), now);
-            return Err(self.refused_exchange(error, row).await);
+            return Err(self.refused_exchange(error, None, row).await);
         }
         let burn = proven.burn(!access.has_mfa() && !account.is_enrolled());
         let commit = proven.commit(burn, None, account, client, origin, now);
@@ -139,7 +139,7 @@ impl App {
                 self.sessions.settle(Settlement { refund, ..Settlement::default() }, now).await;
                 let event = if login.is_some() { Event::ExchangeRefused } else { Event::EnrollmentUnconfirmed };
                 let row = audit(event, user, client, None, client.address_of(origin), now);
-                return Err(self.refused_exchange(error, row).await);
+                return Err(self.refused_exchange(error, login, row).await);
             }
         };
         let typed = oob::parse(offer.binding_code.expose());

@@ -62,7 +62,7 @@ impl App {
             Ok(approved) => approved,
             Err(error) => {
                 let row = audit(Event::ExchangeRefused, &account.user, client, None, client.address_of(origin), now);
-                return Err(self.refused_exchange(error, row).await);
+                return Err(self.refused_exchange(error, Some(login.consumed()), row).await);
             }
         };
         let second = (Strength::of(FactorKind::Push), |first: Authentication| first.and(METHOD));
@@ -89,7 +89,7 @@ impl App {
             Err(error) => {
                 let address = client.address_of(origin);
                 let row = audit(Event::EnrollmentUnconfirmed, &account.user, client, None, address, now);
-                return Err(self.refused_exchange(error, row).await);
+                return Err(self.refused_exchange(error, None, row).await);
             }
         };
         let only_if_unenrolled = !access.has_mfa() && !account.is_enrolled();

@@ -201,8 +201,7 @@ impl App {
                 // Nobody reused anything: the token was not spent when this login began, of which there may be several.
                 if !family.takes(*generation, client, now) {
                     let row = family.audit(Event::RefreshFailed, client, origin, now).because("exchanged meanwhile");
-                    self.note_cheap(row).await?;
-                    return Err(invalid("exchanged meanwhile"));
+                    return Err(self.unless_completed(invalid("exchanged meanwhile"), login.consumed(), row).await);
                 }
                 let authentication = by(family.authentication());
                 let proven = authentication.names();

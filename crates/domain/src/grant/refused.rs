@@ -3,17 +3,40 @@
 use crate::{
     app::App,
     audit::{AuditEvent, Event},
+    authenticator::FAILURE_CEILING,
     error::{Error, Reason},
-    port::login_store::{COMPLETED, CommitOutcome},
+    port::login_store::{COMPLETED, CommitOutcome, ConsumedTransaction, Counted, Failure, FailureTarget},
 };
 
 impl App {
     /// Writes `row` because of `error`, if that is a result. Whatever goes wrong with the row, the answer is the refusal, or the failure of
     /// the store.
-    pub(crate) async fn refused_exchange(&self, error: Error, row: AuditEvent) -> Error {
-        match why(&error) {
-            None => error,
-            Some(why) => self.note_cheap(row.because(why)).await.err().unwrap_or(error),
+    ///
+    /// Where the challenge may be over because `login` is completed, and is, the answer is that.
+    pub(crate) async fn refused_exchange(
+        &self,
+        error: Error,
+        login: Option<ConsumedTransaction>,
+        row: AuditEvent,
+    ) -> Error {
+        match (why(&error), login) {
+            (None, _) => error,
+            (Some(why), Some(login)) if error.reason() == Reason::OobCodeInvalid => {
+                self.unless_completed(error, login, row.because(why)).await
+            }
+            (Some(why), _) => self.note_cheap(row.because(why)).await.err().unwrap_or(error),
+        }
+    }
+
+    /// `error`, unless `login` is completed: then it is that, whatever else is over with it. It leaves `row` and counts nothing.
+    pub(crate) async fn unless_completed(&self, error: Error, login: ConsumedTransaction, row: AuditEvent) -> Error {
+        let Some(user) = row.user.clone() else { return error };
+        let nobody = FailureTarget::Authenticators(Vec::new());
+        let looked = Failure { login: Some(login), ..Failure::new(nobody, FAILURE_CEILING, row) };
+        match self.logins.count_failure(&user, looked).await {
+            Ok(Counted::LoginSpent) => Error::new(Reason::MfaTokenInvalid).because("used before"),
+            Ok(Counted::Yes) => error,
+            Err(failed) => failed.into(),
         }
     }
 }

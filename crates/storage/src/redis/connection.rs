@@ -7,10 +7,7 @@ use redis::{
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 
-use super::RedisOptions;
-
-/// Connections of one process. Each carries many commands at once; the second keeps one slow reply from holding up all.
-const CONNECTIONS: usize = 2;
+use super::{RedisOptions, scripts::Scripts};
 
 /// How long the first connection may take.
 const START: Duration = Duration::from_secs(5);
@@ -37,21 +34,24 @@ pub(super) enum ConnectError {
     Reticent,
 }
 
-pub(super) async fn connect(url: &str, options: &RedisOptions) -> Result<Vec<ConnectionManager>, ConnectError> {
+pub(super) async fn connect(
+    url: &str,
+    options: &RedisOptions,
+    scripts: &Scripts,
+) -> Result<ConnectionManager, ConnectError> {
     let client = client(url, options).map_err(ConnectError::Url)?;
-    tokio::time::timeout(START, check(&client, options.allow_eviction)).await??;
+    tokio::time::timeout(START, check(&client, options.allow_eviction, scripts)).await??;
     // A lost connection is made again in the background, soon and often: a server that comes back is used within a second.
     // After the last try the next command begins anew.
     let config = ConnectionManagerConfig::new()
         .set_connection_timeout(Some(Duration::from_secs(1)))
-        .set_response_timeout(Some(Duration::from_secs(1)))
+        // Each command has its own limit: a second timer would only cost.
+        .set_response_timeout(None)
         .set_min_delay(Duration::from_millis(20))
         .set_max_delay(Duration::from_millis(300))
         .set_exponent_base(2.0)
         .set_number_of_retries(64);
-    (0..CONNECTIONS)
-        .map(|_| ConnectionManager::new_lazy_with_config(client.clone(), config.clone()).map_err(ConnectError::from))
-        .collect()
+    Ok(ConnectionManager::new_lazy_with_config(client, config)?)
 }
 
 fn client(url: &str, options: &RedisOptions) -> redis::RedisResult<Client> {
@@ -69,9 +69,11 @@ fn client(url: &str, options: &RedisOptions) -> redis::RedisResult<Client> {
     Client::build_with_tls(info, certificates)
 }
 
-async fn check(client: &Client, allow_eviction: bool) -> Result<(), ConnectError> {
+async fn check(client: &Client, allow_eviction: bool, scripts: &Scripts) -> Result<(), ConnectError> {
     let mut connection = client.get_multiplexed_async_connection().await?;
     redis::cmd("PING").exec_async(&mut connection).await?;
+    // The others are loaded when they are needed, which is one more way to the server. Nobody waits for this one.
+    scripts.load_settle(&mut connection).await?;
     let memory: String = redis::cmd("INFO").arg("memory").query_async(&mut connection).await?;
     match judge(&memory) {
         Err(ConnectError::Evicts(policy)) if allow_eviction => {

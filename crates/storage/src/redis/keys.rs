@@ -6,9 +6,8 @@
 //! the earlier challenge, which only the slot knows. On a cluster the three would have to lie together: the digest's key would need the
 //! slot's tag, so whoever brings an `oob_code` back would have to bring something to know the slot by.
 
-use std::fmt::Write as _;
-
 use countersign_domain::{port::session_store::BucketKey, secret::Digest};
+use data_encoding::HEXLOWER;
 
 /// The pattern all keys match, for access lists.
 #[cfg(test)]
@@ -40,10 +39,7 @@ pub(super) fn bucket(key: &BucketKey) -> String {
 fn named(digest: &Digest, kind: &str, rest: &str) -> String {
     let mut key = String::with_capacity(72 + kind.len() + rest.len());
     key.push_str("cs1:{");
-    for byte in digest.as_bytes() {
-        // Writing to a String does not fail.
-        let _infallible = write!(key, "{byte:02x}");
-    }
+    HEXLOWER.encode_append(digest.as_bytes(), &mut key);
     key.push_str("}:");
     key.push_str(kind);
     key.push_str(rest);

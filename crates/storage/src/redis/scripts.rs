@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use countersign_domain::{
     challenge::ChallengeRecord,
-    port::session_store::{AttemptId, Bucket},
+    port::session_store::{AttemptId, Bucket, Settlement},
     secret::Digest,
     time::Timestamp,
 };
-use redis::{Script, ScriptInvocation};
+use redis::{RedisResult, Script, ScriptInvocation, aio::MultiplexedConnection};
 
 use super::{TimeSource, keys, records::encode_challenge};
 use crate::bucket::refill_millis;
@@ -18,7 +18,7 @@ const MARGIN_MILLIS: u32 = 60_000;
 
 pub(super) struct Scripts {
     reserve: Script,
-    refund: Script,
+    settle: Script,
     wait: Script,
     exhaust: Script,
     challenge: Script,
@@ -30,7 +30,7 @@ impl Scripts {
     pub(super) fn new() -> Self {
         Self {
             reserve: Script::new(include_str!("reserve.lua")),
-            refund: Script::new(include_str!("refund.lua")),
+            settle: Script::new(include_str!("settle.lua")),
             wait: Script::new(include_str!("wait.lua")),
             exhaust: Script::new(include_str!("exhaust.lua")),
             challenge: Script::new(include_str!("challenge.lua")),
@@ -55,15 +55,26 @@ impl Scripts {
         call
     }
 
-    pub(super) fn refund(
-        &self,
-        bucket: &Bucket,
-        attempt: AttemptId,
-        now: Timestamp,
-        time: TimeSource,
-    ) -> ScriptInvocation<'_> {
-        let mut call = self.refund.key(keys::bucket(&bucket.key));
-        call.arg(&attempt.0[..]).arg(clock(now, time)).arg(MARGIN_MILLIS).arg(bucket.capacity).arg(refill(bucket));
+    /// Has the server know what [`Scripts::settle`] invokes.
+    pub(super) async fn load_settle(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+        self.settle.load_async(connection).await.map(drop)
+    }
+
+    pub(super) fn settle(&self, settlement: &Settlement, now: Timestamp, time: TimeSource) -> ScriptInvocation<'_> {
+        let mut call = self.settle.prepare_invoke();
+        call.arg(clock(now, time)).arg(MARGIN_MILLIS);
+        for (bucket, attempt) in &settlement.refund {
+            call.key(keys::bucket(&bucket.key)).arg(&attempt.0[..]).arg(bucket.capacity).arg(refill(bucket));
+        }
+        // The slot of a challenge stays, and names nothing.
+        let over = [
+            settlement.transaction.as_ref().map(keys::transaction),
+            settlement.challenge.as_ref().map(keys::challenge),
+            settlement.reset.as_ref().map(keys::bucket),
+        ];
+        for key in over.into_iter().flatten() {
+            call.key(key);
+        }
         call
     }
 

@@ -15,8 +15,7 @@ use countersign_domain::{
     time::Timestamp,
     transaction::TransactionRecord,
 };
-use futures_util::future::join_all;
-use redis::{RedisError, aio::ConnectionManager};
+use redis::RedisError;
 
 use super::{
     Inner, RedisSessionStore, SESSION_STORE, TimeSource, connection, keys,
@@ -31,7 +30,7 @@ impl SessionStore for RedisSessionStore {
         let mut command = redis::cmd("SET");
         let (unit, ttl) = time_to_live(record.expires_at, self.inner.time);
         command.arg(keys::transaction(&record.digest)).arg(encode_transaction(&record)).arg("NX").arg(unit).arg(ttl);
-        let mut connection = self.inner.connection();
+        let mut connection = self.inner.connection.clone();
         self.inner.within(command.exec_async(&mut connection)).await
     }
 
@@ -39,7 +38,7 @@ impl SessionStore for RedisSessionStore {
     async fn find_transaction(&self, digest: &Digest) -> Result<Option<TransactionRecord>, PortError> {
         let mut command = redis::cmd("GET");
         command.arg(keys::transaction(digest));
-        let mut connection = self.inner.connection_of(digest);
+        let mut connection = self.inner.connection.clone();
         let kept: Option<Vec<u8>> = self.inner.within(command.query_async(&mut connection)).await?;
         kept.map(|kept| decode_transaction(*digest, &kept)).transpose()
     }
@@ -47,21 +46,21 @@ impl SessionStore for RedisSessionStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.exhaust_transaction")]
     async fn exhaust_transaction(&self, digest: &Digest) -> Result<(), PortError> {
         let call = self.inner.scripts.exhaust(keys::transaction(digest));
-        let mut connection = self.inner.connection();
+        let mut connection = self.inner.connection.clone();
         self.inner.within(call.invoke_async::<()>(&mut connection)).await
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.insert_challenge")]
     async fn insert_challenge(&self, record: ChallengeRecord) -> Result<(), PortError> {
         let call = self.inner.scripts.challenge(&record, time_to_live(record.expires_at, self.inner.time));
-        let mut connection = self.inner.connection();
+        let mut connection = self.inner.connection.clone();
         self.inner.within(call.invoke_async::<()>(&mut connection)).await
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.take_try")]
     async fn take_try(&self, digest: &Digest) -> Result<Option<ChallengeRecord>, PortError> {
         let call = self.inner.scripts.take_try(digest);
-        let mut connection = self.inner.connection();
+        let mut connection = self.inner.connection.clone();
         let kept: Option<Vec<u8>> = self.inner.within(call.invoke_async(&mut connection)).await?;
         kept.map(|kept| decode_challenge(*digest, &kept)).transpose()
     }
@@ -70,7 +69,7 @@ impl SessionStore for RedisSessionStore {
     async fn find_challenge(&self, digest: &Digest) -> Result<Option<ChallengeRecord>, PortError> {
         let mut command = redis::cmd("GET");
         command.arg(keys::challenge(digest));
-        let mut connection = self.inner.connection();
+        let mut connection = self.inner.connection.clone();
         let kept: Option<Vec<u8>> = self.inner.within(command.query_async(&mut connection)).await?;
         kept.map(|kept| decode_challenge(*digest, &kept)).transpose()
     }
@@ -78,7 +77,7 @@ impl SessionStore for RedisSessionStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.decide")]
     async fn decide(&self, digest: &Digest, mark: Digest) -> Result<Option<Digest>, PortError> {
         let call = self.inner.scripts.decide(digest, &mark);
-        let mut connection = self.inner.connection();
+        let mut connection = self.inner.connection.clone();
         let stands: Option<Vec<u8>> = self.inner.within(call.invoke_async(&mut connection)).await?;
         stands.map(|mark| decode_mark(&mark)).transpose()
     }
@@ -86,7 +85,7 @@ impl SessionStore for RedisSessionStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.reserve")]
     async fn reserve(&self, buckets: &[Bucket], attempt: AttemptId, now: Timestamp) -> Result<Reservation, PortError> {
         let call = self.inner.scripts.reserve(buckets, attempt, now, self.inner.time);
-        let mut connection = self.inner.connection();
+        let mut connection = self.inner.connection.clone();
         let (empty, wait): (usize, u64) = self.inner.within(call.invoke_async(&mut connection)).await?;
         Ok(match empty.checked_sub(1) {
             None => Reservation::Granted,
@@ -97,19 +96,15 @@ impl SessionStore for RedisSessionStore {
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.wait_of")]
     async fn wait_of(&self, bucket: &Bucket, now: Timestamp) -> Result<Duration, PortError> {
         let call = self.inner.scripts.wait(bucket, now, self.inner.time);
-        let mut connection = self.inner.connection();
+        let mut connection = self.inner.connection.clone();
         self.inner.within(call.invoke_async(&mut connection)).await.map(Duration::from_millis)
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.settle")]
     async fn settle(&self, settlement: Settlement, now: Timestamp) {
-        let connection = match &settlement.transaction {
-            Some(transaction) => self.inner.connection_of(transaction),
-            None => self.inner.connection(),
-        };
         // A password's failures are forgotten before its login goes on: whoever tries next must not find them.
         let wait = settlement.transaction.is_none();
-        let mut work = Box::pin(follow_up(Arc::clone(&self.inner), connection, settlement, now));
+        let mut work = Box::pin(follow_up(Arc::clone(&self.inner), settlement, now));
         if wait {
             return work.await;
         }
@@ -127,7 +122,7 @@ impl SessionStore for RedisSessionStore {
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.session.ping")]
     async fn ping(&self) -> Result<(), PortError> {
-        let mut connection = self.inner.connection();
+        let mut connection = self.inner.connection.clone();
         // One whose memory is full reads, and takes no login.
         let mut probe = redis::cmd("SET");
         probe.arg(keys::PROBE).arg(1).arg("PX").arg(millis(PROBE_KEPT));
@@ -141,32 +136,11 @@ impl SessionStore for RedisSessionStore {
     }
 }
 
-/// Forgets and gives back. All is written to one connection at once, without waiting in between.
-async fn follow_up(inner: Arc<Inner>, connection: ConnectionManager, settlement: Settlement, now: Timestamp) {
-    let mut forget = redis::pipe();
-    if let Some(digest) = &settlement.transaction {
-        forget.del(keys::transaction(digest)).ignore();
-    }
-    // Its slot stays, and names nothing.
-    if let Some(digest) = &settlement.challenge {
-        forget.del(keys::challenge(digest)).ignore();
-    }
-    if let Some(key) = &settlement.reset {
-        forget.del(keys::bucket(key)).ignore();
-    }
-    let forgotten = async {
-        if forget.is_empty() {
-            return Ok(());
-        }
-        inner.within(forget.exec_async(&mut connection.clone())).await
-    };
-    let refunded = join_all(settlement.refund.iter().map(|(bucket, attempt)| {
-        let call = inner.scripts.refund(bucket, *attempt, now, inner.time);
-        let (inner, mut connection) = (&inner, connection.clone());
-        async move { inner.within(call.invoke_async::<()>(&mut connection)).await }
-    }));
-    let (forgotten, refunded) = tokio::join!(forgotten, refunded);
-    for error in std::iter::once(forgotten).chain(refunded).filter_map(Result::err) {
+/// Forgets and gives back, in one step.
+async fn follow_up(inner: Arc<Inner>, settlement: Settlement, now: Timestamp) {
+    let mut connection = inner.connection.clone();
+    let call = inner.scripts.settle(&settlement, now, inner.time);
+    if let Err(error) = inner.within(call.invoke_async::<()>(&mut connection)).await {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         tracing::warn!(%error, cause, "a follow-up was not written");
     }

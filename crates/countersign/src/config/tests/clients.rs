@@ -37,7 +37,7 @@ fn a_client_has_the_proof_of_its_kind_and_no_other() {
         ("", "clients[0].secrets: at least one is needed, or authentication = \"none\""),
         ("secrets = ['0123456789abcde']", "clients[0].secrets[0]: must have 16 to 512 characters"),
         ("secrets = ['0123456789abcdef', 'x']", "clients[0].secrets[1]: must have 16 to 512 characters"),
-        ("secret_files = ['/nonexistent/secret']", "clients[0].secret_files[0]: cannot read /nonexistent/secret"),
+        ("secret_files = ['/nonexistent/secret']", "clients[0].secret_files[0]: cannot read the file: No such file"),
         (&format!("{PUBLIC}\n{SECRET}"), "clients[0].secrets: a client without authentication has none"),
         (&format!("{PUBLIC}\ntrust_forwarded_for = true"), "clients[0].trust_forwarded_for: a client without"),
         ("authentication = 'private-key-jwt'", "clients[0].keys: at least one is needed for private-key-jwt"),
@@ -76,7 +76,7 @@ fn a_key_is_a_public_key_that_is_strong_enough() {
         (format!("keys = ['''{}''']", pair.serialize_pem()), "clients[0].keys[0]: "),
         (
             "key_files = ['/nonexistent/key.pem']".to_owned(),
-            "clients[0].key_files[0]: cannot read /nonexistent/key.pem",
+            "clients[0].key_files[0]: cannot read the file: No such file",
         ),
     ] {
         let found = mistakes(&with(&signs(&keys)), &[]);
