@@ -33,6 +33,7 @@ mod login;
 mod mailboxes;
 mod management;
 mod notices;
+mod number_check;
 mod odd_requests;
 mod operator;
 mod planted;

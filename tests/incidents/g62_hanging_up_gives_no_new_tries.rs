@@ -168,10 +168,10 @@ async fn resets(store: Store) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_reset_after_a_wrong_code_saves_nothing_on_sqlite() {
-    resets(Store::Sqlite).await;
+    Box::pin(resets(Store::Sqlite)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_reset_after_a_wrong_code_saves_nothing_with_redis() {
-    resets(Store::Redis).await;
+    Box::pin(resets(Store::Redis)).await;
 }

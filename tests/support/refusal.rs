@@ -124,6 +124,8 @@ refusals! {
     TOO_FAST = PollingTooFast, 429 "slow_down" "";
     /// Too many notifications.
     TOO_MANY_PUSHES = MessageLimitReached, 429 "too_many_attempts" "Too many notifications sent by the user. Wait for some minutes before retrying.";
+    /// The number may be in other hands.
+    NUMBER_AT_RISK = NumberAtRisk, 403 "access_denied" "Messages are not sent to this number at the moment. Choose another factor.";
     /// To a device: its ticket is none.
     BAD_TICKET = EnrollmentTicketInvalid, 404 "enrollment_transaction_not_found" "";
     /// To a device: another one has the ticket.

@@ -8,11 +8,12 @@ use std::{
 
 use async_trait::async_trait;
 use countersign_domain::{
-    message::{Channel, Message},
+    message::{Channel, Message, Purpose},
     port::{
         clock::Clock,
-        sender::{ChannelState, ProviderName, SendError, Sender},
+        sender::{Assessment, ChannelState, ProviderName, SendError, Sender},
     },
+    secret::Secret,
     time::Timestamp,
 };
 use tokio::sync::Semaphore;
@@ -20,6 +21,7 @@ use tokio::sync::Semaphore;
 use crate::{
     breaker::{Breaker, Change},
     chain::chain,
+    number_check::NumberCheck,
     observer::{Observer, Outcome},
     provider::{Provider, Rendered},
     words::{Words, WordsError},
@@ -53,6 +55,7 @@ pub struct Courier {
     observer: Arc<dyn Observer>,
     lines: HashMap<Channel, Vec<Arc<Line>>>,
     last_sent: Mutex<HashMap<Channel, Timestamp>>,
+    number_check: Option<NumberCheck>,
 }
 
 /// The provider at which a try ended: what the source of a [`SendError`] from a [`Courier`] is, if one was tried.
@@ -88,13 +91,20 @@ enum Failure {
 impl Courier {
     /// A courier without providers.
     pub fn new(words: Arc<dyn Words>, clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Self {
-        Self { words, clock, observer, lines: HashMap::new(), last_sent: Mutex::default() }
+        Self { words, clock, observer, lines: HashMap::new(), last_sent: Mutex::default(), number_check: None }
     }
 
     /// Sends the messages of `channel` by `lines`, the first first.
     #[must_use]
     pub fn route(mut self, channel: Channel, lines: Vec<Arc<Line>>) -> Self {
         self.lines.insert(channel, lines);
+        self
+    }
+
+    /// Asks `check` about every number before something is sent there.
+    #[must_use]
+    pub fn checking_numbers(mut self, check: NumberCheck) -> Self {
+        self.number_check = Some(check);
         self
     }
 
@@ -141,6 +151,13 @@ impl Sender for Courier {
             [] => ChannelState::Absent,
             lines if lines.iter().any(|line| line.breaker.admits(now)) => ChannelState::Up,
             _ => ChannelState::Down,
+        }
+    }
+
+    async fn assess(&self, channel: Channel, to: &Secret<String>, purpose: Purpose) -> Assessment {
+        match &self.number_check {
+            Some(check) => check.assess(channel, to, purpose).await,
+            None => Assessment::Clear,
         }
     }
 

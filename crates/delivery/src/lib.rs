@@ -17,6 +17,7 @@ mod chain;
 pub mod courier;
 mod jwt;
 mod language;
+pub mod number_check;
 pub mod observer;
 pub mod provider;
 pub mod templates;

@@ -11,6 +11,7 @@ mod delivery {
     mod logs;
     mod mail_server;
     mod messages;
+    mod number_check;
     mod outbox_file;
     mod push_server;
     mod scripted;

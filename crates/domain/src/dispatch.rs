@@ -20,7 +20,7 @@ use crate::{
     port::{
         PortError,
         sealer::{DigestPurpose, Place, record},
-        sender::ChannelState,
+        sender::{Assessment, ChannelState},
     },
     secret::{Digest, Secret},
     time::Timestamp,
@@ -28,6 +28,12 @@ use crate::{
 
 /// How long a message may wait, and none leave, before its channel counts as down.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why nothing is sent to a number, in the audit trail.
+pub(crate) const AT_RISK: &str = "number at risk";
+
+/// That nobody could say whether something speaks against a number, in the audit trail.
+pub(crate) const UNCHECKED: &str = "number not checked";
 
 /// A code that is to be sent.
 pub(crate) struct Sending<'a> {
@@ -61,7 +67,8 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`Reason::DeliveryUnavailable`], also of numbers whose kind or country is not sent to any more; [`Reason::MessageLimitReached`] with the wait; a store failed.
+    /// [`Reason::DeliveryUnavailable`], also of numbers whose kind or country is not sent to any more; [`Reason::NumberAtRisk`];
+    /// [`Reason::MessageLimitReached`] with the wait; a store failed.
     pub(crate) async fn prepare(&self, sending: Sending<'_>, now: Timestamp) -> Result<Prepared, Error> {
         let authenticator = sending.authenticator;
         let channel = channel_of(authenticator.kind)?;
@@ -94,7 +101,17 @@ impl App {
         let row = message.seal(&authenticator.user, self.sealer.as_ref())?;
         let slot = self.slot(&authenticator.user, authenticator);
         let record = ChallengeRecord { digest, slot, sealed, tries: TRIES, decision: None, expires_at };
-        let receipt = self.charge_buckets(budgets, digest, now).await?;
+        let mut receipt = self.charge_buckets(budgets, digest, now).await?;
+        if channel != Channel::Email {
+            // Charged already, and not given back: to ask costs money too.
+            match self.sender.assess(channel, sending.to, sending.purpose).await {
+                Assessment::Clear => {}
+                Assessment::Unknown => receipt.unchecked = true,
+                Assessment::AtRisk => {
+                    return Err(Error::new(Reason::NumberAtRisk).with("channel", channel.as_str()));
+                }
+            }
+        }
         // Before the row: a code must not arrive that nothing waits for.
         if let Err(error) = self.sessions.insert_challenge(record).await {
             // Whether or not it is kept: nothing will be sent.

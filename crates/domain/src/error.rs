@@ -35,6 +35,7 @@ pub enum Reason {
     OobCodeMismatched,
     MessageLimitReached,
     DeliveryUnavailable,
+    NumberAtRisk,
     AuthenticatorImplied,
     AuthorizationPending,
     AuthorizationRejected,
@@ -60,7 +61,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of the contract.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 49] = [
         Self::RequestMalformed,
         Self::ClientUnauthenticated,
         Self::GrantNotAllowed,
@@ -88,6 +89,7 @@ impl Reason {
         Self::OobCodeMismatched,
         Self::MessageLimitReached,
         Self::DeliveryUnavailable,
+        Self::NumberAtRisk,
         Self::AuthenticatorImplied,
         Self::AuthorizationPending,
         Self::AuthorizationRejected,

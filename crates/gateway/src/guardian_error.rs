@@ -57,6 +57,7 @@ pub(crate) const fn row(reason: ErrorReason) -> Row {
         | R::OobCodeMismatched
         | R::MessageLimitReached
         | R::DeliveryUnavailable
+        | R::NumberAtRisk
         | R::AuthenticatorImplied
         | R::AuthorizationPending
         | R::AuthorizationRejected

@@ -155,6 +155,9 @@ pub(crate) fn row(reason: ErrorReason, place: Place, style: Style) -> Row {
             "temporarily_unavailable",
             "Messages cannot be sent over this channel at the moment. Choose another factor or retry later.",
         ),
+        (R::NumberAtRisk, _) => {
+            is(403, "access_denied", "Messages are not sent to this number at the moment. Choose another factor.")
+        }
         (R::AuthenticatorImplied, _) => is(
             403,
             "access_denied",

@@ -81,6 +81,9 @@ pub const fn row(reason: Reason) -> (Code, &'static str, &'static str) {
         Reason::DeliveryUnavailable => {
             (Code::Unavailable, "DELIVERY_UNAVAILABLE", "no message can be sent over this channel now")
         }
+        Reason::NumberAtRisk => {
+            (Code::FailedPrecondition, "NUMBER_AT_RISK", "the number may be in other hands, and nothing is sent to it")
+        }
         Reason::AuthenticatorImplied => (
             Code::FailedPrecondition,
             "AUTHENTICATOR_IMPLIED",

@@ -38,6 +38,8 @@ pub struct MessagesConfig {
     pub push_services: Vec<PushServicesConfig>,
     /// Endpoints of your own, for any channel; see docs/messages.md.
     pub webhook: Vec<WebhookConfig>,
+    /// Who is asked whether something speaks against sending to a number; see docs/messages.md.
+    pub number_check: NumberCheckConfig,
 }
 
 impl Default for MessagesConfig {
@@ -56,6 +58,7 @@ impl Default for MessagesConfig {
             twilio: Vec::new(),
             push_services: Vec::new(),
             webhook: Vec::new(),
+            number_check: NumberCheckConfig::default(),
         }
     }
 }
@@ -265,6 +268,38 @@ impl Default for WebhookConfig {
             secret_files: Vec::new(),
             ca_file: PathBuf::new(),
             timeout: TIMEOUT,
+        }
+    }
+}
+
+/// An endpoint of your own that is asked before each text message and call.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NumberCheckConfig {
+    /// Where it is. Empty: nobody is asked.
+    pub url: String,
+    /// What requests are signed with, 32 bytes or more each. With several, each signs, so that they can be changed without a gap.
+    pub secrets: Vec<SecretText>,
+    /// Files with a secret each, instead of `secrets`.
+    #[schemars(with = "Vec<String>")]
+    pub secret_files: Vec<PathBuf>,
+    /// Authorities besides those of the system that sign its certificate, a PEM file. Empty: none.
+    #[schemars(with = "String")]
+    pub ca_file: PathBuf,
+    /// How long a person waits for it. 100ms to 3s. Then the message is sent, and the audit trail says that the number was not checked.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub timeout: Duration,
+}
+
+impl Default for NumberCheckConfig {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            secrets: Vec::new(),
+            secret_files: Vec::new(),
+            ca_file: PathBuf::new(),
+            timeout: Duration::from_secs(1),
         }
     }
 }

@@ -540,3 +540,27 @@ fn registry_of(toml: &str) -> Registry {
     let sealer: Arc<dyn Sealer> = Arc::new(AeadSealer::new(&MasterKey::parse(KEK).unwrap(), entropy).unwrap());
     loaded(toml, &[]).unwrap().registry(&sealer)
 }
+
+#[test]
+fn who_is_asked_about_numbers_is_checked() {
+    let toml = |lines: &str| format!("{GOOD}\n[messages.number_check]\n{lines}");
+    let url = "url = 'https://numbers.example.com/check'\n";
+    let secrets = "secrets = ['a secret of 32 bytes or some more']\n";
+    let check = |lines: &str| loaded(&toml(lines), &[]).map(|checked| checked.delivery.number_check.is_some());
+    assert!(check(&format!("{url}{secrets}")).unwrap());
+    assert!(!check("").unwrap(), "nobody is asked");
+    for (lines, mistake) in [
+        (secrets.to_owned(), "messages.number_check.url: is needed"),
+        (url.to_owned(), "messages.number_check: "),
+        (format!("{url}secrets = ['too short']\n"), "messages.number_check: "),
+        (format!("{url}{secrets}timeout = '4s'\n"), "messages.number_check.timeout: must be 100ms to 3s"),
+        (format!("url = 'http://numbers.example.com/'\n{secrets}"), "messages.number_check: "),
+        (
+            format!("{url}{secrets}secret_files = ['/nonexistent']\n"),
+            "messages.number_check.secrets: are given here and in files",
+        ),
+    ] {
+        let found = mistakes(&toml(&lines), &[]);
+        assert!(found.contains(mistake) && !found.contains("too short"), "{lines}: {found}");
+    }
+}

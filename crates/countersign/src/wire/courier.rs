@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use countersign_delivery::{
     courier::{Courier, Line},
+    number_check::NumberCheck,
     observer::{Ending, Observer, Outcome},
     templates::Templates,
 };
@@ -46,6 +47,10 @@ pub(super) fn courier(config: &Checked, clock: &Arc<dyn Clock>, metrics: &Metric
         if !used.is_empty() {
             courier = courier.route(*channel, used);
         }
+    }
+    if let Some(settings) = &config.delivery.number_check {
+        let check = NumberCheck::new(settings, Arc::clone(clock)).context("messages.number_check cannot be used")?;
+        courier = courier.checking_numbers(check);
     }
     Ok(Arc::new(courier))
 }

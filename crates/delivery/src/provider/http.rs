@@ -49,8 +49,8 @@ pub(super) struct Http {
 }
 
 /// An answer whose end was read, or whose first 64 KiB.
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     pub(super) retry_after: Option<Duration>,
     pub(super) body: Vec<u8>,
 }

@@ -74,7 +74,10 @@ pub struct WebhookSettings {
 }
 
 /// Posts messages, signed.
-pub struct Webhook {
+pub struct Webhook(Endpoint);
+
+/// An endpoint of the operator's own, which knows our signature.
+pub(crate) struct Endpoint {
     http: Http,
     url: Url,
     keys: Vec<hmac::Key>,
@@ -124,6 +127,17 @@ impl Webhook {
     ///
     /// The settings cannot be used.
     pub fn new(settings: &WebhookSettings, clock: Arc<dyn Clock>) -> Result<Self, SettingsError> {
+        Endpoint::new(settings, clock).map(Self)
+    }
+}
+
+impl Endpoint {
+    /// Prepares the client. Nothing is connected yet.
+    ///
+    /// # Errors
+    ///
+    /// The settings cannot be used.
+    pub(crate) fn new(settings: &WebhookSettings, clock: Arc<dyn Clock>) -> Result<Self, SettingsError> {
         if settings.secrets.is_empty() || settings.secrets.iter().any(|one| one.expose().len() < SHORTEST_SECRET) {
             return Err(SettingsError::Secret(SHORTEST_SECRET));
         }
@@ -134,12 +148,9 @@ impl Webhook {
             clock,
         })
     }
-}
 
-#[async_trait]
-impl Provider for Webhook {
-    async fn send(&self, message: &Message, words: &Rendered) -> Result<(), SendError> {
-        let body = body(message, words).map_err(|error| SendError::Refused(error.into()))?;
+    /// Posts a JSON body, signed. A message has an `id`, by which it is known again.
+    pub(crate) async fn post(&self, body: &Secret<Vec<u8>>, id: Option<&str>) -> Result<Answer, SendError> {
         let timestamp = self.clock.now().as_secs().to_string();
         let signatures: Vec<String> = self.keys.iter().map(|key| sign(key, &timestamp, body.expose())).collect();
         let request = self
@@ -147,11 +158,23 @@ impl Provider for Webhook {
             .client
             .post(self.url.clone())
             .header(CONTENT_TYPE, "application/json")
-            .header("Idempotency-Key", message.id.as_str())
             .header(TIMESTAMP_HEADER, timestamp)
             .header(SIGNATURE_HEADER, signatures.join(","))
             .body(body.expose().clone());
-        judge(&self.http.ask(request).await?)
+        self.http.ask(id.iter().fold(request, |request, id| request.header("Idempotency-Key", *id))).await
+    }
+
+    /// What a status says that says nothing.
+    pub(crate) fn unexpected(status: u16) -> SendError {
+        SendError::Unavailable { retry_after: None, source: HttpError::Status(status).into() }
+    }
+}
+
+#[async_trait]
+impl Provider for Webhook {
+    async fn send(&self, message: &Message, words: &Rendered) -> Result<(), SendError> {
+        let body = body(message, words).map_err(|error| SendError::Refused(error.into()))?;
+        judge(&self.0.post(&body, Some(message.id.as_str())).await?)
     }
 
     /// Receivers must remember them.

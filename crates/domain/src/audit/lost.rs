@@ -147,6 +147,7 @@ const fn effect(event: Event) -> Result<Effect, Unclear> {
         | E::EnrollmentRefused
         | E::EnrollmentUnconfirmed
         | E::ChallengeOpened
+        | E::ChallengeRefused
         | E::SmsSent
         | E::SmsFailed
         | E::CallMade

@@ -51,6 +51,8 @@ pub(crate) struct Receipt {
     challenge: Digest,
     /// Where it goes, if it costs money.
     country: Option<String>,
+    /// Whether nobody could say if something speaks against the number.
+    pub unchecked: bool,
 }
 
 impl Receipt {
@@ -137,7 +139,9 @@ impl App {
         }
         let attempt = self.attempt_id()?;
         match self.sessions.reserve(&buckets, attempt, now).await? {
-            Reservation::Granted => Ok(Receipt { channel, charges, buckets, attempt, challenge, country }),
+            Reservation::Granted => {
+                Ok(Receipt { channel, charges, buckets, attempt, challenge, country, unchecked: false })
+            }
             Reservation::Denied { bucket, retry_after } => {
                 let spent = buckets.get(bucket);
                 let (limit, which) =

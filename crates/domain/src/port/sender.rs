@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use crate::{
-    message::{Channel, Message},
+    message::{Channel, Message, Purpose},
+    secret::Secret,
     time::Timestamp,
 };
 
@@ -18,6 +19,17 @@ pub enum ChannelState {
     Up,
     /// Every provider has failed too often lately.
     Down,
+}
+
+/// Whether something speaks against sending to a number (NIST SP 800-63B-4, section 3.1.3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Assessment {
+    /// Nothing does, or nobody is to be asked.
+    Clear,
+    /// Who would know does not answer.
+    Unknown,
+    /// It may be in other hands. Nothing MUST be sent to it.
+    AtRisk,
 }
 
 /// The name of a provider in the configuration.
@@ -58,6 +70,12 @@ pub enum SendError {
 pub trait Sender: Send + Sync {
     /// Whether `channel` can be used now. Asks nobody.
     fn state(&self, channel: Channel) -> ChannelState;
+
+    /// Whether something speaks against sending to the number `to`. Asks whoever is configured to know, within the time limit of a
+    /// request; by itself it knows nothing.
+    async fn assess(&self, _channel: Channel, _to: &Secret<String>, _purpose: Purpose) -> Assessment {
+        Assessment::Clear
+    }
 
     /// When the last message of `channel` left from here, or came as far as to be deferred for its recipient's sake; `None` if none
     /// has. Asks nobody.

@@ -8,6 +8,7 @@ use crate::{
     audit::{AuditEvent, Event},
     authenticator::{FactorKind, MAX_PER_USER, RecoveryStatus},
     bearer::Actor,
+    dispatch::{AT_RISK, UNCHECKED},
     error::{Error, Reason},
     factor::{otp::OtpAlgorithm, recovery_code},
     factor_set::FactorSet,
@@ -157,11 +158,13 @@ impl App {
             }
         };
         let (messages, receipt) = draft.sends.unzip();
+        let started = AuditEvent::about(Event::EnrollmentStarted, &user.id, now)
+            .by(&actor.client)
+            .on(&draft.authenticator.id)
+            .at_address(command.origin.address);
+        let unchecked = receipt.as_ref().is_some_and(|receipt| receipt.unchecked);
         let enrollment = NewEnrollment {
-            audit: AuditEvent::about(Event::EnrollmentStarted, &user.id, now)
-                .by(&actor.client)
-                .on(&draft.authenticator.id)
-                .at_address(command.origin.address),
+            audit: if unchecked { started.because(UNCHECKED) } else { started },
             authenticator: draft.authenticator,
             companion: draft.companion,
             messages: messages.into_iter().collect(),
@@ -259,6 +262,7 @@ fn refusal(error: &Error) -> Option<&'static str> {
         Reason::AuthenticatorLimitReached => Some("limit of authenticators"),
         Reason::MessageLimitReached => Some("limit of messages"),
         Reason::DeliveryUnavailable => Some("no way to send"),
+        Reason::NumberAtRisk => Some(AT_RISK),
         Reason::GrantNotAllowed => Some("client cannot bring codes back"),
         Reason::MfaTokenInvalid => Some("account has changed"),
         Reason::RequestMalformed => error.detail(),

@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::{
     app::{App, ClientCredentials, Origin},
     approval::Asking,
-    audit::Event,
+    audit::{AuditEvent, Event},
     authenticator::FactorKind,
     client::Challenger,
-    dispatch::Sending,
+    dispatch::{AT_RISK, Sending, UNCHECKED},
     error::{Error, Reason},
     factor::oob,
     grant::audit,
@@ -164,8 +164,20 @@ impl App {
                     bearer: self.bearer_digest(&command.mfa_token),
                     languages: command.origin.languages.clone(),
                 };
-                let prepared = self.prepare(sending, now).await?;
-                let oob_code = self.send(prepared, opened(channel), now).await?;
+                let prepared = match self.prepare(sending, now).await {
+                    Err(error) if error.reason() == Reason::NumberAtRisk => {
+                        let row = AuditEvent { event: Event::ChallengeRefused, ..opened(channel) };
+                        return Err(self.note_cheap(row.because(AT_RISK)).await.err().unwrap_or(error));
+                    }
+                    prepared => prepared?,
+                };
+                let row = opened(channel);
+                let row = if prepared.receipt.unchecked {
+                    row.because(format!("{}; {UNCHECKED}", channel.as_str()))
+                } else {
+                    row
+                };
+                let oob_code = self.send(prepared, row, now).await?;
                 let lifetime = self.registry.policy.oob_code_lifetime;
                 RequiredProof::Oob { oob_code, channel, lifetime }
             }

@@ -34,9 +34,10 @@ impl App {
         };
         let Some(family) = self.refresh.find_family(&presented.family).await? else { return Ok(()) };
         let now = self.clock.now();
-        let why = match presented.is_of(&family, self) {
-            false => Some("forged"),
-            true => (family.client != client.id).then_some("of another client"),
+        let why = if presented.is_of(&family, self) {
+            (family.client != client.id).then_some("of another client")
+        } else {
+            Some("forged")
         };
         if let Some(why) = why {
             let row = family.audit(Event::RevocationRefused, client, &command.origin, now);

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use countersign_delivery::{
+    number_check::NumberCheck,
     provider::{
         Provider,
         apns::{Apns, ApnsSettings},
@@ -28,7 +29,7 @@ use super::{one_secret, read_secret, within};
 use crate::config::{
     Config,
     limits::FactorName,
-    messages::{MessagesConfig, PushServicesConfig, SmtpConfig, SmtpEncryptionName, TwilioConfig, WebhookConfig},
+    messages::{MessagesConfig, NumberCheckConfig, PushServicesConfig, SmtpConfig, SmtpEncryptionName, TwilioConfig},
     mistake::Mistakes,
     secret::SecretText,
 };
@@ -100,6 +101,8 @@ pub struct Delivery {
     pub providers: BTreeMap<String, ProviderSettings>,
     /// The names of those a channel uses, best first.
     pub routes: BTreeMap<Channel, Vec<String>>,
+    /// Who is asked about numbers.
+    pub number_check: Option<WebhookSettings>,
 }
 
 impl std::fmt::Debug for Delivery {
@@ -168,7 +171,8 @@ impl Config {
                 }
             }
         }
-        Delivery { providers, routes }
+        let number_check = read_number_check(&messages.number_check, mistakes);
+        Delivery { providers, routes, number_check }
     }
 
     /// What the words of messages are made of.
@@ -219,7 +223,8 @@ impl Config {
         }
         for (index, webhook) in messages.webhook.iter().enumerate() {
             let path = format!("messages.webhook[{index}]");
-            let settings = read_webhook(&path, webhook, mistakes);
+            let http = http(&path, &webhook.ca_file, webhook.timeout, mistakes);
+            let settings = signed(&path, &webhook.url, &webhook.secrets, &webhook.secret_files, http, mistakes);
             add(path, &webhook.name, ProviderSettings::Webhook(settings), mistakes);
         }
         providers
@@ -316,20 +321,46 @@ fn read_twilio(path: &str, twilio: &TwilioConfig, mistakes: &mut Mistakes) -> Tw
     }
 }
 
-fn read_webhook(path: &str, webhook: &WebhookConfig, mistakes: &mut Mistakes) -> WebhookSettings {
-    let mut secrets: Vec<_> = webhook.secrets.iter().map(|secret| secret.secret().clone()).collect();
+/// Who is asked about numbers; `None`: nobody.
+fn read_number_check(check: &NumberCheckConfig, mistakes: &mut Mistakes) -> Option<WebhookSettings> {
+    let path = "messages.number_check";
+    if check.url.is_empty() {
+        let given = !check.secrets.is_empty() || !check.secret_files.is_empty();
+        mistakes.add_if(given, format!("{path}.url"), "is needed");
+        return None;
+    }
+    let range = Duration::from_millis(100)..=Duration::from_secs(3);
+    within(&format!("{path}.timeout"), check.timeout, &range, mistakes);
+    let http = HttpSettings { timeout: check.timeout, root_ca_file: given(&check.ca_file), ..HttpSettings::default() };
+    let settings = signed(path, &check.url, &check.secrets, &check.secret_files, http, mistakes);
+    if let Err(error) = NumberCheck::new(&settings, Arc::new(SystemClock)) {
+        mistakes.add(path, error.to_string());
+    }
+    Some(settings)
+}
+
+/// An endpoint that knows our signature.
+fn signed(
+    path: &str,
+    url: &str,
+    secrets: &[SecretText],
+    secret_files: &[PathBuf],
+    http: HttpSettings,
+    mistakes: &mut Mistakes,
+) -> WebhookSettings {
     mistakes.add_if(
-        !webhook.secrets.is_empty() && !webhook.secret_files.is_empty(),
+        !secrets.is_empty() && !secret_files.is_empty(),
         format!("{path}.secrets"),
         "are given here and in files; use one of them",
     );
-    for (file, name) in webhook.secret_files.iter().enumerate() {
+    let mut secrets: Vec<_> = secrets.iter().map(|secret| secret.secret().clone()).collect();
+    for (file, name) in secret_files.iter().enumerate() {
         match read_secret(name) {
             Ok(secret) => secrets.push(secret),
             Err(error) => mistakes.add(format!("{path}.secret_files[{file}]"), error),
         }
     }
-    WebhookSettings { url: webhook.url.clone(), secrets, http: http(path, &webhook.ca_file, webhook.timeout, mistakes) }
+    WebhookSettings { url: url.to_owned(), secrets, http }
 }
 
 fn http(path: &str, ca_file: &Path, limit: Duration, mistakes: &mut Mistakes) -> HttpSettings {
