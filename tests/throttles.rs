@@ -2,11 +2,12 @@
 
 use countersign_tests::{
     api::{Api, Transport, Wish},
+    device::{Device, other_number},
     dump, everywhere,
     person::{PASSWORD, Person, Phone},
     refusal::{
-        ALREADY_ENROLLED, LOCKED, MALFORMED_TOKEN, RATE_LIMITED, Refused as _, TOO_MANY_CODES, WRONG_OTP,
-        WRONG_PASSWORD, WRONG_RECOVERY_CODE,
+        ALREADY_ENROLLED, BAD_DEVICE_TOKEN, LOCKED, MALFORMED_TOKEN, RATE_LIMITED, Refused as _, TOO_MANY_CODES,
+        WRONG_NUMBER, WRONG_OTP, WRONG_PASSWORD, WRONG_RECOVERY_CODE,
     },
     tenant::{BACKEND, MFA_API, MFA_SCOPES, NATIVE, Tenant},
     world::{Store, World},
@@ -139,6 +140,28 @@ everywhere! {
         }
         api.otp(BACKEND, &token, &phone.code(&world)).await.refused(&WRONG_OTP);
         api.recovery(BACKEND, &token, new.recovery_code.as_deref().unwrap()).await.unwrap();
+    }
+}
+
+everywhere! {
+    in Tenant::default().with_devices();
+
+    async fn a_device_is_disabled_at_the_hundredth_wrong_number_and_its_app_with_it(world: World, api: Api) {
+        let (ann, device) = (world.person("ann").await, Device::new("ann"));
+        let (_, registration) = ann.enrol_device(&api, &device).await;
+        for _ in 0..100 {
+            world.advance(3600);
+            let (_, asked, pushed) = ann.asked(&world, &api).await;
+            let wrong = device.answer(&world, &pushed, true, Some(other_number(&asked.number.unwrap())));
+            api.resolve(&pushed.token, &wrong).await.refused(&WRONG_NUMBER);
+        }
+        let token = ann.mfa_token(&api).await;
+        let listed = api.list(&token).await.unwrap();
+        let enrolled: Vec<_> = listed.iter().filter(|entry| entry.id.ends_with(&registration.id) || entry.kind == "otp").collect();
+        assert_eq!(enrolled.len(), 2, "{listed:?}");
+        assert!(enrolled.iter().all(|entry| !entry.active), "{listed:?}");
+        api.ask(BACKEND, &token, None).await.unwrap_err();
+        api.update_device(&registration.id, &registration.token, "x", "push-x").await.refused(&BAD_DEVICE_TOKEN);
     }
 }
 

@@ -16,7 +16,8 @@ use countersign_domain::{
     port::{
         PortError,
         login_store::{
-            CommitOutcome, Counted, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, UsedAssertion,
+            CommitOutcome, ConsumedTransaction, Counted, Failure, LastProven, LoginCommit, LoginStore, ProofQuery,
+            UsedAssertion,
         },
         refresh_store::{FamilyKind, RefreshFamily, RefreshStore, RevocationReach},
     },
@@ -67,6 +68,10 @@ impl LoginStore for Mute {
             CommitOutcome::Committed => self.say(CommitOutcome::Committed),
             refused => Ok(refused),
         }
+    }
+
+    async fn is_completed(&self, login: &ConsumedTransaction) -> Result<bool, PortError> {
+        self.logins.is_completed(login).await
     }
 
     async fn last_proven(&self, user: &UserId, query: ProofQuery) -> Result<LastProven, PortError> {

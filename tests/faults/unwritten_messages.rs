@@ -18,7 +18,8 @@ use countersign_domain::{
             AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment, Spared,
         },
         login_store::{
-            CommitOutcome, Counted, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, UsedAssertion,
+            CommitOutcome, ConsumedTransaction, Counted, Failure, LastProven, LoginCommit, LoginStore, ProofQuery,
+            UsedAssertion,
         },
         outbox_store::{Ended, OutboxStore},
     },
@@ -134,6 +135,10 @@ struct Recording(Arc<dyn LoginStore>, fn() -> PortError);
 impl LoginStore for Recording {
     async fn commit(&self, login: LoginCommit) -> Result<CommitOutcome, PortError> {
         self.0.commit(login).await
+    }
+
+    async fn is_completed(&self, login: &ConsumedTransaction) -> Result<bool, PortError> {
+        self.0.is_completed(login).await
     }
 
     async fn last_proven(&self, user: &UserId, query: ProofQuery) -> Result<LastProven, PortError> {

@@ -3,8 +3,9 @@
 use countersign_tests::{
     api::Transport,
     everywhere,
-    refusal::{Refused as _, WRONG_OTP, WRONG_RECOVERY_CODE},
-    tenant::BACKEND,
+    refusal::{MALFORMED_TOKEN, Refused as _, WRONG_OTP, WRONG_RECOVERY_CODE},
+    tenant::{BACKEND, Tenant},
+    world::{Store, World},
 };
 
 everywhere! {
@@ -22,4 +23,26 @@ everywhere! {
             other.otp(BACKEND, &token, &new.code(&world)).await.unwrap();
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_server_removed_is_dead_at_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = World::start_at(folder.path(), Store::Sqlite, Tenant::default()).await;
+    let api = first.api(Transport::Grpc);
+    let (ann, phone) = first.enrolled(&api, "ann").await;
+    let second = World::start_at(folder.path(), Store::Sqlite, Tenant::default()).await;
+    for world in [&first, &second] {
+        world.advance(60);
+    }
+    let elsewhere = second.api(Transport::Http);
+    let waiting = ann.mfa_token(&elsewhere).await;
+    let manager = ann.manager(&first, &api, &phone).await;
+    let id = api.list(&manager).await.unwrap().remove(0).id;
+    api.delete(&manager, &id).await.unwrap();
+    second.advance(60);
+    elsewhere.otp(BACKEND, &waiting, &phone.code(&second)).await.refused(&MALFORMED_TOKEN);
+    let token = ann.mfa_token(&elsewhere).await;
+    elsewhere.otp(BACKEND, &token, &phone.code(&second)).await.refused(&WRONG_OTP);
+    assert_eq!(elsewhere.list(&token).await.unwrap(), []);
 }

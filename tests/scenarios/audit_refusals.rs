@@ -187,6 +187,22 @@ everywhere! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_codes_of_no_challenge_is_few_rows() {
+    let world = World::start(Store::Sqlite, Tenant::default().with_messages()).await;
+    let api = world.api(Transport::Grpc);
+    let token = world.person("ann").await.mfa_token(&api).await;
+    let mut trail = Trail::of(&world);
+    for n in 0..260 {
+        let mut bytes = [7; 38];
+        bytes[37] = u8::try_from(n % 251).unwrap();
+        let handle = opaque::of_bytes(TokenKind::Oob, &bytes);
+        api.oob(BACKEND, &token, handle.expose(), "123456").await.refused(&BAD_OOB_CODE);
+    }
+    let rows = trail.new_rows();
+    assert!(rows.len() <= 200 && rows.iter().all(|row| row.event == NOTHING_CAME), "{}", rows.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_refusals_is_few_rows_that_count_the_rest() {
     let world = World::start(Store::Sqlite, Tenant::default().with_messages()).await;
     let api = world.api(Transport::Grpc);

@@ -7,7 +7,7 @@ use countersign_tests::{
     person::Phone,
     refusal::{
         ALREADY_ENROLLED, BAD_DEVICE, BAD_DEVICE_TOKEN, BAD_TICKET, EXPIRED_OOB_CODE, MALFORMED_TOKEN, NO_DEVICE,
-        NO_OOB, PENDING, Refused as _, TICKET_TAKEN, WRONG_OTP,
+        NO_OOB, PENDING, REJECTED, Refused as _, TICKET_TAKEN, WRONG_OTP,
     },
     sent::authentication,
     tenant::{BACKEND, Tenant},
@@ -169,6 +169,20 @@ everywhere! {
         assert_eq!(api.list(&token).await.unwrap().iter().filter(|entry| entry.kind != "oob").count(), 0);
     }
 
+    async fn an_app_for_ios_answers_and_maintains_itself(world: World, api: Api) {
+        let ann = world.person("ann").await;
+        let device = Device::apple("ann");
+        let (_, registration) = ann.enrol_device(&api, &device).await;
+        ann.log_in_by(&world, &api, &device).await;
+        let (token, asked, pushed) = ann.asked(&world, &api).await;
+        api.resolve(&pushed.token, &device.answer(&world, &pushed, false, None)).await.unwrap();
+        api.poll(BACKEND, &token, &asked.oob_code).await.refused(&REJECTED);
+        let own = device.own_bearer(&world, ann.id.as_str(), &registration.id);
+        api.update_device(&registration.id, &own, "Watch", "push-watch").await.unwrap();
+        api.delete_device(&registration.id, &own).await.unwrap();
+        api.delete_device(&registration.id, &own).await.refused(&NO_DEVICE);
+    }
+
     async fn nobody_speaks_for_anothers_device(world: World, api: Api) {
         let people = world.people(&["ann", "bob"]).await;
         let [ann, bob] = <[_; 2]>::try_from(people).unwrap();
@@ -185,7 +199,7 @@ everywhere! {
         let answer = device.sign(&json!({"iss": "ann", "sub": ann.id.as_str(), "aud": "https://id.test/appliance-mfa/api/resolve-transaction",
             "iat": world.now().as_secs(), "exp": world.now().as_secs() + 30}));
         let endless = device.sign(&json!({"iss": "ann", "sub": ann.id.as_str(), "aud": "https://id.test/appliance-mfa/api/device-accounts",
-            "iat": world.now().as_secs(), "exp": world.now().as_secs() + 7201}));
+            "iat": world.now().as_secs(), "exp": world.now().as_secs() + 7202}));
         let nobodys = theirs.own_bearer(&world, "auth0|nobody", "bob");
         for bearer in [others.token.as_str(), &nobodys, "csdev_YQ.b"] {
             api.delete_device(&mine.id, bearer).await.refused(&NO_DEVICE);

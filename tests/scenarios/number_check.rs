@@ -13,10 +13,10 @@ use countersign_tests::{
 };
 use serde_json::json;
 
-/// Asks at `address` about numbers.
-fn tenant(address: SocketAddr) -> Tenant {
-    let url = format!("url = 'http://{address}/numbers'");
-    let lines = [url.as_str(), "secrets = ['a secret of 32 bytes or some more']", "timeout = '100ms'"];
+/// Asks at `address` about numbers, and waits for `patience`.
+fn tenant(address: SocketAddr, patience: &str) -> Tenant {
+    let (url, patience) = (format!("url = 'http://{address}/numbers'"), format!("timeout = '{patience}'"));
+    let lines = [url.as_str(), "secrets = ['a secret of 32 bytes or some more']", patience.as_str()];
     Tenant::default().with_messages().section("messages.number_check", &lines)
 }
 
@@ -24,7 +24,7 @@ fn tenant(address: SocketAddr) -> Tenant {
 async fn nothing_is_sent_to_a_number_that_may_be_in_other_hands() {
     for (transport, store) in [(Transport::Http, Store::Sqlite), (Transport::Grpc, Store::Redis)] {
         let closed = Closed::new();
-        let world = World::start(store, tenant(closed.address())).await;
+        let world = World::start(store, tenant(closed.address(), "3s")).await;
         let check = closed.open(Manner::Well);
         let api = world.api(transport);
         let (ann, phone) = world.enrolled(&api, "ann").await;
@@ -67,7 +67,7 @@ async fn nothing_is_sent_to_a_number_that_may_be_in_other_hands() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_number_that_is_at_risk_cannot_be_asked_about_without_end() {
     let closed = Closed::new();
-    let world = World::start(Store::Sqlite, tenant(closed.address())).await;
+    let world = World::start(Store::Sqlite, tenant(closed.address(), "3s")).await;
     let check = closed.open(Manner::Well);
     let api = world.api(Transport::Http);
     let ann = world.with_telephone(&api, "ann", NUMBER).await;
@@ -86,7 +86,8 @@ async fn where_nobody_knows_messages_leave_and_the_trail_says_so() {
         [(Transport::Http, Some(Manner::Overloaded)), (Transport::Grpc, Some(Manner::Silent)), (Transport::Http, None)]
     {
         let closed = Closed::new();
-        let world = World::start(Store::Sqlite, tenant(closed.address())).await;
+        let patience = if manner == Some(Manner::Silent) { "100ms" } else { "3s" };
+        let world = World::start(Store::Sqlite, tenant(closed.address(), patience)).await;
         let (_open, _nobody_listens) = match manner {
             Some(manner) => (Some(closed.open(manner)), None),
             None => (None, Some(closed)),
@@ -107,7 +108,7 @@ async fn where_nobody_knows_messages_leave_and_the_trail_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_asked_about_mailboxes() {
     let closed = Closed::new();
-    let world = World::start(Store::Sqlite, tenant(closed.address())).await;
+    let world = World::start(Store::Sqlite, tenant(closed.address(), "3s")).await;
     let check = closed.open(Manner::Refusing);
     let api = world.api(Transport::Grpc);
     let ann = world.person("ann").await;

@@ -37,6 +37,8 @@ pub struct Device {
     pub push_service: PushService,
     /// Whether it asks for the number.
     pub number_matching: bool,
+    /// Whether the times in what it signs have fractions of seconds.
+    pub fractions: bool,
     key: Key,
 }
 
@@ -92,6 +94,7 @@ impl Device {
             push_token: Some(format!("push-{identifier}")),
             push_service: PushService::Fcm,
             number_matching: true,
+            fractions: false,
             key: Key::Ec(key),
         }
     }
@@ -100,6 +103,18 @@ impl Device {
     pub fn plain(identifier: &str) -> Self {
         let key = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key is made");
         Self { key: Key::Rsa(key), number_matching: false, ..Self::new(identifier) }
+    }
+
+    /// An app that is built on Guardian's SDK for iOS.
+    pub fn apple(identifier: &str) -> Self {
+        Self { push_service: PushService::Apns, fractions: true, ..Self::plain(identifier) }
+    }
+
+    /// A time as it writes it.
+    fn date(&self, seconds: i64) -> Value {
+        // Parsed as text: it is what stands in the JSON.
+        let text = if self.fractions { format!("{seconds}.359") } else { seconds.to_string() };
+        serde_json::from_str(&text).expect("it is a number")
     }
 
     /// Its registration over HTTP.
@@ -192,7 +207,7 @@ impl Device {
         let now = now.as_secs();
         let mut claims = json!({
             "iss": self.identifier, "sub": pushed.challenge, "aud": format!("{ISSUER}appliance-mfa/api/resolve-transaction"),
-            "iat": now, "exp": now + 30, "auth0_guardian_method": "push", "auth0_guardian_accepted": accepted,
+            "iat": self.date(now), "exp": self.date(now + 30), "auth0_guardian_method": "push", "auth0_guardian_accepted": accepted,
         });
         if let Some(number) = number {
             claims["binding_code"] = json!(number);
@@ -214,7 +229,8 @@ impl Device {
     pub fn own_bearer(&self, world: &World, user: &str, issuer: &str) -> String {
         let now = world.now().as_secs();
         let aud = format!("{ISSUER}appliance-mfa/api/device-accounts");
-        self.sign(&json!({"iss": issuer, "sub": user, "aud": aud, "iat": now, "exp": now + 7200}))
+        let (iat, exp) = (self.date(now), self.date(now + 7200));
+        self.sign(&json!({"iss": issuer, "sub": user, "aud": aud, "iat": iat, "exp": exp}))
     }
 }
 

@@ -6,8 +6,9 @@
 //! An endpoint of the operator's own is asked before each text message and call. The body is JSON: `channel` (`sms` or `voice`), `to` (the
 //! number in E.164) and `purpose` (`enroll` or `verify`). It is signed as messages to a [webhook](crate::provider::webhook) are.
 //!
-//! Any status of 2xx says that nothing speaks against it, 403 and 422 that nothing is to be sent there. Whatever else comes, or nothing,
-//! leaves it unknown: then the message is sent, and the audit trail says that nobody knew.
+//! Any status of 2xx says that nothing speaks against it, 403 and 422 that nothing is to be sent there; bodies are not read. Whatever else
+//! comes, or nothing, leaves it unknown: then the message is sent, and the audit trail says that nobody knew. 400, 404, 409, 410 and 429 are
+//! understood to be about this one number: who asks for many that nobody knows gives the endpoint no pause.
 
 use std::sync::Arc;
 
@@ -57,27 +58,34 @@ impl NumberCheck {
     /// What speaks against sending to the number `to`.
     pub(crate) async fn assess(&self, channel: Channel, to: &Secret<String>, purpose: Purpose) -> Assessment {
         let Some(permit) = self.breaker.admit(self.clock.now()) else { return Assessment::Unknown };
-        let asked = self.ask(channel, to, purpose).await;
-        let change = if asked.is_ok() { permit.succeeded() } else { permit.failed(self.clock.now()) };
+        let (assessment, change) = match self.ask(channel, to, purpose).await {
+            Ok(200..=299) => (Assessment::Clear, permit.succeeded()),
+            Ok(403 | 422) => (Assessment::AtRisk, permit.succeeded()),
+            Ok(status @ (400 | 404 | 409 | 410 | 429)) => {
+                tracing::warn!(status, "a number was not checked");
+                (Assessment::Unknown, permit.found_nothing())
+            }
+            Ok(status) => {
+                tracing::warn!(status, "a number was not checked");
+                (Assessment::Unknown, permit.failed(self.clock.now()))
+            }
+            Err(error) => {
+                tracing::warn!(cause = chain(&error), "a number was not checked");
+                (Assessment::Unknown, permit.failed(self.clock.now()))
+            }
+        };
         match change {
             Change::None => {}
             Change::Opened => tracing::warn!("the check of numbers fails too often and gets a pause"),
             Change::Closed => tracing::info!("the check of numbers is back"),
         }
-        asked.unwrap_or_else(|error| {
-            tracing::warn!(cause = chain(&error), "a number was not checked");
-            Assessment::Unknown
-        })
+        assessment
     }
 
-    async fn ask(&self, channel: Channel, to: &Secret<String>, purpose: Purpose) -> Result<Assessment, SendError> {
+    /// The status of the answer.
+    async fn ask(&self, channel: Channel, to: &Secret<String>, purpose: Purpose) -> Result<u16, SendError> {
         let body = serde_json::to_vec(&Body { channel: channel.as_str(), to: to.expose(), purpose }).map(Secret::new);
         let body = body.map_err(|error| SendError::Refused(error.into()))?;
-        let answer = self.endpoint.post(&body, None).await?;
-        match answer.status {
-            200..=299 => Ok(Assessment::Clear),
-            403 | 422 => Ok(Assessment::AtRisk),
-            status => Err(Endpoint::unexpected(status)),
-        }
+        self.endpoint.status_of(&body).await
     }
 }

@@ -183,7 +183,7 @@ events! {
     EnrollmentCompleted = "enrollment.completed", "gd_enrollment_complete";
     /// A code is on its way, or a device is asked, to complete a login.
     ChallengeOpened = "challenge.opened", "gd_start_auth";
-    /// No code was sent to complete a login; `detail` says why.
+    /// No code was sent, and no device asked, to complete a login; `detail` says why.
     ChallengeRefused = "challenge.refused", "";
     /// A text message with a code left: its provider took it.
     SmsSent = "message_sent.sms", "gd_send_sms";

@@ -57,6 +57,10 @@ impl App {
                 _ => over,
             })?;
             let MfaTransaction { client, allowed, authenticated_at, .. } = login.transaction;
+            if !self.registry.clients.contains_key(&client) {
+                let error = Error::new(Reason::MfaTokenInvalid).because("client is gone");
+                return Err(Over::of(&login.account.user.id, &client, error));
+            }
             let authenticated_at = Some(authenticated_at);
             return Ok(Actor { account: login.account, client, token: None, authenticated_at, allowed });
         }

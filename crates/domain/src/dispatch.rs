@@ -29,11 +29,18 @@ use crate::{
 /// How long a message may wait, and none leave, before its channel counts as down.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Why nothing is sent to a number, in the audit trail.
-pub(crate) const AT_RISK: &str = "number at risk";
-
 /// That nobody could say whether something speaks against a number, in the audit trail.
 pub(crate) const UNCHECKED: &str = "number not checked";
+
+/// Why no message is sent, in the audit trail. `None`: a failure of ours.
+pub(crate) const fn unsent(reason: Reason) -> Option<&'static str> {
+    match reason {
+        Reason::MessageLimitReached => Some("limit of messages"),
+        Reason::DeliveryUnavailable => Some("no way to send"),
+        Reason::NumberAtRisk => Some("number at risk"),
+        _ => None,
+    }
+}
 
 /// A code that is to be sent.
 pub(crate) struct Sending<'a> {
@@ -74,6 +81,7 @@ impl App {
         let channel = channel_of(authenticator.kind)?;
         self.require_channel(channel, now).await?;
         let budgets = self.budgets(&sending, channel, now)?;
+        let unproven = budgets.unproven.clone();
 
         let expires_at = now.plus(self.registry.policy.oob_code_lifetime);
         let (oob_code, digest) = opaque::mint_handle(TokenKind::Oob, expires_at, &*self.entropy, &*self.sealer)?;
@@ -84,7 +92,7 @@ impl App {
             client: sending.client.clone(),
             bearer: HEXLOWER.encode(sending.bearer.as_bytes()),
             code: HEXLOWER.encode(oob::code_digest(&digest, &code, self.sealer.as_ref()).as_bytes()).into(),
-            unproven: budgets.unproven.clone(),
+            unproven: unproven.clone(),
             expires_at,
         };
         let plain = serde_json::to_vec(&challenge).map_err(|error| PortError::Corrupt(Box::new(error)))?;
@@ -103,11 +111,13 @@ impl App {
         let record = ChallengeRecord { digest, slot, sealed, tries: TRIES, decision: None, expires_at };
         let mut receipt = self.charge_buckets(budgets, digest, now).await?;
         if channel != Channel::Email {
-            // Charged already, and not given back: to ask costs money too.
+            // Charged already, and not given back where nothing is sent for it: to ask costs money too.
             match self.sender.assess(channel, sending.to, sending.purpose).await {
                 Assessment::Clear => {}
                 Assessment::Unknown => receipt.unchecked = true,
                 Assessment::AtRisk => {
+                    // But there is no code that somebody could have typed in.
+                    self.take_back_unproven(&receipt, unproven.as_deref(), now).await;
                     return Err(Error::new(Reason::NumberAtRisk).with("channel", channel.as_str()));
                 }
             }

@@ -20,8 +20,8 @@ use countersign_domain::{
             AuthenticatorChange, AuthenticatorStore, DeviceRecord, EnrollmentBegun, NewEnrollment, Spared,
         },
         login_store::{
-            Burn, CommitOutcome, Counted, Failure, FailureTarget, LastProven, LoginCommit, LoginStore, ProofQuery,
-            Spent, UsedAssertion,
+            Burn, CommitOutcome, ConsumedTransaction, Counted, Failure, FailureTarget, LastProven, LoginCommit,
+            LoginStore, ProofQuery, Spent, UsedAssertion,
         },
         outbox_store::{Ended, OutboxStore},
         password_hasher::{PasswordHasher, PasswordVerdict},
@@ -159,6 +159,10 @@ impl LoginStore for Metered<dyn LoginStore> {
             },
         );
         outcome
+    }
+
+    async fn is_completed(&self, login: &ConsumedTransaction) -> Result<bool, PortError> {
+        self.watch(Store::Durable, self.port.is_completed(login).await)
     }
 
     async fn last_proven(&self, user: &UserId, query: ProofQuery) -> Result<LastProven, PortError> {

@@ -49,8 +49,8 @@ pub(super) struct Http {
 }
 
 /// An answer whose end was read, or whose first 64 KiB.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
+pub(super) struct Answer {
+    pub(super) status: u16,
     pub(super) retry_after: Option<Duration>,
     pub(super) body: Vec<u8>,
 }
@@ -118,19 +118,24 @@ impl Http {
 
     /// Asks once. Without a connection nothing was sent; after that only a whole answer is certain.
     pub(super) async fn ask(&self, request: RequestBuilder) -> Result<Answer, SendError> {
-        let response = request.send().await.map_err(|error| {
+        let response = self.begin(request).await?;
+        let status = response.status().as_u16();
+        let retry_after = retry_after(response.headers(), self.clock.now());
+        let body =
+            read(response).await.map_err(|error| SendError::Unknown(HttpError::Broken(error.without_url()).into()))?;
+        Ok(Answer { status, retry_after, body })
+    }
+
+    /// Asks once, and waits for the beginning of the answer.
+    pub(super) async fn begin(&self, request: RequestBuilder) -> Result<Response, SendError> {
+        request.send().await.map_err(|error| {
             let error = error.without_url();
             if error.is_connect() || error.is_builder() {
                 SendError::Unavailable { retry_after: None, source: HttpError::Connection(error).into() }
             } else {
                 SendError::Unknown(HttpError::Broken(error).into())
             }
-        })?;
-        let status = response.status().as_u16();
-        let retry_after = retry_after(response.headers(), self.clock.now());
-        let body =
-            read(response).await.map_err(|error| SendError::Unknown(HttpError::Broken(error.without_url()).into()))?;
-        Ok(Answer { status, retry_after, body })
+        })
     }
 }
 

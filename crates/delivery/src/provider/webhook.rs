@@ -40,7 +40,7 @@ use countersign_domain::{
     time::Timestamp,
 };
 use data_encoding::HEXLOWER;
-use reqwest::header::CONTENT_TYPE;
+use reqwest::{RequestBuilder, header::CONTENT_TYPE};
 use serde::Serialize;
 use url::Url;
 
@@ -149,24 +149,22 @@ impl Endpoint {
         })
     }
 
-    /// Posts a JSON body, signed. A message has an `id`, by which it is known again.
-    pub(crate) async fn post(&self, body: &Secret<Vec<u8>>, id: Option<&str>) -> Result<Answer, SendError> {
+    /// A `POST` of a JSON body, signed.
+    fn request(&self, body: &Secret<Vec<u8>>) -> RequestBuilder {
         let timestamp = self.clock.now().as_secs().to_string();
         let signatures: Vec<String> = self.keys.iter().map(|key| sign(key, &timestamp, body.expose())).collect();
-        let request = self
-            .http
+        self.http
             .client
             .post(self.url.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(TIMESTAMP_HEADER, timestamp)
             .header(SIGNATURE_HEADER, signatures.join(","))
-            .body(body.expose().clone());
-        self.http.ask(id.iter().fold(request, |request, id| request.header("Idempotency-Key", *id))).await
+            .body(body.expose().clone())
     }
 
-    /// What a status says that says nothing.
-    pub(crate) fn unexpected(status: u16) -> SendError {
-        SendError::Unavailable { retry_after: None, source: HttpError::Status(status).into() }
+    /// The status that `body` is answered with; what else is answered is not read.
+    pub(crate) async fn status_of(&self, body: &Secret<Vec<u8>>) -> Result<u16, SendError> {
+        self.http.begin(self.request(body)).await.map(|response| response.status().as_u16())
     }
 }
 
@@ -174,7 +172,8 @@ impl Endpoint {
 impl Provider for Webhook {
     async fn send(&self, message: &Message, words: &Rendered) -> Result<(), SendError> {
         let body = body(message, words).map_err(|error| SendError::Refused(error.into()))?;
-        judge(&self.0.post(&body, Some(message.id.as_str())).await?)
+        let request = self.0.request(&body).header("Idempotency-Key", message.id.as_str());
+        judge(&self.0.http.ask(request).await?)
     }
 
     /// Receivers must remember them.

@@ -59,7 +59,6 @@ async fn the_status_says_whether_something_speaks_against_a_number() {
         (422, Assessment::AtRisk),
         (302, Assessment::Unknown),
         (401, Assessment::Unknown),
-        (404, Assessment::Unknown),
         (500, Assessment::Unknown),
     ] {
         status.store(code, Ordering::SeqCst);
@@ -87,6 +86,18 @@ async fn nobody_waits_for_a_check_that_fails() {
     assert_eq!(assess(&courier).await, Assessment::Unknown);
     clock.advance(std::time::Duration::from_secs(10));
     assert_eq!(assess(&courier).await, Assessment::AtRisk);
+}
+
+#[tokio::test]
+async fn who_asks_for_many_numbers_that_nobody_knows_gives_it_no_pause() {
+    for status in [400, 404, 409, 410, 429] {
+        let server = HttpServer::start(move |_| Reply::status(status)).await;
+        let (courier, _) = courier(&server);
+        for _ in 0..25 {
+            assert_eq!(assess(&courier).await, Assessment::Unknown);
+        }
+        assert_eq!(server.seen().len(), 25, "{status}");
+    }
 }
 
 #[tokio::test]

@@ -156,6 +156,12 @@ impl App {
         }
     }
 
+    /// Gives back what a message was charged to as one whose code nobody has typed in yet.
+    pub(super) async fn take_back_unproven(&self, receipt: &Receipt, counter: Option<&str>, now: Timestamp) {
+        let refund = counter.map(|counter| (self.unproven_bucket(counter), receipt.attempt)).into_iter().collect();
+        self.sessions.settle(Settlement { refund, ..Settlement::default() }, now).await;
+    }
+
     /// Takes back what was done for a message that is not written: the buckets are refunded, and nothing waits for a code that nobody is
     /// sent.
     pub(crate) async fn take_back(&self, receipt: Receipt, now: Timestamp) {

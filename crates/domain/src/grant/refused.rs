@@ -3,9 +3,8 @@
 use crate::{
     app::App,
     audit::{AuditEvent, Event},
-    authenticator::FAILURE_CEILING,
     error::{Error, Reason},
-    port::login_store::{COMPLETED, CommitOutcome, ConsumedTransaction, Counted, Failure, FailureTarget},
+    port::login_store::{COMPLETED, CommitOutcome, ConsumedTransaction},
 };
 
 impl App {
@@ -30,14 +29,12 @@ impl App {
 
     /// `error`, unless `login` is completed: then it is that, whatever else is over with it. It leaves `row` and counts nothing.
     pub(crate) async fn unless_completed(&self, error: Error, login: ConsumedTransaction, row: AuditEvent) -> Error {
-        let Some(user) = row.user.clone() else { return error };
-        let nobody = FailureTarget::Authenticators(Vec::new());
-        let looked = Failure { login: Some(login), ..Failure::new(nobody, FAILURE_CEILING, row) };
-        match self.logins.count_failure(&user, looked).await {
-            Ok(Counted::LoginSpent) => Error::new(Reason::MfaTokenInvalid).because("used before"),
-            Ok(Counted::Yes) => error,
-            Err(failed) => failed.into(),
-        }
+        let (error, row) = match self.logins.is_completed(&login).await {
+            Ok(true) => (Error::new(Reason::MfaTokenInvalid).because("used before"), row.because(COMPLETED)),
+            Ok(false) => (error, row),
+            Err(failed) => return failed.into(),
+        };
+        self.note_cheap(row).await.err().unwrap_or(error)
     }
 }
 

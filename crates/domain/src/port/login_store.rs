@@ -266,6 +266,9 @@ pub trait LoginStore: Send + Sync {
     /// [`CommitOutcome::Committed`]; an error means the outcome is unknown, and counts as a refusal.
     async fn commit(&self, login: LoginCommit) -> Result<CommitOutcome, PortError>;
 
+    /// Whether this login is completed: its mark is there. Reads only.
+    async fn is_completed(&self, login: &ConsumedTransaction) -> Result<bool, PortError>;
+
     /// When `user` last completed a second factor that is remembered.
     async fn last_proven(&self, user: &UserId, query: ProofQuery) -> Result<LastProven, PortError>;
 

@@ -48,7 +48,9 @@ struct Claims {
     iss: String,
     sub: String,
     aud: String,
+    #[serde(deserialize_with = "push::numeric_date")]
     iat: i64,
+    #[serde(deserialize_with = "push::numeric_date")]
     exp: i64,
     auth0_guardian_method: String,
     auth0_guardian_accepted: bool,

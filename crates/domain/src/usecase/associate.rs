@@ -8,7 +8,7 @@ use crate::{
     audit::{AuditEvent, Event},
     authenticator::{FactorKind, MAX_PER_USER, RecoveryStatus},
     bearer::Actor,
-    dispatch::{AT_RISK, UNCHECKED},
+    dispatch::{UNCHECKED, unsent},
     error::{Error, Reason},
     factor::{otp::OtpAlgorithm, recovery_code},
     factor_set::FactorSet,
@@ -260,13 +260,10 @@ fn refusal(error: &Error) -> Option<&'static str> {
         Reason::AlreadyEnrolled => Some("already enrolled"),
         Reason::StepUpRequired => Some("login too weak or too long ago"),
         Reason::AuthenticatorLimitReached => Some("limit of authenticators"),
-        Reason::MessageLimitReached => Some("limit of messages"),
-        Reason::DeliveryUnavailable => Some("no way to send"),
-        Reason::NumberAtRisk => Some(AT_RISK),
         Reason::GrantNotAllowed => Some("client cannot bring codes back"),
         Reason::MfaTokenInvalid => Some("account has changed"),
         Reason::RequestMalformed => error.detail(),
-        _ => None,
+        reason => unsent(reason),
     }
 }
 

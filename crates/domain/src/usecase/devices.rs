@@ -105,15 +105,17 @@ struct Claims {
     iss: String,
     sub: String,
     aud: String,
+    #[serde(deserialize_with = "push::numeric_date")]
     iat: i64,
+    #[serde(deserialize_with = "push::numeric_date")]
     exp: i64,
 }
 
 /// How far a device's clock may be from ours, in seconds.
 const SKEW: i64 = 300;
 
-/// The longest a device's own token may be good for, in seconds; Guardian's are good for two hours.
-const LONGEST: i64 = 2 * 3600;
+/// The longest a device's own token may be good for, in seconds; Guardian's are good for two hours, give or take a rounding.
+const LONGEST: i64 = 2 * 3600 + 1;
 
 /// The front of device tokens, what scanners look for.
 const TOKEN_PREFIX: &str = "csdev_";
@@ -272,8 +274,11 @@ impl App {
         let gone = |why| Error::new(Reason::DeviceNotFound).because(why);
         let account = self.account(&user).await?.ok_or_else(|| gone("user is gone"))?;
         let id = AuthenticatorId::new(format!("{}|{device_id}", FactorKind::Push.id_prefix()));
-        let authenticator = account.authenticator(&id).filter(|a| usable(a)).ok_or_else(|| gone("no such device"))?;
-        let device = push::open(authenticator, self.sealer.as_ref())?.ok_or_else(|| gone("not registered"))?;
+        let authenticator = account.authenticator(&id).ok_or_else(|| gone("no such device"))?;
+        if !authenticator.is_active() {
+            return Err(refused("not active"));
+        }
+        let device = push::open(authenticator, self.sealer.as_ref())?.ok_or_else(|| refused("not registered"))?;
         let key = push::key_digest(&device.key, self.sealer.as_ref())?;
         let proven = if bearer.expose().starts_with(TOKEN_PREFIX) {
             let expected = self.device_token(&user, &id, &key);
@@ -330,11 +335,6 @@ fn claimed_user(bearer: &str) -> Option<UserId> {
 fn digest_equal(app: &App, one: &Secret<String>, other: &Secret<String>) -> bool {
     let digest = |secret: &Secret<String>| app.sealer.token_digest("device_token", secret.expose().as_bytes());
     digest(one) == digest(other)
-}
-
-/// Whether a device may speak for it.
-fn usable(authenticator: &Authenticator) -> bool {
-    authenticator.kind == FactorKind::Push && authenticator.is_active()
 }
 
 fn row(event: Event, user: &UserId, id: &AuthenticatorId, at: Timestamp) -> AuditEvent {

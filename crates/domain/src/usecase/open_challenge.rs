@@ -8,7 +8,7 @@ use crate::{
     audit::{AuditEvent, Event},
     authenticator::FactorKind,
     client::Challenger,
-    dispatch::{AT_RISK, Sending, UNCHECKED},
+    dispatch::{Sending, UNCHECKED, unsent},
     error::{Error, Reason},
     factor::oob,
     grant::audit,
@@ -138,7 +138,10 @@ impl App {
                 let device = self.device_to_ask(chosen)?.ok_or_else(unsupported)?;
                 let bearer = self.bearer_digest(&command.mfa_token);
                 let asking = Asking { authenticator: chosen, client, bearer };
-                let asked = self.ask_device(asking, &device, &login.account, &command.origin, now).await?;
+                let asked = match self.ask_device(asking, &device, &login.account, &command.origin, now).await {
+                    Ok(asked) => asked,
+                    Err(error) => return Err(self.unopened(error, opened(Channel::Push)).await),
+                };
                 if let Err(error) = self.logins.record(opened(Channel::Push), vec![asked.row]).await {
                     // A device that may be asked stays paid for.
                     if error.did_not_happen() {
@@ -165,11 +168,8 @@ impl App {
                     languages: command.origin.languages.clone(),
                 };
                 let prepared = match self.prepare(sending, now).await {
-                    Err(error) if error.reason() == Reason::NumberAtRisk => {
-                        let row = AuditEvent { event: Event::ChallengeRefused, ..opened(channel) };
-                        return Err(self.note_cheap(row.because(AT_RISK)).await.err().unwrap_or(error));
-                    }
-                    prepared => prepared?,
+                    Ok(prepared) => prepared,
+                    Err(error) => return Err(self.unopened(error, opened(channel)).await),
                 };
                 let row = opened(channel);
                 let row = if prepared.receipt.unchecked {
@@ -183,5 +183,11 @@ impl App {
             }
         };
         Ok(Challenge { authenticator: chosen.id.clone(), proof })
+    }
+    /// The refusal to send, with the row it leaves instead of `opened`.
+    async fn unopened(&self, error: Error, opened: AuditEvent) -> Error {
+        let Some(why) = unsent(error.reason()) else { return error };
+        let row = AuditEvent { event: Event::ChallengeRefused, ..opened.because(why) };
+        self.note_cheap(row).await.err().unwrap_or(error)
     }
 }

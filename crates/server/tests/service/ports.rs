@@ -22,7 +22,8 @@ use countersign_domain::{
         },
         device_verifier::{DeviceKey, DeviceVerifier},
         login_store::{
-            CommitOutcome, Counted, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, UsedAssertion,
+            CommitOutcome, ConsumedTransaction, Counted, Failure, LastProven, LoginCommit, LoginStore, ProofQuery,
+            UsedAssertion,
         },
         outbox_store::{Bell, Claim, Ended, OutboxStore},
         password_hasher::{PasswordHasher, PasswordVerdict},
@@ -276,6 +277,9 @@ impl LoginStore for Ports {
         unscripted()
     }
     async fn commit(&self, _: LoginCommit) -> Result<CommitOutcome, PortError> {
+        unscripted()
+    }
+    async fn is_completed(&self, _: &ConsumedTransaction) -> Result<bool, PortError> {
         unscripted()
     }
     async fn last_proven(&self, _: &UserId, _: ProofQuery) -> Result<LastProven, PortError> {

@@ -168,6 +168,19 @@ pub async fn failures_disable_at_the_ceiling(stores: &Stores) {
     assert_eq!(account(stores, &user).await.user.epoch, 1, "a disabled one is not disabled again");
 }
 
+/// A completed login is known by its mark; one that was refused is not.
+pub async fn a_completed_login_is_known(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    enroll(stores, &user, 1).await;
+    for (n, known) in [(1, true), (2, false)] {
+        let attempt = login_with(&user, n, otp(1, 101));
+        let mark = attempt.transaction.unwrap();
+        assert!(!stores.logins.is_completed(&mark).await.unwrap());
+        stores.logins.commit(attempt).await.unwrap();
+        assert_eq!(stores.logins.is_completed(&mark).await.unwrap(), known, "{n}");
+    }
+}
+
 /// Whoever presents a completed login again has guessed nothing, and disables nothing.
 pub async fn nothing_counts_with_a_login_that_is_completed(stores: &Stores) {
     let user = add_user(stores, "ann").await;

@@ -13,8 +13,8 @@ use countersign_domain::{
 };
 
 use super::records::{
-    NOW, account, add_user, audit, authenticator_id, confirm_oob, enroll, enroll_pair, failure, later, login, oob, otp,
-    pair_enrollment,
+    NOW, account, add_user, audit, authenticator_id, confirm_oob, device_enrollment, enroll, enroll_pair, failure,
+    later, login, oob, otp, pair_enrollment,
 };
 use crate::open::Stores;
 
@@ -80,6 +80,21 @@ pub async fn a_success_forgets_the_failures_of_the_pair(stores: &Stores) {
     assert_eq!((voice.failures, voice.last_used_at), (0, Some(later(9))));
     assert_eq!(read(stores, &user, 3).await.failures, 2, "not of the pair");
     assert_eq!(commit(stores, login(&user, oob(1, 50))).await, ProofSpent, "whichever of them it is used with");
+}
+
+/// A device and its app prove different things: wrong codes of the app are not forgotten because the device was used, and the other way round.
+pub async fn a_success_with_a_device_is_none_of_its_app(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    stores.authenticators.begin_enrollment(device_enrollment(&user, 1), NOW).await.unwrap();
+    assert_eq!(commit(stores, login(&user, confirm_oob(1, 1))).await, Committed);
+    let failures = async || (read(stores, &user, 1).await.failures, read(stores, &user, 2).await.failures);
+    stores.logins.count_failure(&user, failure(&user, &[2], 100)).await.unwrap();
+    assert_eq!(failures().await, (1, 1), "a failure is of both");
+    assert_eq!(commit(stores, login(&user, oob(1, 50))).await, Committed);
+    assert_eq!(failures().await, (0, 1));
+    stores.logins.count_failure(&user, failure(&user, &[1], 100)).await.unwrap();
+    assert_eq!(commit(stores, login(&user, otp(2, 50))).await, Committed);
+    assert_eq!(failures().await, (1, 0));
 }
 
 /// At the ceiling both go, and the epoch rises once.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use countersign_domain::{
-    authenticator::{Authenticator, RecoveryCode, RecoveryStatus, Status},
+    authenticator::{Authenticator, FactorKind, RecoveryCode, RecoveryStatus, Status},
     id::AuthenticatorId,
     port::login_store::{Burn, Failure, FailureTarget, MAX_PROOFS, NewProof, Spent},
     secret::Digest,
@@ -46,7 +46,9 @@ impl Entry {
             a.last_step = Some(step);
         }
         a.last_used_at = Some(now);
-        for a in self.pair_of(authenticator) {
+        a.failures = 0;
+        // A telephone is one however its codes come; a device and its app prove different things.
+        for a in self.pair_of(authenticator).filter(|a| matches!(a.kind, FactorKind::Sms | FactorKind::Voice)) {
             a.failures = 0;
         }
         true

@@ -10,8 +10,8 @@ use countersign_domain::{
     port::{
         PortError,
         login_store::{
-            Burn, COMPLETED, CommitOutcome, Counted, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, Spent,
-            UsedAssertion,
+            Burn, COMPLETED, CommitOutcome, ConsumedTransaction, Counted, Failure, LastProven, LoginCommit, LoginStore,
+            ProofQuery, Spent, UsedAssertion,
         },
         repudiation_store::Repudiation,
     },
@@ -77,6 +77,10 @@ impl LoginStore for MemoryStore {
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.login.last_proven")]
+    async fn is_completed(&self, login: &ConsumedTransaction) -> Result<bool, PortError> {
+        Ok(self.lock().consumed.contains_key(&Mark::Transaction(login.digest)))
+    }
+
     async fn last_proven(&self, user: &UserId, query: ProofQuery) -> Result<LastProven, PortError> {
         let state = self.lock();
         let Some(entry) = state.users.get(user) else { return Ok(LastProven::default()) };

@@ -12,6 +12,7 @@ use super::{RedisOptions, scripts::Scripts};
 /// How long the first connection may take.
 const START: Duration = Duration::from_secs(5);
 
+#[cfg(target_os = "linux")]
 /// How long the network may say nothing of what was sent until the connection is given up. Where it swallows everything, the system would
 /// go on with the same connection for a quarter of an hour.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -58,8 +59,9 @@ fn client(url: &str, options: &RedisOptions) -> redis::RedisResult<Client> {
     let info: ConnectionInfo = url.into_connection_info()?;
     // Not sent: the name of the library is of no use to the server, and needs one more right.
     let redis = info.redis_settings().clone().set_skip_set_lib_name();
-    let tcp = info.tcp_settings().clone().set_user_timeout(SILENCE);
-    let info = info.set_redis_settings(redis).set_tcp_settings(tcp);
+    let info = info.set_redis_settings(redis);
+    #[cfg(target_os = "linux")]
+    let info = info.clone().set_tcp_settings(info.tcp_settings().clone().set_user_timeout(SILENCE));
     if !url.starts_with("rediss:") {
         return Client::open(info);
     }

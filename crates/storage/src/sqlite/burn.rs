@@ -3,7 +3,7 @@
 use countersign_domain::{
     authenticator::RecoveryStatus,
     id::AuthenticatorId,
-    port::login_store::{Burn, ConsumedChallenge, LoginCommit, Spent},
+    port::login_store::{Burn, ConsumedChallenge, ConsumedTransaction, LoginCommit, Spent},
     secret::Digest,
     time::Timestamp,
 };
@@ -55,18 +55,11 @@ pub(super) fn mark(
         .map(|marked| marked == 1)
 }
 
-/// Whether this was marked as used.
-pub(super) fn is_marked(
-    connection: &Connection,
-    kind: &'static str,
-    digest: &Digest,
-    sweep_at: Timestamp,
-) -> rusqlite::Result<bool> {
-    connection.prepare_cached("SELECT 1 FROM consumed WHERE sweep_at = ?1 AND kind = ?2 AND id = ?3")?.exists(params![
-        sweep_at.as_millis(),
-        kind,
-        digest.as_bytes()
-    ])
+/// Whether this login was marked as completed.
+pub(super) fn is_login_marked(connection: &Connection, login: &ConsumedTransaction) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM consumed WHERE sweep_at = ?1 AND kind = 'mfa_transaction' AND id = ?2")?
+        .exists(params![login.sweep_at.as_millis(), login.digest.as_bytes()])
 }
 
 fn mark_challenge(connection: &Connection, challenge: &ConsumedChallenge) -> rusqlite::Result<bool> {
@@ -113,7 +106,10 @@ fn use_one(
     }
     if let Some(pair) = pair_of(connection, login, authenticator)? {
         connection
-            .prepare_cached("UPDATE authenticator SET failures = 0 WHERE user_id = ?1 AND pair = ?2 AND failures > 0")?
+            .prepare_cached(
+                "UPDATE authenticator SET failures = 0 \
+                 WHERE user_id = ?1 AND pair = ?2 AND failures > 0 AND kind IN ('sms', 'voice')",
+            )?
             .execute([login.user.as_str(), &pair])?;
     }
     spend(connection, spent)

@@ -13,7 +13,7 @@ use super::{burn, outbox::insert_messages, rows, transaction::Transaction};
 /// Counts one, unless its login is completed.
 pub(super) fn count(connection: &Transaction<'_>, user: &UserId, failure: &Failure) -> rusqlite::Result<Counted> {
     if let Some(login) = &failure.login
-        && burn::is_marked(connection, "mfa_transaction", &login.digest, login.sweep_at)?
+        && burn::is_login_marked(connection, login)?
     {
         rows::insert_audit(connection, &failure.audit.clone().because(COMPLETED))?;
         return Ok(Counted::LoginSpent);

@@ -8,7 +8,8 @@ use countersign_domain::{
     port::{
         PortError,
         login_store::{
-            CommitOutcome, Counted, Failure, LastProven, LoginCommit, LoginStore, ProofQuery, UsedAssertion,
+            CommitOutcome, ConsumedTransaction, Counted, Failure, LastProven, LoginCommit, LoginStore, ProofQuery,
+            UsedAssertion,
         },
     },
     time::Timestamp,
@@ -38,6 +39,11 @@ impl LoginStore for SqliteStore {
                 })
             })
             .await
+    }
+
+    #[tracing::instrument(level = "debug", skip_all, name = "store.login.is_completed")]
+    async fn is_completed(&self, login: &ConsumedTransaction) -> Result<bool, PortError> {
+        self.readers.read_statement(|connection| burn::is_login_marked(connection, login))
     }
 
     #[tracing::instrument(level = "debug", skip_all, name = "store.login.last_proven")]
