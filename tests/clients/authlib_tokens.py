@@ -1,14 +1,19 @@
 """Goes on with logins, revokes and introspects with authlib. Arguments: base URL, issuer, audience, user, password."""
 
 import base64
+import json
 import sys
 import time
 
+import requests
 from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oauth2.rfc7523 import PrivateKeyJWT
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import load_der_x509_certificate
 from joserfc import jwt
 from joserfc.jwk import OKPKey
 
@@ -86,6 +91,20 @@ def client_that_signs() -> None:
     assert refused(lambda: signer().refresh_token(TOKEN, second["refresh_token"])) == "invalid_grant"
 
 
+def keys_in_certificates() -> None:
+    """A library that reads keys from certificates alone, as auth0-PHP does, can verify tokens."""
+    decode = lambda part: base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    session = OAuth2Session("lenient", token_endpoint_auth_method="none", scope=SCOPE)
+    token = session.fetch_token(TOKEN, username=USER, password=PASSWORD, audience=AUDIENCE)["id_token"]
+    header, claims, signature = token.split(".")
+    keys = requests.get(f"{BASE}/.well-known/jwks.json", timeout=10).json()["keys"]
+    key = next(key for key in keys if key["kid"] == json.loads(decode(header))["kid"])
+    certificate = load_der_x509_certificate(base64.b64decode(key["x5c"][0]))
+    certificate.verify_directly_issued_by(certificate)
+    certificate.public_key().verify(decode(signature), f"{header}.{claims}".encode(), PKCS1v15(), SHA256())
+
+
 public_client()
 client_that_signs()
+keys_in_certificates()
 print("went on and ended")

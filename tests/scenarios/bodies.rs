@@ -271,5 +271,9 @@ async fn a_body_without_a_content_type_is_read_for_what_it_is() {
     ] {
         let answer = http.send(http.request(Method::POST, "/mfa/challenge").body(body.clone())).await;
         assert_eq!(answer.status, 200, "{body}");
+        // As `curl -d` sends it unasked.
+        let form =
+            http.request(Method::POST, "/mfa/challenge").header("content-type", "application/x-www-form-urlencoded");
+        assert_eq!(http.send(form.body(body.clone())).await.status, 200, "{body}");
     }
 }

@@ -81,6 +81,11 @@ async fn an_assertion_for_another_or_too_long_or_badly_signed_is_refused() {
         signed(&header, &claims)
     };
     assert_eq!(present(&world, &with("nothing", json!(1)), json!({})).await.status, 200, "the frame itself is good");
+    for name in ["exp", "nbf", "iat"] {
+        // Libraries whose language counts time in fractions write them (RFC 7519, section 2).
+        let date: Value = serde_json::from_str(&format!("{}.359", now + i64::from(name == "exp") * 60)).unwrap();
+        assert_eq!(present(&world, &with(name, date), json!({})).await.status, 200, "{name}");
+    }
     for (name, value) in [
         ("aud", json!(format!("{ISSUER}oauth/token"))),
         ("aud", json!([ISSUER])),
@@ -112,6 +117,32 @@ async fn an_assertion_for_another_or_too_long_or_badly_signed_is_refused() {
     }
     let forged = signed_by(8, &json!({"alg": "EdDSA"}), &claims(&world, "f"));
     assert_eq!(present(&world, &forged, json!({})).await.status, 401, "another key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_one_audience_is_taken_from_clients_that_may_write_one() {
+    let tenant = Tenant::default().and(&format!(
+        "[[clients]]\nid = 'lister'\nauthentication = 'private-key-jwt'\nkeys = ['{}']\naudience_list = true\n\
+         grant_types = ['client_credentials']\nservices = [{{ audience = '{API}', scopes = ['read:things'] }}]\n",
+        key_set()
+    ));
+    let world = World::start(Store::Sqlite, tenant).await;
+    let audiences = [
+        (json!([ISSUER]), 200),
+        (json!(ISSUER), 200),
+        (json!([ISSUER, "https://other.test/"]), 401),
+        (json!([ISSUER, ISSUER]), 401),
+        (json!(["https://other.test/"]), 401),
+        (json!([]), 401),
+    ];
+    for (number, (audience, status)) in audiences.into_iter().enumerate() {
+        let mut claims = claims(&world, &format!("l{number}"));
+        for (name, value) in [("iss", json!("lister")), ("sub", json!("lister")), ("aud", audience.clone())] {
+            claims[name] = value;
+        }
+        let answer = present(&world, &signed(&json!({"alg": "EdDSA"}), &claims), json!({})).await;
+        assert_eq!(answer.status, status, "{audience}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 //! One [`master_key::MasterKey`] is the root. Each purpose has a key derived from it under a label of its own, so that no
 //! key serves two ends. Slow work (argon2id, RSA) runs on a [`pool::WorkPool`], never on the threads of the async runtime.
 
+mod certificate;
 pub mod client_keys;
 pub mod data_key_keeper;
 mod data_keys;

@@ -20,7 +20,7 @@ use countersign_domain::{
 use data_encoding::BASE64URL_NOPAD;
 use zeroize::Zeroizing;
 
-use crate::{jws, keyring::RsaBits};
+use crate::{certificate, jws, keyring::RsaBits};
 
 /// A key pair, read once, with everything about it that does not change from token to token.
 pub(crate) struct SigningKey {
@@ -61,6 +61,7 @@ impl SigningKey {
     ///
     /// [`PortError::Corrupt`] if it is none, or not one for `algorithm`.
     pub(crate) fn parse(algorithm: Algorithm, pkcs8: &[u8]) -> Result<Self, PortError> {
+        let mut certificate = None;
         let (pair, material, verifier) = match algorithm {
             Algorithm::Rs256 => {
                 let pair = RsaKeyPair::from_pkcs8(pkcs8).map_err(corrupt)?;
@@ -70,6 +71,7 @@ impl SigningKey {
                     exponent: BASE64URL_NOPAD.encode(public.exponent().big_endian_without_leading_zero()),
                 };
                 let verifier = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, public).map_err(corrupt)?;
+                certificate = Some(certificate::self_signed(&pair)?);
                 (Pair::Rsa(pair), material, verifier)
             }
             Algorithm::Es256 => {
@@ -89,7 +91,7 @@ impl SigningKey {
         Ok(Self {
             jwt_header: jws::header(algorithm, TokenType::Jwt, &id),
             access_token_header: jws::header(algorithm, TokenType::AccessToken, &id),
-            public: PublicKey { id, algorithm, material },
+            public: PublicKey { id, algorithm, material, certificate },
             verifier,
             pair,
         })
@@ -184,6 +186,21 @@ mod tests {
             assert!(!key.verifies(b"another", &key.sign_message(b"message").unwrap()));
             assert_eq!(key.public().algorithm, algorithm);
         }
+    }
+
+    #[test]
+    fn the_certificate_of_a_key_is_always_the_same_and_holds_it() {
+        let pkcs8 = generate(Algorithm::Rs256, RsaBits::Bits2048).unwrap();
+        let public = |pkcs8: &[u8]| SigningKey::parse(Algorithm::Rs256, pkcs8).unwrap().public().clone();
+        let (first, again) = (public(&pkcs8), public(&pkcs8));
+        assert_eq!(first.certificate, again.certificate);
+        let KeyMaterial::Rsa { modulus, .. } = &first.material else { unreachable!() };
+        let (der, modulus) = (first.certificate.unwrap(), BASE64URL_NOPAD.decode(modulus.as_bytes()).unwrap());
+        assert!(der.windows(modulus.len()).any(|window| window == modulus));
+        let other = public(&generate(Algorithm::Rs256, RsaBits::Bits2048).unwrap());
+        assert_ne!(other.certificate, Some(der));
+        let ec = SigningKey::parse(Algorithm::Es256, &generate(Algorithm::Es256, RsaBits::Bits2048).unwrap()).unwrap();
+        assert_eq!(ec.public().certificate, None);
     }
 
     #[test]

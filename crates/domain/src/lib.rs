@@ -34,6 +34,7 @@ pub mod login_name;
 mod login_policy;
 pub mod message;
 mod notice;
+mod numeric_date;
 pub mod opaque;
 mod over;
 pub mod password_rule;

@@ -61,6 +61,8 @@ pub struct Client {
     pub keys: Option<Arc<dyn AssertionKeys>>,
     /// Whether its assertions may name the token endpoint in the place of the issuer.
     pub token_endpoint_audience: bool,
+    /// Whether its assertions may name their one audience in a list.
+    pub audience_list: bool,
     /// Whether a request for a challenge needs its assertion too.
     pub challenges_need_assertion: bool,
     /// The grants it may use.

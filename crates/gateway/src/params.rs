@@ -95,7 +95,7 @@ impl<'a> Params<'a> {
         Self { values: [const { None }; Parameter::COUNT], seen: 0 }
     }
 
-    /// Parses by content type; where none is given, by the first byte.
+    /// Parses by content type; where none is given, or the one that `curl -d` sends unasked, by the first byte.
     ///
     /// # Errors
     ///
@@ -111,10 +111,12 @@ impl<'a> Params<'a> {
                 value.split_once(';').map_or(value, |(essence, _)| essence).trim()
             }
         };
+        let is_form = essence.is_empty() || essence.eq_ignore_ascii_case("application/x-www-form-urlencoded");
+        // No form begins like that: its encoders write `%7B`.
         let starts_like_json = || body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-        if essence.eq_ignore_ascii_case("application/json") || (essence.is_empty() && starts_like_json()) {
+        if essence.eq_ignore_ascii_case("application/json") || (is_form && starts_like_json()) {
             json::parse(body)
-        } else if essence.is_empty() || essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        } else if is_form {
             form::parse(body)
         } else {
             Err(Problem::UnsupportedMediaType)

@@ -375,7 +375,13 @@ pub(crate) struct Key<'a> {
 #[serde(untagged)]
 pub(crate) enum Numbers<'a> {
     /// RSA.
-    Rsa { n: &'a str, e: &'a str },
+    Rsa {
+        n: &'a str,
+        e: &'a str,
+        /// RFC 7517, section 4.7: base64, not base64url.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        x5c: Option<[String; 1]>,
+    },
     /// Elliptic curve.
     Ec { crv: &'a str, x: &'a str, y: &'a str },
     /// Edwards curve: `kty` OKP.

@@ -37,8 +37,10 @@ pub struct ClientConfig {
     /// host, exactly as in the certificate. One of them is enough. A certificate that is a client's speaks for no other client.
     pub certificate_names: Vec<String>,
     /// Whether its assertions may name the token endpoint as their audience, as RFC 7523 had it, besides the issuer, as its successor wants
-    /// it. For libraries that cannot do otherwise.
+    /// it. For libraries that cannot do otherwise, as authlib does by itself; give it `exp` too, which is at most five minutes ahead.
     pub token_endpoint_audience: bool,
+    /// Whether its assertions may name their one audience in a list of one, as go-auth0 does before 2.8; the successor of RFC 7523 wants a text.
+    pub audience_list: bool,
     /// Whether `/mfa/challenge` needs its assertion too. Auth0's libraries send none there, where an `mfa_token` is needed anyway.
     pub challenges_need_assertion: bool,
     /// The grants it may use. The `password` grants hand the person's password to the application, and RFC 9700, section 2.4
@@ -173,6 +175,7 @@ impl Default for ClientConfig {
             key_files: Vec::new(),
             certificate_names: Vec::new(),
             token_endpoint_audience: false,
+            audience_list: false,
             challenges_need_assertion: false,
             grant_types: Vec::new(),
             default_realm: String::new(),

@@ -126,6 +126,7 @@ impl Checked {
             },
             keys: self.client_keys.get(&id).map(|keys| Arc::clone(keys) as Arc<dyn AssertionKeys>),
             token_endpoint_audience: client.token_endpoint_audience,
+            audience_list: client.audience_list,
             challenges_need_assertion: client.challenges_need_assertion,
             grants: client.grant_types.iter().copied().map(GrantName::grant).collect(),
             default_realm: given(&client.default_realm).map(RealmName::new),

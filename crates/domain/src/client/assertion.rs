@@ -13,6 +13,7 @@ use crate::{
     app::App,
     claims::seconds,
     error::Error,
+    numeric_date::{numeric_date, optional_date},
     port::login_store::{UsedAssertion, sweep_at},
     registry::Client,
     secret::Secret,
@@ -31,14 +32,38 @@ pub(crate) const SKEW: Duration = Duration::from_secs(10);
 /// Types of a client's authentication: none, the general one, and the one of RFC 7523's successor.
 const AUTHENTICATION_TYPES: [&str; 3] = ["", "JWT", "client-authentication+jwt"];
 
-/// What every assertion must say. A number that is a string is no number, a list of audiences no audience.
+/// Whom an assertion is for.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Intended {
+    One(String),
+    List(Vec<String>),
+}
+
+impl Intended {
+    /// The only one. A list, even of one, is taken from clients alone that may write one.
+    fn alone(&self, may_list: bool) -> Option<&str> {
+        match self {
+            Self::One(audience) => Some(audience),
+            Self::List(audiences) => match audiences.as_slice() {
+                [audience] if may_list => Some(audience),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// What every assertion must say. A number that is a string is no number.
 #[derive(Deserialize)]
 struct BasicClaims {
     iss: String,
     sub: String,
-    aud: String,
+    aud: Intended,
+    #[serde(deserialize_with = "numeric_date")]
     exp: i64,
+    #[serde(default, deserialize_with = "optional_date")]
     nbf: Option<i64>,
+    #[serde(default, deserialize_with = "optional_date")]
     iat: Option<i64>,
     jti: String,
 }
@@ -93,7 +118,11 @@ impl App {
         let bytes = keys.verify(jwt.expose(), types).ok_or("assertion: form, type or signature")?;
         let basic: BasicClaims = serde_json::from_slice(&bytes).map_err(|_wrong| "assertion: claims")?;
         let token_endpoint = client.token_endpoint_audience.then(|| format!("{}oauth/token", self.registry.issuer));
-        basic.judge(client.id.as_str(), [Some(self.registry.issuer.as_str()), token_endpoint.as_deref()], now)?;
+        let audiences = [Some(self.registry.issuer.as_str()), token_endpoint.as_deref()];
+        if !basic.aud.alone(client.audience_list).is_some_and(|audience| audiences.contains(&Some(audience))) {
+            return Err("assertion: aud");
+        }
+        basic.judge(client.id.as_str(), now)?;
         let claims = serde_json::from_slice(&bytes).map_err(|_wrong| "assertion: claims")?;
         // No client has a name with a NUL in it.
         let named = [client.id.as_str(), basic.jti.as_str()].join("\0");
@@ -107,12 +136,9 @@ impl App {
 }
 
 impl BasicClaims {
-    fn judge(&self, client: &str, audiences: [Option<&str>; 2], now: Timestamp) -> Result<(), &'static str> {
+    fn judge(&self, client: &str, now: Timestamp) -> Result<(), &'static str> {
         if self.iss != client {
             return Err("assertion: iss");
-        }
-        if !audiences.contains(&Some(self.aud.as_str())) {
-            return Err("assertion: aud");
         }
         if [&self.iss, &self.sub, &self.jti].iter().any(|claim| claim.chars().count() > MAX_CLAIM) {
             return Err("assertion: a claim is too long");
@@ -160,14 +186,14 @@ mod tests {
     const NOW: i64 = 1_800_000_000;
 
     fn judged(change: impl FnOnce(&mut BasicClaims)) -> Result<(), &'static str> {
-        claims(change).judge("web", [Some("https://id.test/"), None], seconds(NOW))
+        claims(change).judge("web", seconds(NOW))
     }
 
     fn claims(change: impl FnOnce(&mut BasicClaims)) -> BasicClaims {
         let mut claims = BasicClaims {
             iss: "web".into(),
             sub: "web".into(),
-            aud: "https://id.test/".into(),
+            aud: Intended::One("https://id.test/".into()),
             exp: NOW + 60,
             nbf: None,
             iat: Some(NOW),
@@ -178,13 +204,30 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_audiences_is_one_audience_only_where_it_may_be() {
+        let alone = |json: &str, may_list| {
+            serde_json::from_str::<Intended>(json).ok().and_then(|aud| aud.alone(may_list).map(str::to_owned))
+        };
+        let issuer = Some("https://id.test/".to_owned());
+        for may_list in [false, true] {
+            assert_eq!(alone("\"https://id.test/\"", may_list), issuer);
+            assert_eq!(alone("[\"https://id.test/\"]", may_list), issuer.clone().filter(|_| may_list));
+            for many in
+                ["[]", "[\"https://id.test/\",\"https://id.test/\"]", "[[\"https://id.test/\"]]", "null", "{}", "7"]
+            {
+                assert_eq!(alone(many, may_list), None, "{many}");
+            }
+        }
+    }
+
+    #[test]
     fn nothing_is_taken_before_it_is_said_to_be_usable() {
         for (exp, nbf, iat) in [(60, None, Some(0)), (60, None, None), (300, Some(-5), Some(-9)), (310, Some(7), None)]
         {
             let claims = claims(|claims| {
                 (claims.exp, claims.nbf, claims.iat) = (NOW + exp, nbf.map(|at| NOW + at), iat.map(|at| NOW + at));
             });
-            let judged = |at: Timestamp| claims.judge("web", [Some("https://id.test/"), None], at);
+            let judged = |at: Timestamp| claims.judge("web", at);
             let first = claims.usable_from();
             assert!(judged(first).is_ok(), "{exp} {nbf:?} {iat:?}");
             assert!(judged(first.minus(Duration::from_secs(1))).is_err(), "{exp} {nbf:?} {iat:?}");
@@ -207,9 +250,6 @@ mod tests {
     fn names_are_compared_and_bounded() {
         assert!(judged(|_| ()).is_ok());
         assert!(judged(|claims| claims.iss = "other".into()).is_err());
-        for aud in ["https://id.test", "https://id.test/oauth/token", "https://other.test/", ""] {
-            assert!(judged(|claims| claims.aud = aud.into()).is_err(), "{aud}");
-        }
         for (jti, good) in [("", false), (&*"j".repeat(64), true), (&*"j".repeat(65), false)] {
             assert_eq!(judged(|claims| claims.jti = jti.into()).is_ok(), good);
         }
@@ -217,9 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_audiences_is_none() {
-        let claims = r#"{"iss":"web","sub":"web","aud":["https://id.test/"],"exp":1,"jti":"j"}"#;
-        assert!(serde_json::from_str::<BasicClaims>(claims).is_err());
+    fn a_number_that_is_a_text_is_none() {
         let claims = r#"{"iss":"web","sub":"web","aud":"https://id.test/","exp":"1","jti":"j"}"#;
         assert!(serde_json::from_str::<BasicClaims>(claims).is_err());
     }

@@ -1,10 +1,8 @@
 //! Devices that are asked and sign the answer: the Guardian protocol, and the number that is carried from the
 //! login to the device (NIST SP 800-63B-4, section 3.1.3).
 
-use std::time::Duration;
-
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -121,16 +119,6 @@ pub fn key_digest(key: &DeviceKey, sealer: &dyn Sealer) -> Result<Digest, Error>
     Ok(sealer.keyed_digest(DigestPurpose::Address, &[b"device", &key]))
 }
 
-/// The seconds of a `NumericDate` (RFC 7519, section 2) from 1970 on, rounded down. Guardian's SDK for iOS writes fractions.
-///
-/// # Errors
-///
-/// No number, or none from then to the end of time.
-pub(crate) fn numeric_date<'de, D: Deserializer<'de>>(date: D) -> Result<i64, D::Error> {
-    let since = Duration::try_from_secs_f64(f64::deserialize(date)?).map_err(D::Error::custom)?;
-    i64::try_from(since.as_secs()).map_err(D::Error::custom)
-}
-
 /// The name devices know their authenticator by: its id without the kind.
 pub fn device_id(id: &AuthenticatorId) -> &str {
     id.as_str().split_once('|').map_or("", |(_, device)| device)
@@ -150,27 +138,6 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_date_is_a_number_of_seconds_with_or_without_a_fraction() {
-        let read = |json: &str| numeric_date(&mut serde_json::Deserializer::from_str(json)).ok();
-        for (json, expected) in [
-            ("1764429662", Some(1_764_429_662)),
-            ("1764429662.0", Some(1_764_429_662)),
-            ("1764429662.9994", Some(1_764_429_662)),
-            ("1.764429662e9", Some(1_764_429_662)),
-            ("0", Some(0)),
-            ("-1", None),
-            ("1e99", None),
-            ("1e19", None),
-            ("null", None),
-            ("true", None),
-            ("\"1764429662\"", None),
-            ("[1764429662]", None),
-        ] {
-            assert_eq!(read(json), expected, "{json}");
-        }
-    }
 
     #[test]
     fn the_barcode_is_as_recorded() {

@@ -16,6 +16,7 @@ use crate::{
     grant::password::{FirstProven, named_differently},
     id::RealmName,
     login_name::LoginName,
+    numeric_date::numeric_date,
     policy::Wish,
     registry::{Client, GrantType},
     secret::Secret,
@@ -42,6 +43,7 @@ pub const MAX_METHODS: usize = 5;
 /// What a signed one says besides who, to whom and until when.
 #[derive(Deserialize)]
 struct SignedClaims {
+    #[serde(deserialize_with = "numeric_date")]
     auth_time: i64,
     amr: Vec<String>,
     email: Option<String>,

@@ -85,6 +85,8 @@ pub struct PublicKey {
     pub algorithm: Algorithm,
     /// The key.
     pub material: KeyMaterial,
+    /// Of an RSA key: a certificate that it signed itself, DER, for who reads keys from `x5c` alone (RFC 7517, section 4.7).
+    pub certificate: Option<Vec<u8>>,
 }
 
 /// The numbers of a public key.

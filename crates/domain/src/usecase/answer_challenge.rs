@@ -18,6 +18,7 @@ use crate::{
     },
     grant::{oob::digest_of, proof_rejected},
     message::NoticeEvent,
+    numeric_date::numeric_date,
     opaque::{self, TokenKind},
     port::{
         login_store::{Failure, FailureTarget},
@@ -48,9 +49,9 @@ struct Claims {
     iss: String,
     sub: String,
     aud: String,
-    #[serde(deserialize_with = "push::numeric_date")]
+    #[serde(deserialize_with = "numeric_date")]
     iat: i64,
-    #[serde(deserialize_with = "push::numeric_date")]
+    #[serde(deserialize_with = "numeric_date")]
     exp: i64,
     auth0_guardian_method: String,
     auth0_guardian_accepted: bool,

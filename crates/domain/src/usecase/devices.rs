@@ -15,6 +15,7 @@ use crate::{
         push::{self, Device, PushAddress},
     },
     id::{AuthenticatorId, UserId},
+    numeric_date::numeric_date,
     port::{authenticator_store::DeviceRecord, device_verifier::DeviceKey, sealer::DigestPurpose},
     secret::{Digest, Secret},
     time::Timestamp,
@@ -105,9 +106,9 @@ struct Claims {
     iss: String,
     sub: String,
     aud: String,
-    #[serde(deserialize_with = "push::numeric_date")]
+    #[serde(deserialize_with = "numeric_date")]
     iat: i64,
-    #[serde(deserialize_with = "push::numeric_date")]
+    #[serde(deserialize_with = "numeric_date")]
     exp: i64,
 }
 

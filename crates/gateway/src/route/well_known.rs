@@ -7,6 +7,7 @@ use axum::{
     response::Response,
 };
 use countersign_proto::v1::{GetMetadataRequest, GetMetadataResponse, GetSigningKeysRequest, SigningKey, signing_key};
+use data_encoding::BASE64;
 use http::{
     HeaderValue, StatusCode,
     header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH},
@@ -118,7 +119,10 @@ fn is_kept(request: &Parts, tag: &HeaderValue) -> bool {
 
 fn key(key: &SigningKey) -> Option<shape::Key<'_>> {
     let (kty, numbers) = match key.key.as_ref()? {
-        signing_key::Key::Rsa(rsa) => ("RSA", shape::Numbers::Rsa { n: &rsa.modulus, e: &rsa.exponent }),
+        signing_key::Key::Rsa(rsa) => {
+            let x5c = (!rsa.certificate.is_empty()).then(|| [BASE64.encode(&rsa.certificate)]);
+            ("RSA", shape::Numbers::Rsa { n: &rsa.modulus, e: &rsa.exponent, x5c })
+        }
         signing_key::Key::Ec(ec) => ("EC", shape::Numbers::Ec { crv: &ec.curve, x: &ec.x, y: &ec.y }),
         signing_key::Key::Okp(okp) => ("OKP", shape::Numbers::Okp { crv: &okp.curve, x: &okp.x }),
     };

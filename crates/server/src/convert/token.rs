@@ -279,7 +279,10 @@ pub(crate) fn render_keys(keys: Vec<PublicKey>) -> v1::GetSigningKeysResponse {
             key_id: key.id.as_str().to_owned(),
             algorithm: key.algorithm.as_str().to_owned(),
             key: Some(match key.material {
-                KeyMaterial::Rsa { modulus, exponent } => signing_key::Key::Rsa(v1::RsaPublicKey { modulus, exponent }),
+                KeyMaterial::Rsa { modulus, exponent } => {
+                    let certificate = key.certificate.unwrap_or_default();
+                    signing_key::Key::Rsa(v1::RsaPublicKey { modulus, exponent, certificate })
+                }
                 KeyMaterial::Ec { x, y } => signing_key::Key::Ec(v1::EcPublicKey { curve: "P-256".into(), x, y }),
                 KeyMaterial::Okp { x } => signing_key::Key::Okp(v1::OkpPublicKey { curve: "Ed25519".into(), x }),
             }),

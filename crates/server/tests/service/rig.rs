@@ -46,6 +46,7 @@ impl Rig {
             authentication: ClientAuthMethod::None,
             keys: None,
             token_endpoint_audience: false,
+            audience_list: false,
             challenges_need_assertion: false,
             grants: GrantType::ALL.into_iter().collect(),
             default_realm: None,

@@ -102,7 +102,7 @@ impl TokenService for Services {
 
     async fn get_signing_keys(&self, request: tonic::Request<GetSigningKeysRequest>) -> Answer<GetSigningKeysResponse> {
         self.answer(request, |_, _| {
-            let rsa = RsaPublicKey { modulus: "AQ".into(), exponent: "AQAB".into() };
+            let rsa = RsaPublicKey { modulus: "AQ".into(), exponent: "AQAB".into(), certificate: vec![48, 0] };
             let ec = EcPublicKey { curve: "P-256".into(), x: "AQ".into(), y: "Ag".into() };
             let key = |id: &str, algorithm: &str, key| SigningKey {
                 key_id: id.into(),
