@@ -166,6 +166,24 @@ everywhere! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_mistypes_now_and_then_and_logs_in_keeps_device_and_app() {
+    let world = World::start(Store::Sqlite, Tenant::default().with_devices()).await;
+    let api = world.api(Transport::Grpc);
+    let (ann, device) = (world.person("ann").await, Device::new("ann"));
+    ann.enrol_device(&api, &device).await;
+    for _ in 0..101 {
+        world.advance(4 * 86_400);
+        let (_, asked, pushed) = ann.asked(&world, &api).await;
+        let wrong = device.answer(&world, &pushed, true, Some(other_number(&asked.number.unwrap())));
+        api.resolve(&pushed.token, &wrong).await.refused(&WRONG_NUMBER);
+        ann.log_in_by(&world, &api, &device).await;
+    }
+    let token = ann.mfa_token(&api).await;
+    let listed = api.list(&token).await.unwrap();
+    assert!(listed.iter().filter(|entry| entry.kind != "recovery-code").all(|entry| entry.active), "{listed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tries_come_back_more_slowly_as_the_ceiling_nears() {
     let world = World::start(Store::Sqlite, Tenant::default()).await;
     let api = world.api(Transport::Http);

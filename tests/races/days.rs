@@ -161,6 +161,7 @@ async fn who_comes_too_late_for_the_last_of_a_day_is_charged_nothing_and_leaves_
     assert_eq!(world.message_ids(), before);
     assert!(world.app().users.find(&bob.id).await.unwrap().unwrap().authenticators.is_empty());
     assert_eq!(dump::details(&world.database(), "enrollment.refused", bob.id.as_str()), ["limit of messages"; 2]);
+    assert_eq!(dump::details(&world.database(), "challenge.refused", ann.id.as_str()), ["limit of messages"; 2]);
 
     // At midnight it has two, as if nobody had asked.
     world.advance(8 * 3600);

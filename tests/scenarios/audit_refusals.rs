@@ -12,7 +12,7 @@ use countersign_tests::{
     refusal::{
         ALREADY_ENROLLED, BAD_EMAIL, BAD_OOB_CODE, BAD_PHONE, CLIENT_CREDENTIALS_OFF, EXPIRED_OOB_CODE,
         FOREIGN_OOB_CODE, FOREIGN_PHONE, NO_INTROSPECTION, NO_PHONE, OTP_GRANT_OFF, PENDING, REJECTED, Refused as _,
-        STEP_UP, TICKET_TAKEN, TOO_MANY_SMS,
+        STEP_UP, TICKET_TAKEN, TOO_MANY_PUSHES, TOO_MANY_SMS,
     },
     sent::NUMBER,
     signer::assertion,
@@ -118,6 +118,26 @@ everywhere! {
         trail.says_why(NOTHING_CAME, "expired");
     }
 
+    async fn a_challenge_that_is_not_opened_is_a_row_that_says_why(world: World, api: Api) {
+        let (ann, device) = (world.person("ann").await, Device::new("ann"));
+        ann.enrol_device(&api, &device).await;
+        let token = ann.mfa_token(&api).await;
+        while api.ask(BACKEND, &token, None).await.is_ok() {}
+        let bob = world.with_telephone(&api, "bob", NUMBER).await;
+        let bobs = bob.mfa_token(&api).await;
+        while api.send_code(BACKEND, &bobs, None, Some("sms")).await.is_ok() {}
+        let mut trail = Trail::of(&world);
+        let mut says = |user: &str, kind: &str| {
+            let row = trail.says_why("challenge.refused", "limit of messages");
+            assert_eq!((row.user.as_str(), row.client.as_deref()), (user, Some(BACKEND.id)));
+            assert!(row.authenticator.is_some_and(|id| id.starts_with(kind)));
+        };
+        api.ask(BACKEND, &token, None).await.refused(&TOO_MANY_PUSHES);
+        says(ann.id.as_str(), "push|");
+        api.send_code(BACKEND, &bobs, None, Some("sms")).await.refused(&TOO_MANY_SMS);
+        says(bob.id.as_str(), "sms|");
+    }
+
     async fn a_code_that_is_over_is_a_row_that_says_why(world: World, api: Api) {
         let ann = world.with_telephone(&api, "ann", NUMBER).await;
         let (token, sent, code) = ann.challenged(&world, &api, "sms").await;
@@ -199,7 +219,8 @@ async fn a_flood_of_codes_of_no_challenge_is_few_rows() {
         api.oob(BACKEND, &token, handle.expose(), "123456").await.refused(&BAD_OOB_CODE);
     }
     let rows = trail.new_rows();
-    assert!(rows.len() <= 200 && rows.iter().all(|row| row.event == NOTHING_CAME), "{}", rows.len());
+    assert!(!rows.is_empty() && rows.len() <= 200, "{}", rows.len());
+    assert!(rows.iter().all(|row| row.event == NOTHING_CAME), "{rows:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

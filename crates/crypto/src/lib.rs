@@ -1,7 +1,7 @@
 //! Adapters for hashing, sealing and signing: `argon2` for passwords, AWS-LC for everything else.
 //!
 //! One [`master_key::MasterKey`] is the root. Each purpose has a key derived from it under a label of its own, so that no
-//! key serves two ends. Slow work (argon2id, RSA) runs on a [`pool::WorkPool`], never on the threads of the async runtime.
+//! key serves two ends. Slow work (argon2id, tokens by RSA) runs on a [`pool::WorkPool`], never on the threads of the async runtime.
 
 mod certificate;
 pub mod client_keys;

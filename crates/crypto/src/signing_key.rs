@@ -59,7 +59,7 @@ impl SigningKey {
     ///
     /// # Errors
     ///
-    /// [`PortError::Corrupt`] if it is none, or not one for `algorithm`.
+    /// [`PortError::Corrupt`] if it is none, or not one for `algorithm`; [`PortError::Unavailable`] if it does not sign its certificate.
     pub(crate) fn parse(algorithm: Algorithm, pkcs8: &[u8]) -> Result<Self, PortError> {
         let mut certificate = None;
         let (pair, material, verifier) = match algorithm {

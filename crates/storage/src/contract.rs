@@ -111,7 +111,7 @@ macro_rules! durable_contract {
             pairs::what_was_enrolled_together_is_confirmed_together,
             pairs::a_pair_expires_together,
             pairs::a_success_forgets_the_failures_of_the_pair,
-            pairs::a_success_with_a_device_is_none_of_its_app,
+            pairs::a_device_and_its_app_count_for_themselves,
             pairs::failures_count_for_the_pair_and_disable_it,
             pairs::naming_both_of_a_pair_counts_once,
             pairs::what_is_paired_is_removed_together,

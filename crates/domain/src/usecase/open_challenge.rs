@@ -16,6 +16,7 @@ use crate::{
     message::{Channel, Purpose},
     registry::GrantType,
     secret::Secret,
+    time::Timestamp,
 };
 
 /// The challenge type of everything that has a channel.
@@ -167,23 +168,35 @@ impl App {
                     bearer: self.bearer_digest(&command.mfa_token),
                     languages: command.origin.languages.clone(),
                 };
-                let prepared = match self.prepare(sending, now).await {
-                    Ok(prepared) => prepared,
-                    Err(error) => return Err(self.unopened(error, opened(channel)).await),
-                };
-                let row = opened(channel);
-                let row = if prepared.receipt.unchecked {
-                    row.because(format!("{}; {UNCHECKED}", channel.as_str()))
-                } else {
-                    row
-                };
-                let oob_code = self.send(prepared, row, now).await?;
+                let oob_code = self.send_or_tell(sending, channel, opened(channel), now).await?;
                 let lifetime = self.registry.policy.oob_code_lifetime;
                 RequiredProof::Oob { oob_code, channel, lifetime }
             }
         };
         Ok(Challenge { authenticator: chosen.id.clone(), proof })
     }
+
+    /// Has a code leave with the row `opened`, or leaves the row that says why it does not.
+    async fn send_or_tell(
+        &self,
+        sending: Sending<'_>,
+        channel: Channel,
+        opened: AuditEvent,
+        now: Timestamp,
+    ) -> Result<Secret<String>, Error> {
+        let prepared = match self.prepare(sending, now).await {
+            Ok(prepared) => prepared,
+            Err(error) => return Err(self.unopened(error, opened).await),
+        };
+        let row = opened.clone();
+        let unchecked = prepared.receipt.unchecked;
+        let row = if unchecked { row.because(format!("{}; {UNCHECKED}", channel.as_str())) } else { row };
+        match self.send(prepared, row, now).await {
+            Ok(oob_code) => Ok(oob_code),
+            Err(error) => Err(self.unopened(error, opened).await),
+        }
+    }
+
     /// The refusal to send, with the row it leaves instead of `opened`.
     async fn unopened(&self, error: Error, opened: AuditEvent) -> Error {
         let Some(why) = unsent(error.reason()) else { return error };

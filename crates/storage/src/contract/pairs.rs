@@ -82,19 +82,24 @@ pub async fn a_success_forgets_the_failures_of_the_pair(stores: &Stores) {
     assert_eq!(commit(stores, login(&user, oob(1, 50))).await, ProofSpent, "whichever of them it is used with");
 }
 
-/// A device and its app prove different things: wrong codes of the app are not forgotten because the device was used, and the other way round.
-pub async fn a_success_with_a_device_is_none_of_its_app(stores: &Stores) {
+/// A device and its app prove different things, and have failures and successes of their own. At the ceiling both go all the same.
+pub async fn a_device_and_its_app_count_for_themselves(stores: &Stores) {
     let user = add_user(stores, "ann").await;
     stores.authenticators.begin_enrollment(device_enrollment(&user, 1), NOW).await.unwrap();
     assert_eq!(commit(stores, login(&user, confirm_oob(1, 1))).await, Committed);
     let failures = async || (read(stores, &user, 1).await.failures, read(stores, &user, 2).await.failures);
     stores.logins.count_failure(&user, failure(&user, &[2], 100)).await.unwrap();
-    assert_eq!(failures().await, (1, 1), "a failure is of both");
-    assert_eq!(commit(stores, login(&user, oob(1, 50))).await, Committed);
     assert_eq!(failures().await, (0, 1));
+    assert_eq!(commit(stores, login(&user, oob(1, 50))).await, Committed);
+    assert_eq!(failures().await, (0, 1), "of the device");
     stores.logins.count_failure(&user, failure(&user, &[1], 100)).await.unwrap();
+    assert_eq!(failures().await, (1, 1));
     assert_eq!(commit(stores, login(&user, otp(2, 50))).await, Committed);
-    assert_eq!(failures().await, (1, 0));
+    assert_eq!(failures().await, (1, 0), "of the app");
+    stores.logins.count_failure(&user, failure(&user, &[1], 2)).await.unwrap();
+    for n in 1..=2 {
+        assert_eq!(read(stores, &user, n).await.status, Status::Disabled, "{n}");
+    }
 }
 
 /// At the ceiling both go, and the epoch rises once.

@@ -46,9 +46,7 @@ impl Entry {
             a.last_step = Some(step);
         }
         a.last_used_at = Some(now);
-        a.failures = 0;
-        // A telephone is one however its codes come; a device and its app prove different things.
-        for a in self.pair_of(authenticator).filter(|a| matches!(a.kind, FactorKind::Sms | FactorKind::Voice)) {
+        for a in self.counted_with(authenticator) {
             a.failures = 0;
         }
         true
@@ -101,6 +99,12 @@ impl Entry {
         }
     }
 
+    /// The authenticator, and the other way of the same telephone: its codes come from one place. A device and its app prove different
+    /// things, and have failures of their own.
+    fn counted_with(&mut self, id: &AuthenticatorId) -> impl Iterator<Item = &mut Authenticator> {
+        self.pair_of(id).filter(move |a| a.id == *id || matches!(a.kind, FactorKind::Sms | FactorKind::Voice))
+    }
+
     /// The authenticator and what is paired with it.
     pub(super) fn pair_of(&mut self, id: &AuthenticatorId) -> impl Iterator<Item = &mut Authenticator> {
         let pair = self.authenticators.get(id).and_then(|a| a.pair.clone());
@@ -140,7 +144,7 @@ impl Entry {
                 continue;
             }
             let mut ripe = false;
-            for a in self.pair_of(id) {
+            for a in self.counted_with(id) {
                 a.failures += 1;
                 seen.insert(a.id.clone());
                 notifies |= a.failures == failure.notify_at;

@@ -76,11 +76,12 @@ impl LoginStore for MemoryStore {
         Ok(CommitOutcome::Committed)
     }
 
-    #[tracing::instrument(level = "debug", skip_all, name = "store.login.last_proven")]
+    #[tracing::instrument(level = "debug", skip_all, name = "store.login.is_completed")]
     async fn is_completed(&self, login: &ConsumedTransaction) -> Result<bool, PortError> {
         Ok(self.lock().consumed.contains_key(&Mark::Transaction(login.digest)))
     }
 
+    #[tracing::instrument(level = "debug", skip_all, name = "store.login.last_proven")]
     async fn last_proven(&self, user: &UserId, query: ProofQuery) -> Result<LastProven, PortError> {
         let state = self.lock();
         let Some(entry) = state.users.get(user) else { return Ok(LastProven::default()) };

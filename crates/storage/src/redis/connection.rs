@@ -12,9 +12,9 @@ use super::{RedisOptions, scripts::Scripts};
 /// How long the first connection may take.
 const START: Duration = Duration::from_secs(5);
 
-#[cfg(target_os = "linux")]
 /// How long the network may say nothing of what was sent until the connection is given up. Where it swallows everything, the system would
 /// go on with the same connection for a quarter of an hour.
+#[cfg(target_os = "linux")]
 const SILENCE: Duration = Duration::from_secs(2);
 
 /// Why a server is not used.

@@ -47,11 +47,12 @@ fn count_authenticators(
     failure: &Failure,
 ) -> rusqlite::Result<Consequence> {
     let mut count = connection.prepare_cached(
-        "UPDATE authenticator SET failures = failures + 1 WHERE user_id = ?1 AND (id = ?2 OR pair = \
-         (SELECT pair FROM authenticator WHERE user_id = ?1 AND id = ?2)) RETURNING id, failures, status = 'active'",
+        "UPDATE authenticator SET failures = failures + 1 WHERE user_id = ?1 AND (id = ?2 OR \
+         (kind IN ('sms', 'voice') AND pair = (SELECT pair FROM authenticator WHERE user_id = ?1 AND id = ?2))) \
+         RETURNING id, failures, status = 'active'",
     )?;
     let mut counted = Consequence::default();
-    // Whoever is named along with what it is paired with has failed once.
+    // A telephone that is named in both of its ways has failed once.
     let mut seen = HashSet::new();
     for id in ids {
         if seen.contains(id.as_str()) {
