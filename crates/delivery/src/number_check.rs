@@ -61,13 +61,11 @@ impl NumberCheck {
         let (assessment, change) = match self.ask(channel, to, purpose).await {
             Ok(200..=299) => (Assessment::Clear, permit.succeeded()),
             Ok(403 | 422) => (Assessment::AtRisk, permit.succeeded()),
-            Ok(status @ (400 | 404 | 409 | 410 | 429)) => {
-                tracing::warn!(status, "a number was not checked");
-                (Assessment::Unknown, permit.found_nothing())
-            }
             Ok(status) => {
                 tracing::warn!(status, "a number was not checked");
-                (Assessment::Unknown, permit.failed(self.clock.now()))
+                let of_this_number = matches!(status, 400 | 404 | 409 | 410 | 429);
+                let change = if of_this_number { permit.found_nothing() } else { permit.failed(self.clock.now()) };
+                (Assessment::Unknown, change)
             }
             Err(error) => {
                 tracing::warn!(cause = chain(&error), "a number was not checked");

@@ -158,7 +158,8 @@ impl App {
 
     /// Gives back what a message was charged to as one whose code nobody has typed in yet.
     pub(super) async fn take_back_unproven(&self, receipt: &Receipt, counter: Option<&str>, now: Timestamp) {
-        let refund = counter.map(|counter| (self.unproven_bucket(counter), receipt.attempt)).into_iter().collect();
+        let Some(counter) = counter else { return };
+        let refund = vec![(self.unproven_bucket(counter), receipt.attempt)];
         self.sessions.settle(Settlement { refund, ..Settlement::default() }, now).await;
     }
 
