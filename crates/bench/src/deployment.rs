@@ -134,32 +134,11 @@ impl Deployment {
         }
         let took = start.elapsed();
         let pid = process.id().context("the server has ended")?;
-        at_rest(pid).await?;
+        process::at_rest(pid).await?;
         Ok((
             Server { process, pid, grpc: format!("http://{}", self.grpc), http: format!("http://{}", self.http) },
             took,
         ))
-    }
-}
-
-/// Waits until a server does nothing by itself any more. One on a new database makes signing keys for later, as much work as thousands of
-/// logins, and of none of them.
-async fn at_rest(pid: u32) -> anyhow::Result<()> {
-    const LOOK: Duration = Duration::from_millis(250);
-    /// What little it may do in between; the kernel tells no less.
-    const NEXT_TO_NOTHING: Duration = Duration::from_millis(10);
-    let start = Instant::now();
-    let mut tick = tokio::time::interval(LOOK);
-    tick.tick().await;
-    let mut before = process::cpu_time(pid)?;
-    loop {
-        tick.tick().await;
-        let now = process::cpu_time(pid)?;
-        if now.saturating_sub(before) <= NEXT_TO_NOTHING {
-            return Ok(());
-        }
-        anyhow::ensure!(start.elapsed() < PATIENCE, "the server does not come to rest");
-        before = now;
     }
 }
 

@@ -119,6 +119,27 @@ impl Measured {
         Ok(self.row(&self.stretch(counted, operation).await?))
     }
 
+    /// The same, of a server at rest; what it does by itself after the last answer, until it is at rest again, counts too.
+    ///
+    /// # Errors
+    ///
+    /// An operation failed, or the server does not come to rest.
+    pub async fn closed_loop_to_rest<T, F, Fut>(self, mut items: Vec<T>, operation: F) -> anyhow::Result<Row>
+    where
+        T: Send + 'static,
+        F: Fn(T) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = anyhow::Result<()>> + Send,
+    {
+        let counted = items.split_off(items.len() / 10);
+        drive(items, self.callers, operation.clone()).await.with_context(|| self.name)?;
+        process::at_rest(self.pid).await?;
+        let begin = process::cpu_time(self.pid)?;
+        let stretch = self.stretch(counted, operation).await?;
+        process::at_rest(self.pid).await?;
+        let cpu = process::cpu_time(self.pid)?.saturating_sub(begin);
+        Ok(self.row(&Stretch { cpu, ..stretch }))
+    }
+
     /// The same as one stretch of a row, with nothing to warm up.
     ///
     /// # Errors
@@ -281,7 +302,7 @@ pub fn repeat(span: Duration, operation: &mut impl FnMut() -> anyhow::Result<()>
     }
 }
 
-/// Has `callers` callers work off `items`; the answers come in no particular order.
+/// Has `callers` callers work off `items`; the answers come in the order of the items.
 ///
 /// # Errors
 ///
@@ -293,8 +314,8 @@ where
     F: Fn(T) -> Fut + Clone + Send + 'static,
     Fut: Future<Output = anyhow::Result<R>> + Send,
 {
-    let mut answers = Vec::with_capacity(items.len());
-    let items = Arc::new(Mutex::new(items.into_iter()));
+    let mut answers: Vec<(usize, R)> = Vec::with_capacity(items.len());
+    let items = Arc::new(Mutex::new(items.into_iter().enumerate()));
     let mut workers = JoinSet::new();
     for _ in 0..callers.max(1) {
         let (items, operation) = (Arc::clone(&items), operation.clone());
@@ -302,9 +323,9 @@ where
             let (mut answers, mut latencies) = (Vec::new(), Latencies::new()?);
             loop {
                 let next = items.lock().unwrap_or_else(PoisonError::into_inner).next();
-                let Some(item) = next else { return anyhow::Ok((answers, latencies)) };
+                let Some((place, item)) = next else { return anyhow::Ok((answers, latencies)) };
                 let start = Instant::now();
-                answers.push(operation(item).await?);
+                answers.push((place, operation(item).await?));
                 latencies.record(start.elapsed());
             }
         });
@@ -315,6 +336,8 @@ where
         answers.extend(done);
         latencies.merge(&theirs)?;
     }
+    answers.sort_unstable_by_key(|(place, _)| *place);
+    let answers = answers.into_iter().map(|(_, answer)| answer).collect();
     Ok((answers, latencies))
 }
 

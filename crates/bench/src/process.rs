@@ -1,6 +1,9 @@
 //! What the kernel says about a process: its CPU time and its memory (proc(5)).
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 
@@ -23,6 +26,32 @@ fn ticks(stat: &str) -> Option<u32> {
     let (_, fields) = stat.rsplit_once(") ")?;
     let mut fields = fields.split(' ').skip(11).map(str::parse::<u32>);
     Some(fields.next()?.ok()? + fields.next()?.ok()?)
+}
+
+/// Waits until a server does nothing by itself any more. One on a new database makes signing keys for later, as much work as thousands of
+/// logins, and of none of them; and counts of what was sent are written up to a second after it was.
+///
+/// # Errors
+///
+/// It has ended, or does not come to rest.
+pub async fn at_rest(pid: u32) -> anyhow::Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(20);
+    const LOOK: Duration = Duration::from_secs(1);
+    /// What little it may do in between; the kernel tells no less.
+    const NEXT_TO_NOTHING: Duration = Duration::from_millis(10);
+    let start = Instant::now();
+    let mut tick = tokio::time::interval(LOOK);
+    tick.tick().await;
+    let mut before = cpu_time(pid)?;
+    loop {
+        tick.tick().await;
+        let now = cpu_time(pid)?;
+        if now.saturating_sub(before) <= NEXT_TO_NOTHING {
+            return Ok(());
+        }
+        anyhow::ensure!(start.elapsed() < PATIENCE, "the server does not come to rest");
+        before = now;
+    }
 }
 
 /// Memory of a process, in bytes.

@@ -319,7 +319,7 @@ pub async fn code_rows(
     let arrived = Arc::new(Mutex::new(Vec::with_capacity(people.len())));
     let (sender, kept) = (client.clone(), Arc::clone(&arrived));
     let send = measured("code by SMS, gRPC")
-        .closed_loop(people, move |pending| {
+        .closed_loop_to_rest(people, move |pending| {
             let (client, mailbox, kept) = (sender.clone(), mailbox.clone(), Arc::clone(&kept));
             async move {
                 let sent = client.send_code(pending, mailbox).await?;
