@@ -16,9 +16,7 @@ use crate::{
     grant::{Confirming, audit},
     opaque::{self, TokenKind},
     policy::Strength,
-    port::login_store::{
-        Burn, ConsumedChallenge, ConsumedTransaction, Failure, FailureTarget, LoginCommit, Spent, sweep_at,
-    },
+    port::login_store::{Burn, ConsumedTransaction, Failure, FailureTarget, LoginCommit, Spent},
     port::session_store::Settlement,
     registry::{Client, GrantType},
     secret::{Digest, Secret},
@@ -73,7 +71,7 @@ impl App {
         let login = self.pending_login(offer.token.expose(), client, origin, now).await?;
         let account = &login.account;
         let proven = self.judge_oob(client, account, offer, origin, Some(login.consumed()), now).await?;
-        let burn = proven.burn(true);
+        let burn = proven.burn(account, Some(&login.consumed()), true);
         let kind = proven.authenticator.kind;
         let second = (Strength::of(kind), |first| authentication(first, kind));
         let ending = self.ending(&login, client, second, origin, now).await?;
@@ -100,7 +98,7 @@ impl App {
             let row = audit(Event::EnrollmentUnconfirmed, &account.user, client, id, client.address_of(origin), now);
             return Err(self.refused_exchange(error, None, row).await);
         }
-        let burn = proven.burn(!access.has_mfa() && !account.is_enrolled());
+        let burn = proven.burn(account, None, !access.has_mfa() && !account.is_enrolled());
         let commit = proven.commit(burn, None, account, client, origin, now);
         self.commit_login(self.telling(commit, account, origin)?, CLASS).await?;
         self.settle_proven(None, &proven, now).await;
@@ -211,13 +209,13 @@ impl App {
 
 impl Proven<'_> {
     /// `only_if_unenrolled`: for pending authenticators.
-    fn burn(&self, only_if_unenrolled: bool) -> Burn {
-        let challenge = ConsumedChallenge { digest: self.digest, sweep_at: sweep_at(self.challenge.expires_at) };
-        let (authenticator, spent) = (self.authenticator.id.clone(), Spent::Challenge(challenge));
+    fn burn(&self, account: &Account, login: Option<&ConsumedTransaction>, only_if_unenrolled: bool) -> Burn {
+        let authenticator = self.authenticator.id.clone();
+        let spent = Spent::challenge(self.digest, self.challenge.expires_at, login);
         if self.authenticator.implied.is_some() {
-            Burn::UseAddress { challenge }
+            Burn::UseAddress { spent }
         } else if self.authenticator.is_active() {
-            Burn::Use { authenticator, spent }
+            Burn::Use { authenticator, spent, telephone: account.telephone_in_doubt(self.authenticator).cloned() }
         } else {
             Burn::Confirm { authenticator, spent, only_if_unenrolled }
         }

@@ -77,7 +77,7 @@ impl App {
         let (permit, found, step) = self.judge_otp(&proof, code, Some(login.consumed())).await?;
         let authenticator = found.id.clone();
         let burn = if enrolled {
-            Burn::Use { authenticator, spent: Spent::Step(step) }
+            Burn::Use { authenticator, spent: Spent::Step(step), telephone: None }
         } else {
             Burn::Confirm { authenticator, spent: Spent::Step(step), only_if_unenrolled: true }
         };

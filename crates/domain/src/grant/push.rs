@@ -14,7 +14,7 @@ use crate::{
     opaque::{self, TokenKind},
     policy::Strength,
     port::{
-        login_store::{Burn, ConsumedChallenge, ConsumedTransaction, LoginCommit, Spent, sweep_at},
+        login_store::{Burn, ConsumedTransaction, LoginCommit, Spent},
         sealer::DigestPurpose,
         session_store::{Bucket, BucketKey, Reservation, Settlement},
     },
@@ -206,11 +206,10 @@ impl Approved<'_> {
         origin: &Origin,
         now: Timestamp,
     ) -> LoginCommit {
-        let challenge =
-            ConsumedChallenge { digest: self.found.digest, sweep_at: sweep_at(self.found.approval.expires_at) };
-        let (authenticator, spent) = (self.authenticator.id.clone(), Spent::Challenge(challenge));
+        let authenticator = self.authenticator.id.clone();
+        let spent = Spent::challenge(self.found.digest, self.found.approval.expires_at, transaction.as_ref());
         let (burn, event) = if self.authenticator.is_active() {
-            (Burn::Use { authenticator, spent }, Event::PushLogin)
+            (Burn::Use { authenticator, spent, telephone: None }, Event::PushLogin)
         } else {
             (Burn::Confirm { authenticator, spent, only_if_unenrolled }, Event::EnrollmentCompleted)
         };

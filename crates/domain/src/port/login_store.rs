@@ -6,7 +6,7 @@ use super::{PortError, refresh_store::RefreshStep};
 use crate::{
     audit::AuditEvent,
     authenticator::RecoveryCode,
-    id::{AuthenticatorId, UserId},
+    id::{AuthenticatorId, PairId, UserId},
     message::OutboxRow,
     policy::Strength,
     secret::Digest,
@@ -125,18 +125,20 @@ pub struct ConsumedTransaction {
 pub enum Burn {
     /// Nothing: the password was enough.
     Nothing,
-    /// A proof by an active authenticator. Its failures are reset, and those of what is paired with it.
+    /// A proof by an active authenticator. Its failures are reset.
     Use {
         /// The authenticator.
         authenticator: AuthenticatorId,
         /// The one-time thing.
         spent: Spent,
+        /// The telephone whose failures are reset along: its codes come from one place, whichever way it got them.
+        telephone: Option<PairId>,
     },
     /// A code that was sent to the verified address of the person, who MUST have that address still. The failures of the address are
     /// reset.
     UseAddress {
         /// The challenge.
-        challenge: ConsumedChallenge,
+        spent: Spent,
     },
     /// The active recovery code: it MUST be unused; its successor becomes active. Failures start anew with the successor.
     RecoveryCode {
@@ -160,6 +162,16 @@ pub enum Burn {
     },
 }
 
+impl Burn {
+    /// The one-time thing, if it is one that has no row of its own.
+    pub const fn spent(&self) -> Option<&Spent> {
+        match self {
+            Self::Use { spent, .. } | Self::UseAddress { spent } | Self::Confirm { spent, .. } => Some(spent),
+            Self::Nothing | Self::RecoveryCode { .. } => None,
+        }
+    }
+}
+
 /// A one-time thing.
 #[derive(Clone, Copy, Debug)]
 pub enum Spent {
@@ -167,6 +179,19 @@ pub enum Spent {
     Step(u64),
     /// A challenge: the commit is lost if it was consumed before.
     Challenge(ConsumedChallenge),
+    /// A challenge that was opened with the login of this commit, and can be answered with that login alone: the login's own mark spends
+    /// both. The commit MUST have a [`LoginCommit::transaction`], or it is lost.
+    OfLogin,
+}
+
+impl Spent {
+    /// A challenge. If `login` is there, the challenge MUST have been opened with it, and that have been compared.
+    pub(crate) fn challenge(digest: Digest, expires_at: Timestamp, login: Option<&ConsumedTransaction>) -> Self {
+        match login {
+            Some(_) => Self::OfLogin,
+            None => Self::Challenge(ConsumedChallenge { digest, sweep_at: sweep_at(expires_at) }),
+        }
+    }
 }
 
 /// The mark that makes a second use of a challenge impossible, whatever happens to the session store.

@@ -5,7 +5,7 @@ use countersign_domain::{
     port::login_store::{
         Burn,
         CommitOutcome::{self, AccountChanged, Committed, ProofSpent, TransactionSpent},
-        Failure, FailureTarget, LoginCommit,
+        Failure, FailureTarget, LoginCommit, Spent,
     },
 };
 
@@ -21,7 +21,7 @@ async fn add(stores: &Stores, verified: bool) -> UserId {
 }
 
 fn code(n: usize) -> Burn {
-    Burn::UseAddress { challenge: consumed(n) }
+    Burn::UseAddress { spent: Spent::Challenge(consumed(n)) }
 }
 
 async fn commit(stores: &Stores, login: LoginCommit) -> CommitOutcome {

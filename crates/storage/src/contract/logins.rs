@@ -13,7 +13,7 @@ use countersign_domain::{
 
 use super::records::{
     NOW, account, add_user, audit, authenticator_id, confirm, enroll, enrollment, failure, later, login, login_with,
-    otp, recover,
+    of_login, otp, recover,
 };
 use crate::open::Stores;
 
@@ -68,6 +68,21 @@ pub async fn an_account_that_changed_is_refused(stores: &Stores) {
     assert_eq!(commit(stores, login(&UserId::new("auth0|nobody"), Burn::Nothing)).await, AccountChanged);
 }
 
+/// The mark of the login is all there is: without one, nothing would spend the challenge.
+pub async fn a_challenge_that_goes_with_a_login_needs_one(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    enroll(stores, &user, 1).await;
+    stores.authenticators.begin_enrollment(enrollment(&user, 2), NOW).await.unwrap();
+    let spent = Spent::OfLogin;
+    let confirms = Burn::Confirm { authenticator: authenticator_id(2), spent, only_if_unenrolled: false };
+    for burn in [of_login(1), confirms.clone()] {
+        assert_eq!(commit(stores, login(&user, burn)).await, ProofSpent);
+    }
+    assert_eq!(commit(stores, login_with(&user, 7, of_login(1))).await, Committed);
+    assert_eq!(commit(stores, login_with(&user, 7, of_login(1))).await, TransactionSpent);
+    assert_eq!(commit(stores, login_with(&user, 8, confirms)).await, Committed);
+}
+
 /// First the transaction, then the account, then the proof.
 pub async fn the_mark_is_judged_first_and_the_proof_last(stores: &Stores) {
     let user = add_user(stores, "ann").await;
@@ -101,7 +116,8 @@ pub async fn ids_and_digests_compare_by_byte(stores: &Stores) {
     let (ann, eve) = (add_user(stores, "ann").await, add_user(stores, "eve").await);
     enroll(stores, &ann, 1).await;
     enroll(stores, &eve, 2).await;
-    let spelled = |id: &str| Burn::Use { authenticator: AuthenticatorId::new(id), spent: Spent::Step(101) };
+    let spelled =
+        |id: &str| Burn::Use { authenticator: AuthenticatorId::new(id), spent: Spent::Step(101), telephone: None };
     for id in ["TOTP|dev_0000000000000001", "totp|dev_000000000000000", "totp|dev_0000000000000001 ", "totp|dev_%", ""]
     {
         assert_eq!(commit(stores, login(&ann, spelled(id))).await, ProofSpent, "{id:?}");

@@ -6,15 +6,16 @@ use countersign_domain::{
     port::{
         authenticator_store::{EnrollmentBegun, NewEnrollment},
         login_store::{
+            Burn,
             CommitOutcome::{self, AccountChanged, Committed, ProofSpent},
-            LoginCommit,
+            LoginCommit, Spent,
         },
     },
 };
 
 use super::records::{
-    NOW, account, add_user, audit, authenticator_id, confirm_oob, device_enrollment, enroll, enroll_pair, failure,
-    later, login, oob, otp, pair_enrollment,
+    NOW, account, add_user, audit, authenticator_id, confirm_oob, consumed, device_enrollment, enroll, enroll_pair,
+    failure, later, login, oob, otp, pair_enrollment,
 };
 use crate::open::Stores;
 
@@ -73,7 +74,9 @@ pub async fn a_success_forgets_the_failures_of_the_pair(stores: &Stores) {
     for n in 1..=3 {
         assert_eq!(read(stores, &user, n).await.failures, 2, "{n}");
     }
-    let success = LoginCommit { now: later(9), ..login(&user, oob(2, 50)) };
+    let telephone = read(stores, &user, 2).await.pair;
+    let burn = Burn::Use { authenticator: authenticator_id(2), spent: Spent::Challenge(consumed(50)), telephone };
+    let success = LoginCommit { now: later(9), ..login(&user, burn) };
     assert_eq!(commit(stores, success).await, Committed);
     let (sms, voice) = (read(stores, &user, 1).await, read(stores, &user, 2).await);
     assert_eq!((sms.failures, sms.last_used_at), (0, Some(NOW)));

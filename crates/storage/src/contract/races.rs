@@ -9,7 +9,7 @@ use countersign_domain::{
         login_store::{
             Burn,
             CommitOutcome::{self, AccountChanged, Committed, ProofSpent, TransactionSpent},
-            LoginCommit, UsedAssertion,
+            LoginCommit, Spent, UsedAssertion,
         },
         user_store::UserInserted,
     },
@@ -20,7 +20,7 @@ use super::{
     race,
     records::{
         NOW, account, add_user, audit, authenticator_id, confirm, confirm_oob, consumed, enroll, enrollment, failure,
-        later, login, login_with, new_user, oob, otp, pair_enrollment, recover,
+        later, login, login_with, new_user, of_login, oob, otp, pair_enrollment, recover,
     },
 };
 use crate::open::Stores;
@@ -100,12 +100,19 @@ pub async fn one_challenge_has_one_winner(stores: &Stores) {
     assert_eq!(commits(stores, ProofSpent, |n| login_with(&user, 1000 + n, oob(1, 500))).await, 1);
 }
 
+/// One login whose challenge goes with it, by 64 of its answers.
+pub async fn one_login_with_its_challenge_has_one_winner(stores: &Stores) {
+    let user = add_user(stores, "ann").await;
+    enroll(stores, &user, 1).await;
+    assert_eq!(commits(stores, TransactionSpent, |_| login_with(&user, 1000, of_login(1))).await, 1);
+}
+
 /// The same, of the verified address.
 pub async fn one_challenge_of_the_address_has_one_winner(stores: &Stores) {
     let new = new_user("ann", Some("ann@example.com"));
     let user = new.user.id.clone();
     stores.users.insert(vec![new]).await.unwrap();
-    let burn = || Burn::UseAddress { challenge: consumed(500) };
+    let burn = || Burn::UseAddress { spent: Spent::Challenge(consumed(500)) };
     assert_eq!(commits(stores, ProofSpent, |n| login_with(&user, 1000 + n, burn())).await, 1);
 }
 

@@ -199,12 +199,17 @@ pub fn login_with(user: &UserId, n: usize, burn: Burn) -> LoginCommit {
 
 /// Burns `step` of the `n`th authenticator.
 pub fn otp(n: usize, step: u64) -> Burn {
-    Burn::Use { authenticator: authenticator_id(n), spent: Spent::Step(step) }
+    Burn::Use { authenticator: authenticator_id(n), spent: Spent::Step(step), telephone: None }
 }
 
 /// Burns the `challenge`th challenge with the `n`th authenticator.
 pub fn oob(n: usize, challenge: usize) -> Burn {
-    Burn::Use { authenticator: authenticator_id(n), spent: Spent::Challenge(consumed(challenge)) }
+    Burn::Use { authenticator: authenticator_id(n), spent: Spent::Challenge(consumed(challenge)), telephone: None }
+}
+
+/// Burns a challenge that goes with the login, with the `n`th authenticator.
+pub fn of_login(n: usize) -> Burn {
+    Burn::Use { authenticator: authenticator_id(n), spent: Spent::OfLogin, telephone: None }
 }
 
 /// Confirms the `n`th authenticator, with step 100.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use countersign_domain::{
     authenticator::{Authenticator, FactorKind, RecoveryCode, RecoveryStatus, Status},
-    id::AuthenticatorId,
+    id::{AuthenticatorId, PairId},
     port::login_store::{Burn, Failure, FailureTarget, MAX_PROOFS, NewProof, Spent},
     secret::Digest,
     time::Timestamp,
@@ -17,7 +17,9 @@ impl Entry {
     pub(super) fn burn(&mut self, burn: Burn, now: Timestamp) -> bool {
         match burn {
             Burn::Nothing => true,
-            Burn::Use { authenticator, spent } => self.use_one(&authenticator, spent, now),
+            Burn::Use { authenticator, spent, telephone } => {
+                self.use_one(&authenticator, spent, telephone.as_ref(), now)
+            }
             Burn::UseAddress { .. } => {
                 let verified = self.user.email.as_ref().is_some_and(|email| email.verified);
                 if verified {
@@ -34,7 +36,13 @@ impl Entry {
         }
     }
 
-    fn use_one(&mut self, authenticator: &AuthenticatorId, spent: Spent, now: Timestamp) -> bool {
+    fn use_one(
+        &mut self,
+        authenticator: &AuthenticatorId,
+        spent: Spent,
+        telephone: Option<&PairId>,
+        now: Timestamp,
+    ) -> bool {
         let Some(a) = self.authenticators.get_mut(authenticator) else { return false };
         if a.status != Status::Active {
             return false;
@@ -46,7 +54,8 @@ impl Entry {
             a.last_step = Some(step);
         }
         a.last_used_at = Some(now);
-        for a in self.counted_with(authenticator) {
+        a.failures = 0;
+        for a in self.authenticators.values_mut().filter(|a| telephone.is_some() && a.pair.as_ref() == telephone) {
             a.failures = 0;
         }
         true

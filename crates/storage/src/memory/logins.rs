@@ -30,13 +30,12 @@ impl LoginStore for MemoryStore {
         if transaction.is_some_and(|(mark, _)| state.consumed.contains_key(&mark)) {
             return Ok(CommitOutcome::TransactionSpent);
         }
-        let challenge = match &login.burn {
-            Burn::Use { spent: Spent::Challenge(challenge), .. }
-            | Burn::Confirm { spent: Spent::Challenge(challenge), .. }
-            | Burn::UseAddress { challenge } => Some((Mark::Challenge(challenge.digest), challenge.sweep_at)),
-            _ => None,
+        let (challenge, lacks_login) = match login.burn.spent() {
+            Some(Spent::Challenge(used)) => (Some((Mark::Challenge(used.digest), used.sweep_at)), false),
+            Some(Spent::OfLogin) => (None, transaction.is_none()),
+            Some(Spent::Step(_)) | None => (None, false),
         };
-        let spent = challenge.is_some_and(|(mark, _)| state.consumed.contains_key(&mark));
+        let spent = lacks_login || challenge.is_some_and(|(mark, _)| state.consumed.contains_key(&mark));
         let refreshes = state.can_refresh(&login.user, &login.refresh) && state.can_refresh(&login.user, &login.device);
         let Some(entry) = state.standing(&login.user, login.epoch) else {
             return Ok(CommitOutcome::AccountChanged);

@@ -2,8 +2,8 @@
 
 use countersign_domain::{
     authenticator::RecoveryStatus,
-    id::AuthenticatorId,
-    port::login_store::{Burn, ConsumedChallenge, ConsumedTransaction, LoginCommit, Spent},
+    id::{AuthenticatorId, PairId},
+    port::login_store::{Burn, ConsumedTransaction, LoginCommit, Spent},
     secret::Digest,
     time::Timestamp,
 };
@@ -15,8 +15,10 @@ use super::rows;
 pub(super) fn burn(connection: &Connection, login: &LoginCommit) -> rusqlite::Result<bool> {
     match &login.burn {
         Burn::Nothing => Ok(true),
-        Burn::Use { authenticator, spent } => use_one(connection, login, authenticator, spent),
-        Burn::UseAddress { challenge } => use_address(connection, login, challenge),
+        Burn::Use { authenticator, spent, telephone } => {
+            use_one(connection, login, authenticator, spent, telephone.as_ref())
+        }
+        Burn::UseAddress { spent } => use_address(connection, login, spent),
         Burn::RecoveryCode { presented, successor, successor_digest } => {
             let burnt = connection
                 .prepare_cached(
@@ -62,22 +64,19 @@ pub(super) fn is_login_marked(connection: &Connection, login: &ConsumedTransacti
         .exists(params![login.sweep_at.as_millis(), login.digest.as_bytes()])
 }
 
-fn mark_challenge(connection: &Connection, challenge: &ConsumedChallenge) -> rusqlite::Result<bool> {
-    mark(connection, "challenge", &challenge.digest, challenge.sweep_at)
-}
-
-/// The step is judged by the authenticator's own row, a challenge by its mark.
-fn spend(connection: &Connection, spent: &Spent) -> rusqlite::Result<bool> {
+/// The step is judged by the authenticator's own row, a challenge by its mark or by that of its login.
+fn spend(connection: &Connection, login: &LoginCommit, spent: &Spent) -> rusqlite::Result<bool> {
     match spent {
         Spent::Step(_) => Ok(true),
-        Spent::Challenge(challenge) => mark_challenge(connection, challenge),
+        Spent::Challenge(challenge) => mark(connection, "challenge", &challenge.digest, challenge.sweep_at),
+        Spent::OfLogin => Ok(login.transaction.is_some()),
     }
 }
 
 fn step(spent: &Spent) -> Option<i64> {
     match spent {
         Spent::Step(step) => Some(rows::signed(*step)),
-        Spent::Challenge(_) => None,
+        Spent::Challenge(_) | Spent::OfLogin => None,
     }
 }
 
@@ -86,6 +85,7 @@ fn use_one(
     login: &LoginCommit,
     authenticator: &AuthenticatorId,
     spent: &Spent,
+    telephone: Option<&PairId>,
 ) -> rusqlite::Result<bool> {
     let used = connection
         .prepare_cached(
@@ -104,35 +104,24 @@ fn use_one(
     if used == 0 {
         return Ok(false);
     }
-    if let Some(pair) = pair_of(connection, login, authenticator)? {
+    if let Some(pair) = telephone {
         connection
             .prepare_cached(
                 "UPDATE authenticator SET failures = 0 \
                  WHERE user_id = ?1 AND pair = ?2 AND failures > 0 AND kind IN ('sms', 'voice')",
             )?
-            .execute([login.user.as_str(), &pair])?;
+            .execute([login.user.as_str(), pair.as_str()])?;
     }
-    spend(connection, spent)
+    spend(connection, login, spent)
 }
 
-/// Asked by itself: a statement that changes a row and returns it too builds a table for that.
-fn pair_of(
-    connection: &Connection,
-    login: &LoginCommit,
-    authenticator: &AuthenticatorId,
-) -> rusqlite::Result<Option<String>> {
-    connection
-        .prepare_cached("SELECT pair FROM authenticator WHERE user_id = ?1 AND id = ?2")?
-        .query_row([login.user.as_str(), authenticator.as_str()], |row| row.get(0))
-}
-
-fn use_address(connection: &Connection, login: &LoginCommit, challenge: &ConsumedChallenge) -> rusqlite::Result<bool> {
+fn use_address(connection: &Connection, login: &LoginCommit, spent: &Spent) -> rusqlite::Result<bool> {
     let found = connection
         .prepare_cached(
             "UPDATE user SET address_failures = 0 WHERE id = ?1 AND email IS NOT NULL AND email_verified = 1",
         )?
         .execute([login.user.as_str()])?;
-    Ok(found == 1 && mark_challenge(connection, challenge)?)
+    Ok(found == 1 && spend(connection, login, spent)?)
 }
 
 fn confirm(
@@ -177,5 +166,5 @@ fn confirm(
             )?
             .execute(params![user, pair, now])?;
     }
-    spend(connection, spent)
+    spend(connection, login, spent)
 }
