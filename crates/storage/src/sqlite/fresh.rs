@@ -69,6 +69,11 @@ impl Fresh {
         self.challenges.insert(digest, Known { whole: Some(record), tries, since: Instant::now() });
     }
 
+    /// Whether this challenge has no row yet.
+    pub(super) fn is_whole(&self, digest: &Digest) -> bool {
+        self.challenges.get(digest).is_some_and(|known| known.whole.is_some())
+    }
+
     /// A challenge that has no row yet.
     pub(super) fn whole(&self, digest: &Digest) -> Option<ChallengeRecord> {
         let known = self.challenges.get(digest)?;
@@ -84,7 +89,7 @@ impl Fresh {
         Some(ChallengeRecord { tries, ..record })
     }
 
-    /// Takes one try; the record is as it was before. `row` reads its row, which is done under the lock, so that no other try is overlooked.
+    /// Takes one try; the record is as it was before. `row` is what the table says now.
     pub(super) fn take_try(&mut self, digest: &Digest, row: impl FnOnce() -> Row) -> Row {
         let record = match self.whole(digest) {
             Some(whole) => Some(whole),
@@ -156,6 +161,11 @@ impl Fresh {
 }
 
 impl FreshBatch {
+    /// Whether anything of challenges is in it.
+    pub(super) const fn has_challenges(&self) -> bool {
+        !self.challenges.is_empty() || !self.tries.is_empty()
+    }
+
     /// Writes it, in the transaction that is open.
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         self.transactions.iter().try_for_each(|record| insert_transaction(connection, record))?;

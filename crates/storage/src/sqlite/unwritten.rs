@@ -71,6 +71,8 @@ struct Changes {
     /// When buckets and tries were last looked through.
     looked: Option<Instant>,
     fresh: Fresh,
+    /// How often the table took over something of challenges. As long as it takes nothing, what it says lacks nothing but what is here.
+    handed_over: u64,
     /// Whether a transaction may be under way that writes what is fresh.
     writing: bool,
     forgotten: BTreeSet<Forgotten>,
@@ -79,8 +81,8 @@ struct Changes {
     stored: Stored,
 }
 
-/// What was settled, and has a row until that is deleted. After a crash it may have it still: then only its used mark, which was
-/// committed, tells that it is spent.
+/// What was settled, and has a row until that is deleted. After a crash it may have it still: then only the used mark,
+/// which was committed, tells that it is spent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Forgotten {
     /// A transaction.
@@ -190,9 +192,18 @@ impl Unwritten {
     pub(super) fn take_try(
         &self,
         digest: &Digest,
-        row: impl FnOnce() -> Result<Option<ChallengeRecord>, PortError>,
+        row: impl Fn() -> Result<Option<ChallengeRecord>, PortError>,
     ) -> Result<Option<ChallengeRecord>, PortError> {
-        self.lock_for_fresh()?.fresh.take_try(digest, row)
+        let (is_whole, handed_over) = {
+            let changes = self.lock();
+            (changes.fresh.is_whole(digest), changes.handed_over)
+        };
+        // Not under the lock: nobody waits for a look into the table. It is looked into again if that has changed meanwhile, so that no
+        // other try is overlooked.
+        let read = if is_whole { None } else { row()? };
+        let mut changes = self.lock_for_fresh()?;
+        let still_so = changes.handed_over == handed_over;
+        changes.fresh.take_try(digest, || if still_so { Ok(read) } else { row() })
     }
 
     /// Whether there are pending logins or challenges that no commit has written.
@@ -303,6 +314,9 @@ impl Unwritten {
             }
         }
         changes.fresh.committed(&batch.fresh);
+        if batch.concerns_challenges() {
+            changes.handed_over += 1;
+        }
         changes.writing = false;
         for forgotten in &batch.forgotten {
             changes.forgotten.remove(forgotten);
@@ -359,6 +373,10 @@ impl Changes {
 }
 
 impl Batch {
+    fn concerns_challenges(&self) -> bool {
+        self.fresh.has_challenges() || self.forgotten.iter().any(|gone| matches!(gone, Forgotten::Challenge(_)))
+    }
+
     /// Writes it, in the transaction that is open.
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
         for (key, level) in &self.buckets {

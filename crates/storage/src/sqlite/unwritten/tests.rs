@@ -83,6 +83,26 @@ fn a_try_that_is_taken_while_the_challenge_is_written_counts() {
 }
 
 #[test]
+fn a_try_that_is_written_while_the_table_is_looked_into_counts() {
+    let unwritten = Unwritten::default();
+    let looks = std::cell::Cell::new(0);
+    let looking = || {
+        looks.set(looks.get() + 1);
+        if looks.get() > 1 {
+            return row(1, 4);
+        }
+        // What was there before another try was taken, written down, and known to the table alone.
+        let before = row(1, 5);
+        assert_eq!(tries(unwritten.take_try(&digest(1), || row(1, 5))), Some(5));
+        unwritten.hurry();
+        unwritten.committed(&unwritten.batch(now()).unwrap());
+        before
+    };
+    assert_eq!(tries(unwritten.take_try(&digest(1), looking)), Some(4));
+    assert_eq!(looks.get(), 2);
+}
+
+#[test]
 fn tries_are_written_when_they_have_stood_for_a_while_or_something_failed() {
     let unwritten = Unwritten::default();
     assert_eq!(tries(unwritten.take_try(&digest(1), || row(1, 5))), Some(5));
