@@ -137,7 +137,8 @@ impl Measured {
         let stretch = self.stretch(counted, operation).await?;
         process::at_rest(self.pid).await?;
         let cpu = process::cpu_time(self.pid)?.saturating_sub(begin);
-        Ok(self.row(&Stretch { cpu, ..stretch }))
+        let peak = process::memory(self.pid)?.peak;
+        Ok(self.row(&Stretch { cpu, peak, ..stretch }))
     }
 
     /// The same as one stretch of a row, with nothing to warm up.
@@ -356,9 +357,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn every_item_is_worked_off_once() {
-        let (mut answers, latencies) = drive((0..100).collect(), 7, async |item: u32| Ok(item)).await.unwrap();
-        answers.sort_unstable();
+    async fn every_item_is_worked_off_once_and_answers_keep_its_place() {
+        let yielding = async |item: u32| {
+            for _ in 0..item % 3 {
+                tokio::task::yield_now().await;
+            }
+            Ok(item)
+        };
+        let (answers, latencies) = drive((0..100).collect(), 7, yielding).await.unwrap();
         assert_eq!(answers, (0..100).collect::<Vec<_>>());
         assert_eq!(latencies.recorded(), 100);
     }

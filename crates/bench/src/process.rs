@@ -36,11 +36,12 @@ fn ticks(stat: &str) -> Option<u32> {
 /// It has ended, or does not come to rest.
 pub async fn at_rest(pid: u32) -> anyhow::Result<()> {
     const PATIENCE: Duration = Duration::from_secs(20);
-    const LOOK: Duration = Duration::from_secs(1);
+    const LOOK: Duration = Duration::from_millis(1500);
     /// What little it may do in between; the kernel tells no less.
     const NEXT_TO_NOTHING: Duration = Duration::from_millis(10);
     let start = Instant::now();
     let mut tick = tokio::time::interval(LOOK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     tick.tick().await;
     let mut before = cpu_time(pid)?;
     loop {

@@ -2,7 +2,7 @@
 
 use crate::{
     authenticator::{Authenticator, FactorKind, RecoveryCode, RecoveryStatus, Status},
-    id::{AuthenticatorId, PairId},
+    id::AuthenticatorId,
     time::Timestamp,
     user::User,
 };
@@ -67,14 +67,6 @@ impl Account {
     /// The active authenticators of one kind.
     pub fn active_of(&self, kind: FactorKind) -> impl Iterator<Item = &Authenticator> {
         self.authenticators.iter().filter(move |a| a.kind == kind && a.is_active())
-    }
-
-    /// The telephone that `authenticator` is one way of, if failures count against any of its ways.
-    pub(crate) fn telephone_in_doubt<'a>(&self, authenticator: &'a Authenticator) -> Option<&'a PairId> {
-        let pair = authenticator.pair.as_ref()?;
-        let ways = |a: &&Authenticator| matches!(a.kind, FactorKind::Sms | FactorKind::Voice);
-        let mut of_pair = self.authenticators.iter().filter(ways).filter(|a| a.pair.as_ref() == Some(pair));
-        of_pair.any(|a| a.failures > 0).then_some(pair)
     }
 
     /// The recovery code, if it can complete a login.

@@ -159,6 +159,11 @@ impl Authenticator {
         self.status == Status::Active
     }
 
+    /// The telephone it is one way to: text messages and calls to it bring the same codes, and failures of one count for the other.
+    pub fn telephone(&self) -> Option<&PairId> {
+        self.pair.as_ref().filter(|_| matches!(self.kind, FactorKind::Sms | FactorKind::Voice))
+    }
+
     /// Digest of the bearer token it was begun with, while it is pending.
     pub fn bearer(&self) -> Option<Digest> {
         match self.status {

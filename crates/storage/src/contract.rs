@@ -166,7 +166,7 @@ macro_rules! durable_contract {
             races::one_enrolment_is_confirmed_once,
             races::one_challenge_has_one_winner,
             races::one_login_with_its_challenge_has_one_winner,
-            races::one_challenge_of_the_address_has_one_winner,
+            races::one_code_to_the_address_has_one_winner,
             races::one_pair_is_confirmed_once,
             races::one_of_many_first_confirmations_wins,
             races::one_recovery_code_is_stored_by_many_enrolments,

@@ -139,7 +139,7 @@ impl LoginStore for Metered<dyn LoginStore> {
             {
                 (Grant::Oob, Some(Factor::Push))
             }
-            Burn::Use { .. } | Burn::Confirm { .. } | Burn::UseAddress { .. } => (Grant::Oob, Some(Factor::Oob)),
+            Burn::Use { .. } | Burn::Confirm { .. } | Burn::UseAddress => (Grant::Oob, Some(Factor::Oob)),
             Burn::RecoveryCode { .. } => (Grant::RecoveryCode, Some(Factor::RecoveryCode)),
         };
         let outcome = self.watch(Store::Durable, self.port.commit(login).await);

@@ -71,7 +71,7 @@ impl App {
         let login = self.pending_login(offer.token.expose(), client, origin, now).await?;
         let account = &login.account;
         let proven = self.judge_oob(client, account, offer, origin, Some(login.consumed()), now).await?;
-        let burn = proven.burn(account, Some(&login.consumed()), true);
+        let burn = proven.burn(Some(&login.consumed()), true);
         let kind = proven.authenticator.kind;
         let second = (Strength::of(kind), |first| authentication(first, kind));
         let ending = self.ending(&login, client, second, origin, now).await?;
@@ -98,7 +98,7 @@ impl App {
             let row = audit(Event::EnrollmentUnconfirmed, &account.user, client, id, client.address_of(origin), now);
             return Err(self.refused_exchange(error, None, row).await);
         }
-        let burn = proven.burn(account, None, !access.has_mfa() && !account.is_enrolled());
+        let burn = proven.burn(None, !access.has_mfa() && !account.is_enrolled());
         let commit = proven.commit(burn, None, account, client, origin, now);
         self.commit_login(self.telling(commit, account, origin)?, CLASS).await?;
         self.settle_proven(None, &proven, now).await;
@@ -209,13 +209,13 @@ impl App {
 
 impl Proven<'_> {
     /// `only_if_unenrolled`: for pending authenticators.
-    fn burn(&self, account: &Account, login: Option<&ConsumedTransaction>, only_if_unenrolled: bool) -> Burn {
+    fn burn(&self, login: Option<&ConsumedTransaction>, only_if_unenrolled: bool) -> Burn {
         let authenticator = self.authenticator.id.clone();
         let spent = Spent::challenge(self.digest, self.challenge.expires_at, login);
         if self.authenticator.implied.is_some() {
-            Burn::UseAddress { spent }
+            Burn::UseAddress
         } else if self.authenticator.is_active() {
-            Burn::Use { authenticator, spent, telephone: account.telephone_in_doubt(self.authenticator).cloned() }
+            Burn::Use { authenticator, spent, telephone: self.authenticator.telephone().cloned() }
         } else {
             Burn::Confirm { authenticator, spent, only_if_unenrolled }
         }

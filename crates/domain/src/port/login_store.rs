@@ -135,11 +135,8 @@ pub enum Burn {
         telephone: Option<PairId>,
     },
     /// A code that was sent to the verified address of the person, who MUST have that address still. The failures of the address are
-    /// reset.
-    UseAddress {
-        /// The challenge.
-        spent: Spent,
-    },
+    /// reset. Nobody enrols an address, so there is a login, whose mark spends the challenge: see [`Spent::OfLogin`].
+    UseAddress,
     /// The active recovery code: it MUST be unused; its successor becomes active. Failures start anew with the successor.
     RecoveryCode {
         /// Digest of what was presented.
@@ -163,10 +160,11 @@ pub enum Burn {
 }
 
 impl Burn {
-    /// The one-time thing, if it is one that has no row of its own.
+    /// The one-time thing that was proven, but for recovery codes, which have rows of their own.
     pub const fn spent(&self) -> Option<&Spent> {
         match self {
-            Self::Use { spent, .. } | Self::UseAddress { spent } | Self::Confirm { spent, .. } => Some(spent),
+            Self::Use { spent, .. } | Self::Confirm { spent, .. } => Some(spent),
+            Self::UseAddress => Some(&Spent::OfLogin),
             Self::Nothing | Self::RecoveryCode { .. } => None,
         }
     }

@@ -13,7 +13,7 @@ use countersign_domain::{
 
 use super::records::{
     NOW, account, add_user, audit, authenticator_id, confirm, enroll, enrollment, failure, later, login, login_with,
-    of_login, otp, recover,
+    of_login, oob, otp, recover,
 };
 use crate::open::Stores;
 
@@ -81,6 +81,9 @@ pub async fn a_challenge_that_goes_with_a_login_needs_one(stores: &Stores) {
     assert_eq!(commit(stores, login_with(&user, 7, of_login(1))).await, Committed);
     assert_eq!(commit(stores, login_with(&user, 7, of_login(1))).await, TransactionSpent);
     assert_eq!(commit(stores, login_with(&user, 8, confirms)).await, Committed);
+    // A login and a challenge of the same digest are two things.
+    assert_eq!(commit(stores, login(&user, oob(1, 7))).await, Committed);
+    assert_eq!(commit(stores, login(&user, oob(1, 7))).await, ProofSpent);
 }
 
 /// First the transaction, then the account, then the proof.

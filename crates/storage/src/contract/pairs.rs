@@ -99,6 +99,10 @@ pub async fn a_device_and_its_app_count_for_themselves(stores: &Stores) {
     assert_eq!(failures().await, (1, 1));
     assert_eq!(commit(stores, login(&user, otp(2, 50))).await, Committed);
     assert_eq!(failures().await, (1, 0), "of the app");
+    let telephone = read(stores, &user, 1).await.pair;
+    let mistaken = Burn::Use { authenticator: authenticator_id(2), spent: Spent::Step(51), telephone };
+    assert_eq!(commit(stores, login(&user, mistaken)).await, Committed);
+    assert_eq!(failures().await, (1, 0), "it is no telephone");
     stores.logins.count_failure(&user, failure(&user, &[1], 2)).await.unwrap();
     for n in 1..=2 {
         assert_eq!(read(stores, &user, n).await.status, Status::Disabled, "{n}");

@@ -9,7 +9,7 @@ use countersign_domain::{
         login_store::{
             Burn,
             CommitOutcome::{self, AccountChanged, Committed, ProofSpent, TransactionSpent},
-            LoginCommit, Spent, UsedAssertion,
+            LoginCommit, UsedAssertion,
         },
         user_store::UserInserted,
     },
@@ -19,8 +19,8 @@ use countersign_domain::{
 use super::{
     race,
     records::{
-        NOW, account, add_user, audit, authenticator_id, confirm, confirm_oob, consumed, enroll, enrollment, failure,
-        later, login, login_with, new_user, of_login, oob, otp, pair_enrollment, recover,
+        NOW, account, add_user, audit, authenticator_id, confirm, confirm_oob, enroll, enrollment, failure, later,
+        login, login_with, new_user, of_login, oob, otp, pair_enrollment, recover,
     },
 };
 use crate::open::Stores;
@@ -108,12 +108,11 @@ pub async fn one_login_with_its_challenge_has_one_winner(stores: &Stores) {
 }
 
 /// The same, of the verified address.
-pub async fn one_challenge_of_the_address_has_one_winner(stores: &Stores) {
+pub async fn one_code_to_the_address_has_one_winner(stores: &Stores) {
     let new = new_user("ann", Some("ann@example.com"));
     let user = new.user.id.clone();
     stores.users.insert(vec![new]).await.unwrap();
-    let burn = || Burn::UseAddress { spent: Spent::Challenge(consumed(500)) };
-    assert_eq!(commits(stores, ProofSpent, |n| login_with(&user, 1000 + n, burn())).await, 1);
+    assert_eq!(commits(stores, TransactionSpent, |_| login_with(&user, 1000, Burn::UseAddress)).await, 1);
 }
 
 /// A pending pair is confirmed by each of the two with the same challenge.

@@ -20,7 +20,7 @@ impl Entry {
             Burn::Use { authenticator, spent, telephone } => {
                 self.use_one(&authenticator, spent, telephone.as_ref(), now)
             }
-            Burn::UseAddress { .. } => {
+            Burn::UseAddress => {
                 let verified = self.user.email.as_ref().is_some_and(|email| email.verified);
                 if verified {
                     self.user.address_failures = 0;
@@ -55,7 +55,7 @@ impl Entry {
         }
         a.last_used_at = Some(now);
         a.failures = 0;
-        for a in self.authenticators.values_mut().filter(|a| telephone.is_some() && a.pair.as_ref() == telephone) {
+        for a in self.counted_with(authenticator).filter(|a| telephone.is_some() && a.pair.as_ref() == telephone) {
             a.failures = 0;
         }
         true

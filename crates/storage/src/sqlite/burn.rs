@@ -18,7 +18,7 @@ pub(super) fn burn(connection: &Connection, login: &LoginCommit) -> rusqlite::Re
         Burn::Use { authenticator, spent, telephone } => {
             use_one(connection, login, authenticator, spent, telephone.as_ref())
         }
-        Burn::UseAddress { spent } => use_address(connection, login, spent),
+        Burn::UseAddress => use_address(connection, login),
         Burn::RecoveryCode { presented, successor, successor_digest } => {
             let burnt = connection
                 .prepare_cached(
@@ -115,13 +115,13 @@ fn use_one(
     spend(connection, login, spent)
 }
 
-fn use_address(connection: &Connection, login: &LoginCommit, spent: &Spent) -> rusqlite::Result<bool> {
+fn use_address(connection: &Connection, login: &LoginCommit) -> rusqlite::Result<bool> {
     let found = connection
         .prepare_cached(
             "UPDATE user SET address_failures = 0 WHERE id = ?1 AND email IS NOT NULL AND email_verified = 1",
         )?
         .execute([login.user.as_str()])?;
-    Ok(found == 1 && spend(connection, login, spent)?)
+    Ok(found == 1 && spend(connection, login, &Spent::OfLogin)?)
 }
 
 fn confirm(
