@@ -37,8 +37,8 @@ use crate::bucket::Level;
 /// How long a change may stay unwritten, if nothing fails.
 pub(super) const RIPE: Duration = Duration::from_millis(500);
 
-/// How long passes between two looks for what is ripe: each goes through all there is.
-const LOOK: Duration = Duration::from_millis(50);
+/// How long passes between two looks for what is ripe: each goes through all there is, and rows that are written together share pages.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// With so many settled rows, some are deleted: the first by their keys, which lie on few pages, since keys begin with a time.
 const WORTH_DELETING: usize = 4096;
