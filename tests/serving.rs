@@ -1,8 +1,9 @@
-//! `countersign serve` on the listeners that its configuration names.
+//! `countersign serve` on the listeners that its configuration names, and what it does by itself.
 
 use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
+    time::{Duration, Instant},
 };
 
 use countersign_tests::{
@@ -12,9 +13,10 @@ use countersign_tests::{
     http::{Http, plain_client, trusting_client},
     otp,
     person::PASSWORD,
-    process::{self, ServeProcess},
+    process::{self, DemoProcess, ServeProcess},
     tenant::{BACKEND, Tenant},
 };
+use rusqlite::Connection;
 use tempfile::TempDir;
 
 /// A configuration with HTTPS by a certificate of `authority`, and `http` as the section of HTTP.
@@ -73,4 +75,40 @@ async fn http_is_not_served_beside_https_where_the_configuration_says_so() {
     assert_eq!(trusting_client(&authority.pem()).get(&keys).send().await.unwrap().status(), 200);
     // Whom the system trusts does not matter: the certificate is that of the configuration.
     plain_client().get(&keys).send().await.unwrap_err();
+}
+
+/// The RS256 key in this state, as soon as it is one that `fits`.
+async fn key(folder: &TempDir, state: &str, fits: impl Fn(&str) -> bool) -> String {
+    let list = ["keys", "list", "--dir", folder.path().to_str().unwrap()];
+    let patience = Instant::now() + Duration::from_secs(60);
+    loop {
+        let ended = process::run(folder.path(), &list, "").await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+        let found = ended.out.lines().find_map(|line| {
+            let mut columns = line.split('\t');
+            let id = columns.next()?;
+            (columns.next() == Some("RS256") && columns.next() == Some(state) && fits(id)).then(|| id.to_owned())
+        });
+        if let Some(id) = found {
+            return id;
+        }
+        assert!(Instant::now() < patience, "no key is {state}: {}", ended.out);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_old_enough_makes_way_for_the_next_without_being_told() {
+    let folder = TempDir::new().unwrap();
+    let demo = DemoProcess::start(folder.path(), 1).await;
+    let (old, next) = (key(&folder, "current", |_| true).await, key(&folder, "next", |_| true).await);
+    demo.kill().await;
+    let connection = Connection::open(folder.path().join("countersign.db")).unwrap();
+    let days = 40 * 24 * 3600 * 1000_i64;
+    let aged = "UPDATE signing_key SET created_at = created_at - ?1, changed_at = changed_at - ?1";
+    connection.execute(aged, [days]).unwrap();
+    drop(connection);
+    let again = DemoProcess::start(folder.path(), 1).await;
+    assert_eq!(key(&folder, "current", |id| id != old).await, next);
+    assert_eq!(key(&folder, "previous", |_| true).await, old);
+    again.kill().await;
 }

@@ -7,6 +7,7 @@ use countersign_tests::{
     api::{Api, Transport},
     device::Device,
     otp,
+    person::Phone,
     refusal::{BAD_OOB_CODE, MALFORMED_TOKEN, Refusal, Refused as _, TOO_FAST, WRONG_OTP, WRONG_RECOVERY_CODE},
     sent::NUMBER,
     tenant::{BACKEND, Tenant},
@@ -122,6 +123,29 @@ async fn one_recovery_code_over_many_sessions_completes_one_login() {
         }
         let token = ann.mfa_token(&http).await;
         http.recovery(BACKEND, &token, won.recovery_code.as_deref().unwrap()).await.expect("there is one successor");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_enrolment_is_confirmed_once() {
+    for store in STORES {
+        let world = World::start(store, with_tries_for_all()).await;
+        let [http, grpc] = apis(&world);
+        let ann = world.person("ann").await;
+        let token = ann.mfa_token(&grpc).await;
+        let phone = Phone::new(http.associate(&token).await.unwrap().secret, None);
+        let code = phone.code(&world);
+        let results = race_over_both(&world, |api, _| {
+            let (token, code) = (token.clone(), code.clone());
+            async move { api.otp(BACKEND, &token, &code).await }
+        })
+        .await;
+        one_winner(results);
+        assert_eq!(completed(&world, "enrollment.completed", &ann), 1, "{store:?}");
+        for api in apis(&world) {
+            let token = ann.mfa_token(&api).await;
+            assert_eq!(api.list(&token).await.unwrap().len(), 2, "an app and the recovery code");
+        }
     }
 }
 

@@ -12,7 +12,8 @@ use countersign_tests::{
     jwt,
     person::Phone,
     refusal::{
-        BAD_ASSERTED_LOGIN, BAD_REFRESH_TOKEN, Refusal, Refused as _, UNKNOWN_SUBJECT, UNMET_FACTORS, WRONG_PASSWORD,
+        BAD_ASSERTED_LOGIN, BAD_REFRESH_TOKEN, Refusal, Refused as _, UNKNOWN_SUBJECT, UNMET_FACTORS, UNMET_MAX_AGE,
+        WRONG_PASSWORD,
     },
     signer::{self, assertion, login, login_claims, signed},
     tenant::{API, Client, MFA_API, NATIVE, OTHER_REALM, REALM, SIGNER, Tenant},
@@ -20,6 +21,8 @@ use countersign_tests::{
     world::{Store, World},
 };
 use serde_json::{Value, json};
+
+const TWO_FACTORS: &str = "http://schemas.openid.net/pape/policies/2007/06/multi-factor";
 
 async fn world() -> World {
     World::start(Store::Sqlite, Tenant::default()).await
@@ -54,7 +57,9 @@ everywhere! {
         assert_eq!(access["auth_time"], json!(world.now().as_secs() - 5));
         let again = log_in(&world, &api, "b", &login_claims(&world, "ext-1", "b"), WISH).await.unwrap().tokens();
         assert_eq!(jwt::claims(&again.access_token)["sub"], access["sub"]);
-        assert_eq!(dump::audited(&world.database(), "user.asserted", access["sub"].as_str().unwrap()), 1);
+        for (event, rows) in [("user.asserted", 1), ("login.asserted", 2)] {
+            assert_eq!(dump::audited(&world.database(), event, access["sub"].as_str().unwrap()), rows, "{event}");
+        }
         let wish = Wish { realm: Some(OTHER_REALM), ..Wish::default() };
         api.login_for(NATIVE, "ext-1", "!", wish).await.refused(&WRONG_PASSWORD);
     }
@@ -98,7 +103,7 @@ everywhere! {
         let mut claims = login_claims(&world, "ext-1", "a");
         claims["amr"] = json!(["hwk"]);
         // An app would be a thing beside a thing, whatever is asked for.
-        let wish = Wish { acr_values: Some("http://schemas.openid.net/pape/policies/2007/06/multi-factor"), ..WISH };
+        let wish = Wish { acr_values: Some(TWO_FACTORS), ..WISH };
         log_in(&world, &api, "a", &claims, wish).await.refused(&UNMET_FACTORS);
         assert_eq!(last(), ("login.unmet".into(), "policy:acr_requested,no_allowed_factor".into()));
         log_in(&world, &api, "b", &claims, WISH).await.refused(&BAD_ASSERTED_LOGIN);
@@ -129,6 +134,24 @@ everywhere! {
         let claims = jwt::claims(&otp(&world, &api, "z", &token, &phone).await.access_token);
         assert_eq!((&claims["amr"], &claims["gty"]), (&json!(["pwd", "otp", "mfa"]), &json!("asserted-login")));
         assert_eq!(claims["auth_time"], json!(at));
+    }
+
+    async fn what_a_request_demands_is_measured_at_the_login_that_is_asserted(world: World, api: Api) {
+        let began = world.now().as_secs() - 200;
+        let claims = |jti: &str| {
+            let mut claims = login_claims(&world, "ext-1", jti);
+            claims["auth_time"] = json!(began);
+            claims
+        };
+        let within = |max_age| Wish { max_age: Some(max_age), ..WISH };
+        log_in(&world, &api, "a", &claims("a"), within(60)).await.refused(&UNMET_MAX_AGE);
+        let tokens = log_in(&world, &api, "b", &claims("b"), within(300)).await.unwrap().tokens();
+        assert_eq!(jwt::claims(&tokens.access_token)["auth_time"], json!(began));
+        let two_factors = Wish { acr_values: Some(TWO_FACTORS), ..WISH };
+        let token = log_in(&world, &api, "c", &claims("c"), two_factors).await.unwrap().mfa_token();
+        let phone = Phone::new(api.associate(&token).await.unwrap().secret, None);
+        let claims = jwt::claims(&otp(&world, &api, "z", &token, &phone).await.access_token);
+        assert_eq!((&claims["acr"], &claims["auth_time"]), (&json!(TWO_FACTORS), &json!(began)));
     }
 
     async fn what_confirms_an_enrolment_says_how_the_person_had_logged_in(world: World, api: Api) {

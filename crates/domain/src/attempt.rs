@@ -1,4 +1,5 @@
-//! The permit to look at a proof. Without one, nothing in this crate compares a code or a password.
+//! The permit to look at a proof. Comparing a code asks for one. A password is looked at by the hasher, which knows of no permits: whoever calls it
+//! reserves first.
 
 use std::{
     collections::HashMap,
@@ -24,7 +25,7 @@ use crate::{
     user::User,
 };
 
-/// Proof that an attempt was reserved. Only this module makes one; comparing asks for one.
+/// Proof that an attempt was reserved. Only this module makes one; comparing a code asks for one.
 #[derive(Debug)]
 pub struct AttemptPermit {
     attempt: AttemptId,
