@@ -17,4 +17,5 @@ mod restore;
 mod second_process;
 mod stalled_log;
 mod stores_gone;
+mod unwritten_audit;
 mod unwritten_messages;

@@ -77,6 +77,7 @@ everywhere! {
         }
         let token = ann.mfa_token(&api).await;
         api.recovery(BACKEND, &token, phone.recovery_code.as_deref().unwrap()).await.refused(&TOO_MANY_CODES);
+        assert_eq!(dump::audited(&world.database(), "throttled.recovery_code", ann.id.as_str()), 1);
         api.otp(BACKEND, &token, &phone.code(&world)).await.unwrap_err();
         let token = ann.mfa_token(&api).await;
         api.otp(BACKEND, &token, &phone.code(&world)).await.expect("apps have a bucket of their own");

@@ -111,6 +111,7 @@ everywhere! {
         let (token, asked, pushed) = ann.asked(&world, &api).await;
         let right = device.answer(&world, &pushed, true, asked.number.as_deref());
         api.resolve(&pushed.token, &right).await.refused(&TOO_MANY_NUMBERS);
+        assert_eq!(dump::audited(&world.database(), "throttled.push", ann.id.as_str()), 1);
         api.poll(BACKEND, &token, &asked.oob_code).await.refused(&PENDING);
         // Other factors have tries of their own.
         let app = Phone::new(registration.totp_secret.unwrap(), None);

@@ -106,6 +106,38 @@ async fn a_message_that_is_tried_again_is_a_row_once_it_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn on_every_channel_what_a_provider_refuses_is_a_row() {
+    let closed = Closed::new();
+    let url = format!("url = 'http://{}/messages'", closed.address());
+    let tenant = Tenant::default()
+        .with_devices()
+        .section("messages", &["voice = ['hook']", "email = ['hook']", "push = ['hook']", "countries = ['US']"])
+        .section("mfa", &["factors = ['push', 'voice', 'email']"])
+        .section("[messages.webhook]", &["name = 'hook'", &url, "secrets = ['a secret of 32 bytes or some more']"]);
+    let world = World::start(Store::Redis, tenant).await;
+    let api = world.api(Transport::Grpc);
+    let _receiver = closed.open(Manner::Refusing);
+    let ann = world.person("ann").await;
+    api.associate_oob(&ann.mfa_token(&api).await, To::Phone("voice", NUMBER)).await.unwrap();
+    api.send_code(BACKEND, &ann.mfa_token(&api).await, None, Some("email")).await.unwrap();
+    // That it was added is told by e-mail.
+    ann.enrol_device(&api, &Device::new("ann")).await;
+    api.ask(BACKEND, &ann.mfa_token(&api).await, None).await.unwrap();
+    let rows = trail::of_messages(&world).await;
+    for (event, purpose, log_code) in [
+        ("message_failed.voice", "enroll", "gd_send_voice_failure"),
+        ("message_failed.email", "verify", "gd_send_email_failure"),
+        ("message_failed.notice", "factor-added", ""),
+        ("message_failed.push", "verify", "gd_send_pn_failure"),
+    ] {
+        let detail = format!("refused; for={purpose}; provider=hook");
+        let those = rows.iter().filter(|row| row.0 == event && row.1 == ann.id.as_str() && row.2 == detail).count();
+        assert_eq!(those, 1, "{event}: {rows:?}");
+        assert_eq!(Event::from_name(event).unwrap().log_code(), log_code);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_its_provider_refuses_is_one_row() {
     let (world, closed) = world_with_closed_hook().await;
     let api = world.api(Transport::Http);

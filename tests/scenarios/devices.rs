@@ -3,7 +3,7 @@
 use countersign_tests::{
     api::Transport,
     device::{Device, Registration, strong, ticket},
-    everywhere,
+    dump, everywhere,
     person::Phone,
     refusal::{
         ALREADY_ENROLLED, BAD_DEVICE, BAD_DEVICE_TOKEN, BAD_TICKET, EXPIRED_OOB_CODE, MALFORMED_TOKEN, NO_DEVICE,
@@ -158,6 +158,7 @@ everywhere! {
             api.resolve(&pushed.token, &device.answer(&world, &pushed, true, asked.number.as_deref())).await.unwrap();
             api.poll(BACKEND, &token, &asked.oob_code).await.unwrap();
         }
+        assert_eq!(dump::audited(&world.database(), "device.updated", ann.id.as_str()), 3);
         let told = world.notices().await.len();
         api.delete_device(&registration.id, &by_id).await.unwrap();
         assert_eq!(world.notices().await.len(), told + 1, "its owner is told of the removal");

@@ -68,6 +68,22 @@ everywhere! {
         remembered(&world, &api, "ann", &phone).await;
     }
 
+    async fn it_ends_when_one_of_several_factors_is_removed(world: World, api: Api) {
+        let (ann, phone) = world.enrolled(&api, "ann").await;
+        world.advance(60);
+        let manager = ann.manager(&world, &api, &phone).await;
+        let first = api.list(&manager).await.unwrap().into_iter().find(|entry| entry.kind == "otp").unwrap().id;
+        let other = ann.add_phone(&world, &api, &manager).await;
+        let device = next(with(&api, "ann", &remembered(&world, &api, "ann", &phone).await).await.tokens());
+        world.advance(60);
+        let manager = ann.manager(&world, &api, &other).await;
+        api.delete(&manager, &first).await.unwrap();
+        with(&api, "ann", &device).await.mfa_token();
+        // The factor that is left has the next one remembered.
+        let device = remembered(&world, &api, "ann", &other).await;
+        with(&api, "ann", &device).await.tokens();
+    }
+
     async fn a_person_sees_and_forgets_their_devices(world: World, api: Api) {
         let (ann, phone) = world.enrolled(&api, "ann").await;
         let (bob, bobs) = world.enrolled(&api, "bob").await;

@@ -100,6 +100,7 @@ everywhere! {
         }
         let refusal = api.oob(BACKEND, &token, &second.oob_code, &message.code).await.refused(&TOO_MANY_CODES);
         assert_eq!(refusal.retry_after(), Some(360));
+        assert_eq!(dump::audited(&world.database(), "throttled.oob", ann.id.as_str()), 1);
         // The login ended with its tries, and a new one finds none.
         api.send_code(BACKEND, &token, None, Some("sms")).await.refused(&TOO_MANY_CODES);
         let (token, sent, message) = ann.challenged(&world, &api, "sms").await;

@@ -6,7 +6,7 @@ use countersign_proto::v1::{
 };
 use countersign_tests::{
     api::{Entry, To, Transport},
-    everywhere,
+    dump, everywhere,
     grpc::bearing,
     refusal::{
         ALREADY_ENROLLED, BAD_BEARER, BAD_OOB_CODE, BAD_PHONE, Expected, FOREIGN_PHONE, MALFORMED_TOKEN, NO_PHONE,
@@ -113,6 +113,7 @@ everywhere! {
         }
         let named = api.update(&manager, &listed[0].id, Some("My phone"), None).await.unwrap();
         assert_eq!(named.name.as_deref(), Some("My phone"));
+        assert_eq!(dump::audited(&world.database(), "authenticator.updated", ann.id.as_str()), 1);
     }
 
     async fn a_second_telephone_is_added_with_a_token_of_the_first(world: World, api: Api) {

@@ -4,8 +4,21 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, types::ValueRef};
 
-/// Every value of every table of the SQLite file at `path`, and its files as they lie on the disk.
+/// Every value of every table of the SQLite file at `path`, and its files as they lie on the disk. Reading those gives up the locks of a
+/// server in this process, so no other process may open the file afterwards while that runs.
 pub fn sqlite(path: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = tables(path);
+    for suffix in ["", "-wal", "-shm"] {
+        let file = format!("{}{suffix}", path.display());
+        if let Ok(bytes) = std::fs::read(&file) {
+            found.push((format!("file {file}"), bytes));
+        }
+    }
+    found
+}
+
+/// Every value of every table of the SQLite file at `path`.
+pub fn tables(path: &Path) -> Vec<(String, Vec<u8>)> {
     let connection = open(path);
     let mut found = Vec::new();
     for table in texts(&connection, "SELECT name FROM sqlite_schema WHERE type = 'table'") {
@@ -22,12 +35,6 @@ pub fn sqlite(path: &Path) -> Vec<(String, Vec<u8>)> {
                 };
                 found.push((format!("table {table}, column {column}"), bytes));
             }
-        }
-    }
-    for suffix in ["", "-wal", "-shm"] {
-        let file = format!("{}{suffix}", path.display());
-        if let Ok(bytes) = std::fs::read(&file) {
-            found.push((format!("file {file}"), bytes));
         }
     }
     found
