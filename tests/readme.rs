@@ -10,6 +10,10 @@ use tempfile::TempDir;
 const VARYING: [&str; 9] =
     ["mfa_token", "secret", "recovery_codes", "oob_code", "id", "code", "at", "binding_code", "authenticator_id"];
 
+/// How members that are left out at the end of an object are printed, and the member that stands for them.
+const REST: &str = ",…}";
+const MORE: &str = "…";
+
 /// A command that is printed, and the answer that is printed below it.
 #[derive(Clone, Debug)]
 struct Step {
@@ -51,6 +55,8 @@ struct Newcomer {
     _demo: DemoProcess,
     /// What is printed, and what it is here.
     known: Vec<(String, String)>,
+    /// Every text in an answer, in order.
+    answered: Vec<String>,
     /// Variables that were set, as lines of the shell.
     variables: String,
     /// How many messages were waited for.
@@ -71,7 +77,7 @@ impl Newcomer {
             // Whoever answers on a phone is told what asks.
             ("curl/7.88.1".to_owned(), curl.split(' ').take(2).collect::<Vec<_>>().join("/")),
         ];
-        Self { folder, _demo: demo, known, variables: String::new(), messages: 0 }
+        Self { folder, _demo: demo, known, answered: Vec::new(), variables: String::new(), messages: 0 }
     }
 
     /// What is printed as it is here.
@@ -91,9 +97,9 @@ impl Newcomer {
     async fn take(&mut self, Step { command, answer }: &Step) {
         let command = command.trim_end();
         if let Some((name, beginning)) = command.split_once('=').filter(|(_, rest)| rest.ends_with('…')) {
-            // The handle that was answered last, which is printed as its beginning.
+            // What was answered last, which is printed as its beginning.
             let beginning = beginning.trim_end_matches('…');
-            let value = &self.known.iter().rfind(|(_, here)| here.starts_with(beginning)).unwrap().1;
+            let value = self.answered.iter().rfind(|here| here.starts_with(beginning)).unwrap();
             writeln!(self.variables, "{name}='{value}'").unwrap();
             assert_eq!(answer, "", "a variable is set");
             return;
@@ -138,8 +144,10 @@ impl Newcomer {
 
     /// Compares JSON.
     fn compare(&mut self, printed: &str, here: &str) {
-        let read =
-            |text: &str| -> Value { serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}")) };
+        let read = |text: &str| -> Value {
+            let whole = text.replace(REST, &format!(",\"{MORE}\":\"\"}}"));
+            serde_json::from_str(&whole).unwrap_or_else(|error| panic!("{error}: {whole}"))
+        };
         let (shape, here) = (read(printed), read(here));
         self.learn("", &shape, &here);
         compare(&read(&self.here(printed)), &here);
@@ -147,6 +155,9 @@ impl Newcomer {
 
     /// Takes in what differs.
     fn learn(&mut self, member: &str, printed: &Value, here: &Value) {
+        if let Value::String(text) = here {
+            self.answered.push(text.clone());
+        }
         match (printed, here) {
             (Value::Object(printed), Value::Object(members)) => {
                 for (name, value) in printed {
@@ -158,7 +169,12 @@ impl Newcomer {
                     self.learn(member, value, item);
                 }
             }
-            (Value::String(printed), Value::String(text)) if VARYING.contains(&member) => self.alike(printed, text),
+            (Value::String(printed), Value::String(text)) if VARYING.contains(&member) => {
+                self.alike(printed, text);
+                if member == "code" {
+                    self.alike(&spoken(printed), &spoken(text));
+                }
+            }
             (Value::String(printed), Value::String(text)) if member == "barcode_uri" => {
                 // Commands name it by its beginning. Its secret has a member of its own.
                 self.known.push(("otpauth://totp/…".to_owned(), text.clone()));
@@ -192,17 +208,25 @@ impl Newcomer {
     }
 }
 
+/// A code as a call speaks it.
+fn spoken(code: &str) -> String {
+    code.chars().map(String::from).collect::<Vec<_>>().join(", ")
+}
+
 /// The ticket in what a device scans.
 fn ticket(uri: &str) -> Option<&str> {
     uri.split_once("enrollment_tx_id=")?.1.split('&').next()
 }
 
-/// The same members in the same order, with the same values; `…` stands for what is left out.
+/// The same members in the same order, with the same values; `…` stands for what is left out, at the end of texts and of objects.
 fn compare(printed: &Value, here: &Value) {
     match (printed, here) {
         (Value::Object(printed), Value::Object(members)) => {
-            assert_eq!(printed.keys().collect::<Vec<_>>(), members.keys().collect::<Vec<_>>(), "{printed:?}");
-            printed.iter().for_each(|(name, value)| compare(value, &members[name]));
+            let mut names: Vec<_> = printed.keys().collect();
+            let cut = names.pop_if(|name| *name == MORE).is_some();
+            let all = members.keys().take(if cut { names.len() } else { members.len() });
+            assert_eq!(names, all.collect::<Vec<_>>(), "{printed:?}");
+            names.into_iter().for_each(|name| compare(&printed[name], &members[name]));
         }
         (Value::Array(printed), Value::Array(items)) => {
             assert_eq!(printed.len(), items.len(), "{printed:?} is {items:?}");
@@ -250,4 +274,17 @@ async fn a_phone_approves_as_it_is_printed() {
     newcomer.walk(&approval).await;
     // The grant as above.
     newcomer.walk(&enrolment[enrolment.len() - 2..]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_five_factors_is_chosen_as_it_is_printed() {
+    let mut newcomer = Newcomer::start().await;
+    let [telephone] = <[_; 1]>::try_from(consoles(&section("A code by text message"))).unwrap();
+    newcomer.walk(&telephone).await;
+    let [device, list, choice] = <[_; 3]>::try_from(consoles(&section("Choose"))).unwrap();
+    newcomer.walk(&device).await;
+    newcomer.walk(&list).await;
+    // With the first of these commands again.
+    newcomer.walk(&telephone[..1]).await;
+    newcomer.walk(&choice).await;
 }
