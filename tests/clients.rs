@@ -9,7 +9,7 @@ use countersign_telemetry::Metrics;
 use countersign_tests::{
     node,
     person::PASSWORD,
-    process::{ServeProcess, places},
+    process::{ServeProcess, folder_of_program, places},
     python, signer,
     tenant::{API, ISSUER, Tenant},
 };
@@ -39,6 +39,16 @@ async fn auth0_python_logs_in_with_a_second_factor() {
     let trust = [("REQUESTS_CA_BUNDLE", description.ca_file.as_str()), ("SSL_CERT_FILE", description.ca_file.as_str())];
     let said = python::run("auth0_login.py", &[json.to_str().unwrap()], &trust).await;
     assert!(said.contains("logged in"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn auth0s_own_mfa_client_uses_every_kind_of_factor() {
+    let (folder, _running, description) = demo().await;
+    let json = folder.path().join("demo.json");
+    let program = folder_of_program().join("countersign");
+    let arguments = [&json, &program, folder.path()].map(|path| path.to_str().unwrap());
+    let said = node::run("auth0_mfa.mjs", &arguments, &[("NODE_EXTRA_CA_CERTS", &description.ca_file)]).await;
+    assert!(said.contains("enrolled, proved and removed"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

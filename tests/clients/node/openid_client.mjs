@@ -1,8 +1,10 @@
 // Logs in with two factors, goes on, asks, revokes and signs, all with openid-client. Arguments: issuer, audience, user, password.
 
 import assert from "node:assert/strict";
-import { createHmac, webcrypto } from "node:crypto";
+import { webcrypto } from "node:crypto";
 import { createRequire } from "node:module";
+
+import { code } from "./totp.mjs";
 
 // They are installed in a folder of their own.
 const { resolve } = createRequire(`${process.env.COUNTERSIGN_TEST_NODE}/`);
@@ -29,17 +31,6 @@ async function discovered(id, authentication) {
   const client = await oidc.discovery(new URL(issuer), id, undefined, authentication);
   oidc.enableNonRepudiationChecks(client);
   return client;
-}
-
-/** The code that an app with the base32 `secret` shows, so many steps from now (RFC 6238). */
-function code(secret, steps = 0) {
-  const bits = [...secret].map((c) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(c).toString(2).padStart(5, "0")).join("");
-  const key = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));
-  const counter = Buffer.alloc(8);
-  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + steps));
-  const digest = createHmac("sha1", key).update(counter).digest();
-  const number = digest.readUInt32BE(digest.at(-1) & 15) & 0x7fffffff;
-  return String(number % 1_000_000).padStart(6, "0");
 }
 
 /** What the server says against a call that must fail. */
