@@ -2,8 +2,12 @@
 
 use countersign_tests::{
     api::{Api, To, Transport},
+    device::Device,
     everywhere,
-    refusal::{BAD_OOB_CODE, MALFORMED_TOKEN, Refusal, Refused as _, TOO_MANY_CODES, TOO_MANY_SMS, WRONG_BINDING_CODE},
+    refusal::{
+        BAD_OOB_CODE, Expected, MALFORMED_TOKEN, Refusal, Refused as _, TOO_MANY_CODES, TOO_MANY_EMAILS,
+        TOO_MANY_PUSHES, TOO_MANY_SMS, WRONG_BINDING_CODE,
+    },
     sent::{GERMAN_NUMBER, NUMBER, neighbour},
     tenant::{BACKEND, Tenant},
     world::{Store, World},
@@ -144,6 +148,46 @@ async fn budgets_that_strangers_share_hold_when_all_ask_at_once() {
             assert_eq!(world.message_ids().len(), 5, "{budget}, {store:?}");
         }
     }
+}
+
+everywhere! {
+    in Tenant::default().with_devices().section("limits.sends.email", &["capacity = 5", "refill = '1h'"])
+        .section("limits.sends.push", &["capacity = 5", "refill = '1h'"]);
+
+    async fn of_many_mails_at_once_as_many_leave_as_the_budget_has(world: World, api: Api) {
+        let ann = world.person("ann").await;
+        let token = ann.mfa_token(&api).await;
+        let results = race(|_| {
+            let (api, token) = (api.clone(), token.clone());
+            async move { api.send_code(BACKEND, &token, None, Some("email")).await }
+        }).await;
+        as_many_as_the_budget_has(&results, &TOO_MANY_EMAILS);
+        world.messages(5).await;
+        assert_eq!(world.message_ids().len(), 5);
+    }
+
+    async fn of_many_questions_at_once_as_many_reach_the_device_as_the_budget_has(world: World, api: Api) {
+        let ann = world.person("ann").await;
+        ann.enrol_device(&api, &Device::new("ann")).await;
+        world.notices().await;
+        let before = world.message_ids().len();
+        let token = ann.mfa_token(&api).await;
+        let results = race(|_| {
+            let (api, token) = (api.clone(), token.clone());
+            async move { api.ask(BACKEND, &token, None).await }
+        }).await;
+        as_many_as_the_budget_has(&results, &TOO_MANY_PUSHES);
+        world.pushes(5).await;
+        assert_eq!(world.message_ids().len(), before + 5);
+    }
+}
+
+/// Five were sent something; every other was told that it was too much.
+#[track_caller]
+fn as_many_as_the_budget_has<T: std::fmt::Debug>(results: &[Result<T, Refusal>], too_many: &Expected) {
+    let lost: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).collect();
+    assert!(lost.iter().all(|lost| lost.is(too_many)), "{lost:?}");
+    assert_eq!(results.len() - lost.len(), 5);
 }
 
 everywhere! {

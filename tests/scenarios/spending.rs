@@ -308,6 +308,35 @@ everywhere! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_number_its_neighbourhood_and_the_deployment_have_a_day_too() {
+    let same = |_| NUMBER.to_owned();
+    let elsewhere = |n| format!("+1202{}0123", 200 + n);
+    let cases: [(&str, fn(u32) -> String); 3] =
+        [("destination", same), ("prefix", neighbour), ("deployment", elsewhere)];
+    for (budget, number) in cases {
+        for (store, transport) in [(Store::Sqlite, Transport::Http), (Store::Redis, Transport::Grpc)] {
+            let world = World::start(store, a_day(budget)).await;
+            let api = world.api(transport);
+            let people = world.people(&["ann", "bob", "cat", "dan"]).await;
+            for (person, n) in people[..3].iter().zip(1..) {
+                begin(&world, &api, person, To::Phone("sms", &number(n))).await;
+            }
+            world.advance(EIGHT_HOURS);
+            let last = number(4);
+            let token = people[3].mfa_token(&api).await;
+            let refusal = world.sends_nothing(api.associate_oob(&token, To::Phone("sms", &last)), &TOO_MANY_SMS).await;
+            assert_eq!(refusal.retry_after(), Some(EIGHT_HOURS), "{budget}");
+            if budget != "deployment" {
+                begin(&world, &api, &people[3], To::Phone("sms", GERMAN_NUMBER)).await;
+            }
+            begin(&world, &api, &people[3], To::Email(None)).await;
+            world.advance(EIGHT_HOURS);
+            begin(&world, &api, &people[3], To::Phone("sms", &last)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn over_http_a_spent_budget_says_what_it_was_and_when_it_is_back() {
     let world = World::start(Store::Sqlite, Tenant::default().with_messages()).await;
     let api = world.api(Transport::Http);

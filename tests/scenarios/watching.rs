@@ -5,7 +5,8 @@ use countersign_tests::{
     api::{Api, To, Transport},
     device::{Device, ticket},
     everywhere,
-    grpc::proof,
+    grpc::{Grpc, proof},
+    http::Http,
     refusal::{
         self, BAD_OOB_CODE, EXPIRED_TOKEN, FOREIGN_OOB_CODE, MALFORMED_TOKEN, Refusal, Refused as _, TOO_FAST,
         WRONG_CLIENT,
@@ -165,18 +166,23 @@ async fn a_server_that_stops_lets_those_go_who_watch() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_another_server_took_is_seen_too() {
-    let folder = tempfile::tempdir().unwrap();
-    let first = World::start_at(folder.path(), Store::Sqlite, Tenant::default().with_devices()).await;
-    let api = first.api(Transport::Grpc);
-    let ann = first.person("ann").await;
-    let device = Device::new("ann");
-    ann.enrol_device(&api, &device).await;
-    let (token, asked, pushed) = ann.asked(&first, &api).await;
-    let mut stream = watch(&api, BACKEND, &token, &asked.oob_code).await.unwrap();
-    assert_eq!(next(&mut stream).await, Some(PENDING));
-    let second = World::start_at(folder.path(), Store::Sqlite, Tenant::default().with_devices()).await;
-    let elsewhere = second.api(Transport::Http);
-    let answer = device.answer(&second, &pushed, true, asked.number.as_deref());
-    elsewhere.resolve(&pushed.token, &answer).await.unwrap();
-    assert_eq!(next(&mut stream).await, Some(APPROVED));
+    for store in [Store::Sqlite, Store::Redis] {
+        let world = World::start(store, Tenant::default().with_devices()).await;
+        let api = world.api(Transport::Grpc);
+        let ann = world.person("ann").await;
+        let device = Device::new("ann");
+        ann.enrol_device(&api, &device).await;
+        let (token, asked, pushed) = ann.asked(&world, &api).await;
+        let mut stream = watch(&api, BACKEND, &token, &asked.oob_code).await.unwrap();
+        assert_eq!(next(&mut stream).await, Some(PENDING));
+        let second = world.another_server().await;
+        let there = Http::new(format!("http://{}", second.http())).await;
+        let elsewhere = Api::new(Transport::Http, there, Grpc::new(second.grpc()));
+        let answer = device.answer(&world, &pushed, true, asked.number.as_deref());
+        elsewhere.resolve(&pushed.token, &answer).await.unwrap();
+        assert_eq!(next(&mut stream).await, Some(APPROVED));
+        let tokens = elsewhere.poll(BACKEND, &token, &asked.oob_code).await.expect("whoever is asked for them");
+        assert_eq!(api.subject(&tokens.access_token).await.unwrap(), ann.id.as_str());
+        second.stop().await;
+    }
 }

@@ -106,6 +106,11 @@ impl World {
         self.restart().await;
     }
 
+    /// Another server on the same stores, by the same clock.
+    pub async fn another_server(&self) -> Server {
+        Server::start(&self.config(), self.clock.clone()).await
+    }
+
     /// The server.
     pub fn server(&self) -> &Server {
         self.server.as_ref().expect("the server runs")
