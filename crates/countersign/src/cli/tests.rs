@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use clap::CommandFactory as _;
+use clap::{CommandFactory as _, error::ErrorKind};
 
 use super::{user::Verb, *};
 
@@ -108,4 +108,37 @@ fn every_verb_parses() {
     ] {
         assert!(parsed(line).is_ok(), "{line}");
     }
+}
+
+/// Every command that the pages show: those of consoles and scripts whole, those within sentences as far as they go.
+#[test]
+fn the_commands_that_pages_show_are_there() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let docs = std::fs::read_dir(format!("{root}/docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages =
+        docs.chain([format!("{root}/README.md").into()]).filter(|path| path.extension().is_some_and(|e| e == "md"));
+    let mut seen = 0;
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for (part, block) in text.split("```").enumerate() {
+            let is_block = part % 2 == 1;
+            let commands: Vec<&str> = if is_block {
+                block
+                    .lines()
+                    .filter_map(|line| line.strip_prefix("$ ").unwrap_or(line).strip_prefix("countersign "))
+                    .collect()
+            } else {
+                block.split('`').skip(1).step_by(2).filter_map(|code| code.strip_prefix("countersign ")).collect()
+            };
+            for command in commands {
+                seen += 1;
+                let shown = command.split(['#', '|', '>']).next().unwrap_or(command).trim_end_matches(" \\");
+                if let Err(error) = parsed(shown) {
+                    let unknown = [ErrorKind::UnknownArgument, ErrorKind::InvalidSubcommand].contains(&error.kind());
+                    assert!(!unknown && !is_block, "{}: {shown}\n{error}", page.display());
+                }
+            }
+        }
+    }
+    assert!(seen > 50, "{seen}");
 }
