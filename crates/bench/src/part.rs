@@ -152,7 +152,7 @@ async fn codes(plan: Plan, options: &Options) -> anyhow::Result<Vec<Row>> {
     let parts = before.and(beside.parts().await?);
     server.stop().await?;
     receiving.abort();
-    Ok(vec![sent.beside(parts.of_sending()), proven.beside(parts.of_exchange())])
+    Ok(vec![sent.beside(parts.of_sending()), proven.beside(parts.of_verification())])
 }
 
 async fn streams(plan: Plan, options: &Options) -> anyhow::Result<()> {

@@ -125,7 +125,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let before = beside.parts().await?;
     let [sent, proven] = code_rows(options, &server, cast.codes, mailbox.clone()).await?;
     let parts = before.and(beside.parts().await?);
-    rows.extend([sent.beside(parts.of_sending()), proven.beside(parts.of_exchange())]);
+    rows.extend([sent.beside(parts.of_sending()), proven.beside(parts.of_verification())]);
     server.stop().await?;
     eprintln!("server, devices");
     let (server, _) = texting.start(&options.server).await?;

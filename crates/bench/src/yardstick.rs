@@ -7,5 +7,7 @@ pub mod http_call;
 pub mod message;
 pub mod policy;
 pub mod redis_trip;
+mod rows;
 pub mod signature;
 pub mod totp;
+pub mod verification;
