@@ -149,7 +149,7 @@ const LAST: &str = "3 of 3";
 /// What a rotation shows on a terminal that `redirection` takes something away from, and the folder.
 async fn rotated(redirection: &str) -> (String, TempDir) {
     let folder = sealed().await;
-    let ended = run_on_a_terminal(folder.path(), &format!("{ROTATION} {redirection}")).await;
+    let ended = run_on_a_terminal(folder.path(), &format!("{ROTATION} {redirection}"), "").await;
     assert_eq!(ended.code, 0, "{ended:?}");
     (ended.out, folder)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use countersign_tests::{
     api::{Api, Transport},
-    process::{DEMO_CLIENT, DEMO_PASSWORD, DemoProcess, Ended, run},
+    process::{DEMO_CLIENT, DEMO_PASSWORD, DemoProcess, Ended, run, run_on_a_terminal},
     refusal::{PENDING, REJECTED, Refused as _},
 };
 use tempfile::TempDir;
@@ -68,6 +68,21 @@ async fn a_login_is_approved_in_the_terminal_with_its_number() {
     let prompted = device(folder.path(), &["approve"], &format!("{number}\n")).await;
     assert_eq!(prompted.code, 0, "{prompted:?}");
     assert!(prompted.err.contains("Number shown where you log in: "), "{prompted:?}");
+    api.poll(DEMO_CLIENT, &token, &asked.oob_code).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_number_is_typed_at_a_terminal() {
+    let (folder, _demo, api) = enrolled().await;
+    let token = mfa_token(&api).await;
+    let asked = api.ask(DEMO_CLIENT, &token, None).await.unwrap();
+    let number = asked.number.unwrap();
+    assert_eq!(waiting(folder.path()).await.len(), 1);
+    let line = "countersign device approve";
+    let shown = run_on_a_terminal(folder.path(), line, &format!("{number}\n")).await;
+    assert_eq!(shown.code, 0, "{shown:?}");
+    assert!(shown.out.contains("Number shown where you log in: "), "{shown:?}");
+    assert!(shown.out.contains("Approved login "), "{shown:?}");
     api.poll(DEMO_CLIENT, &token, &asked.oob_code).await.unwrap();
 }
 

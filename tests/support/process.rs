@@ -319,11 +319,12 @@ pub async fn run_at(now: Timestamp, folder: &Path, arguments: &[&str]) -> Ended 
     ended(Command::new(built("countersign-at")).arg(now).args(arguments), folder, "").await
 }
 
-/// Runs a line of the shell in `folder` on a terminal, with the program in its `PATH`; what the terminal showed is what it said.
-pub async fn run_on_a_terminal(folder: &Path, line: &str) -> Ended {
+/// Runs a line of the shell in `folder` on a terminal at which somebody types `input`, with the program in its `PATH`; what the terminal showed
+/// is what it said.
+pub async fn run_on_a_terminal(folder: &Path, line: &str, input: &str) -> Ended {
     let mut terminal = Command::new("script");
     terminal.args(["-q", "-e", "-c", line, "/dev/null"]).env("SHELL", "/bin/sh").env("TERM", "xterm");
-    ended(terminal.env("PATH", programs()), folder, "").await
+    ended(terminal.env("PATH", programs()), folder, input).await
 }
 
 /// Runs lines of bash in `folder` with `input` to read, with the program in its `PATH`.

@@ -108,14 +108,13 @@ impl Measured {
     /// # Errors
     ///
     /// An operation failed.
-    pub async fn closed_loop<T, F, Fut>(self, mut items: Vec<T>, operation: F) -> anyhow::Result<Row>
+    pub async fn closed_loop<T, F, Fut>(self, items: Vec<T>, operation: F) -> anyhow::Result<Row>
     where
         T: Send + 'static,
         F: Fn(T) -> Fut + Clone + Send + 'static,
         Fut: Future<Output = anyhow::Result<()>> + Send,
     {
-        let counted = items.split_off(items.len() / 10);
-        drive(items, self.callers, operation.clone()).await.with_context(|| self.name)?;
+        let counted = self.warm_up(items, &operation).await?;
         Ok(self.row(&self.stretch(counted, operation).await?))
     }
 
@@ -124,14 +123,13 @@ impl Measured {
     /// # Errors
     ///
     /// An operation failed, or the server does not come to rest.
-    pub async fn closed_loop_to_rest<T, F, Fut>(self, mut items: Vec<T>, operation: F) -> anyhow::Result<Row>
+    pub async fn closed_loop_to_rest<T, F, Fut>(self, items: Vec<T>, operation: F) -> anyhow::Result<Row>
     where
         T: Send + 'static,
         F: Fn(T) -> Fut + Clone + Send + 'static,
         Fut: Future<Output = anyhow::Result<()>> + Send,
     {
-        let counted = items.split_off(items.len() / 10);
-        drive(items, self.callers, operation.clone()).await.with_context(|| self.name)?;
+        let counted = self.warm_up(items, &operation).await?;
         process::at_rest(self.pid).await?;
         let begin = process::cpu_time(self.pid)?;
         let stretch = self.stretch(counted, operation).await?;
@@ -139,6 +137,18 @@ impl Measured {
         let cpu = process::cpu_time(self.pid)?.saturating_sub(begin);
         let peak = process::memory(self.pid)?.peak;
         Ok(self.row(&Stretch { cpu, peak, ..stretch }))
+    }
+
+    /// Works off the first tenth; what is left.
+    async fn warm_up<T, F, Fut>(self, mut items: Vec<T>, operation: &F) -> anyhow::Result<Vec<T>>
+    where
+        T: Send + 'static,
+        F: Fn(T) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = anyhow::Result<()>> + Send,
+    {
+        let counted = items.split_off(items.len() / 10);
+        drive(items, self.callers, operation.clone()).await.with_context(|| self.name)?;
+        Ok(counted)
     }
 
     /// The same as one stretch of a row, with nothing to warm up.

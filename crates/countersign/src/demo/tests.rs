@@ -12,7 +12,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::*;
-use crate::{cli::health, tls};
+use crate::{cli::health, config::directory::RefreshConfig, tls};
 
 fn on_free_ports(dir: &Path) -> DemoOptions {
     DemoOptions {
@@ -162,4 +162,17 @@ fn a_declared_password_is_held_to_the_rule_for_new_ones() {
         let mistakes = config.clone().check().unwrap_err().to_string();
         assert!(mistakes.lines().any(|line| line.contains("users[0].password") && line.contains(rule)), "{mistakes}");
     }
+}
+
+#[test]
+fn refresh_tokens_of_every_client_rotate_as_at_auth0() {
+    let place = Place { dir: "d".into(), https_port: 1, redis: None };
+    let clients = settings::config(&place).clients;
+    assert_eq!(clients.len(), 3);
+    for client in clients {
+        let RefreshConfig { rotate, overlap, mfa, .. } = client.refresh;
+        assert_eq!((rotate, overlap, mfa), (true, Duration::ZERO, false), "{}", client.id);
+    }
+    // What is not the demo's is more lenient with answers that are lost.
+    assert_eq!(RefreshConfig::default().overlap, Duration::from_secs(10));
 }
