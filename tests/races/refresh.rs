@@ -8,6 +8,7 @@ use countersign_tests::{
     person::PASSWORD,
     refusal::{BAD_REFRESH_TOKEN, MALFORMED_TOKEN, Refusal, Refused as _},
     tenant::{API, BACKEND, CAREFUL, Client, ED25519_API, LENIENT, NATIVE, Tenant},
+    trail::Trail,
     world::{Store, World},
 };
 use tokio::{sync::Barrier, task::JoinSet};
@@ -171,5 +172,28 @@ everywhere! {
             assert_eq!(api.introspect(BACKEND, &tokens.access_token).await.unwrap(), None);
         }
         assert_eq!(dump::rows(&world.database(), "refresh_family"), 0);
+    }
+}
+
+everywhere! {
+    async fn one_of_many_who_reuse_a_token_is_the_first_and_each_is_a_row(world: World, api: Api) {
+        let ann = world.person("ann").await;
+        let wish = Wish { audience: Some(API), scope: Some(SCOPE), ..Wish::default() };
+        let first = api.login_for(LENIENT, "ann", PASSWORD, wish).await.unwrap().tokens();
+        api.refresh(LENIENT, first.refresh(), None).await.unwrap().tokens();
+        world.advance(11);
+        let mut trail = Trail::of(&world);
+        let results = race(|_| {
+            let (api, token) = (api.clone(), first.refresh().to_owned());
+            async move { api.refresh(LENIENT, &token, None).await }
+        })
+        .await;
+        for result in results {
+            result.refused(&BAD_REFRESH_TOKEN);
+        }
+        let events: Vec<String> = trail.new_rows().into_iter().map(|row| row.event).collect();
+        let count = |name: &str| events.iter().filter(|event| *event == name).count();
+        assert_eq!((count("token.reused"), count("proof_rejected.refresh_token")), (1, RUNNERS - 1), "{events:?}");
+        assert_eq!(dump::audited(&world.database(), "token.reused", ann.id.as_str()), 1);
     }
 }

@@ -1,8 +1,26 @@
 //! What was refused is a row too: enrolments, their confirmations, challenges that led to nothing, services. A flood is few rows.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use countersign_domain::{
+    app::{App, ClientCredentials, Origin},
     audit::{Event, chain::AuditRow},
+    error::Reason,
+    id::{ClientId, UserId},
+    login_name::LoginName,
     opaque::{self, REFRESH_BYTES, TokenKind},
+    port::{
+        PortError,
+        password_hasher::{PasswordHasher, PasswordVerdict},
+    },
+    presence::Presence,
+    secret::Secret,
+    usecase::{
+        issue_token::{self, Grant, PasswordGrant, StepUp},
+        manage_users::NewPassword,
+    },
+    user::PasswordHash,
 };
 use countersign_tests::{
     api::{To, Transport, Wish},
@@ -16,7 +34,7 @@ use countersign_tests::{
     },
     sent::NUMBER,
     signer::assertion,
-    tenant::{API, BACKEND, Client, ES256_API, NARROW, NATIVE, SIGNER, Tenant},
+    tenant::{API, BACKEND, Client, ES256_API, LENIENT, NARROW, NATIVE, REMEMBERING, SIGNER, Tenant},
     trail::{self, Trail},
     world::{Store, World},
 };
@@ -344,4 +362,77 @@ async fn a_flood_of_tokens_that_nobody_has_is_few_rows() {
     api.otp(BACKEND, &token, "123456").await.unwrap_err();
     let row = trail.new_rows().remove(0);
     assert_eq!((row.user.as_str(), row.detail.as_deref()), (ann.id.as_str(), Some("expired; and 56 more before it")));
+}
+
+/// Sets another password while it looks at the one that is offered.
+struct Meanwhile {
+    hasher: Arc<dyn PasswordHasher>,
+    app: Arc<App>,
+    user: UserId,
+}
+
+#[async_trait]
+impl PasswordHasher for Meanwhile {
+    async fn verify(
+        &self,
+        stored: Option<PasswordHash>,
+        password: Secret<String>,
+        asked_by: &Presence,
+    ) -> Result<PasswordVerdict, PortError> {
+        let verdict = self.hasher.verify(stored, password, asked_by).await;
+        let other = NewPassword::Plain(Secret::new("another passphrase".to_owned()));
+        self.app.set_password(&self.user, other).await.expect("it can be set");
+        verdict
+    }
+
+    async fn hash(&self, password: Secret<String>) -> Result<PasswordHash, PortError> {
+        self.hasher.hash(password).await
+    }
+
+    fn import(&self, phc: &Secret<String>) -> Result<PasswordHash, PortError> {
+        self.hasher.import(phc)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_is_changed_while_it_is_looked_at_is_a_row() {
+    for (store, client, device) in
+        [(Store::Sqlite, LENIENT, false), (Store::Redis, LENIENT, false), (Store::Sqlite, REMEMBERING, true)]
+    {
+        let world = World::start(store, Tenant::default()).await;
+        let api = world.api(Transport::Http);
+        let (ann, token) = if device {
+            let (ann, phone) = world.enrolled(&api, "ann").await;
+            world.advance(60);
+            let token = api.login(client, "ann", PASSWORD).await.unwrap().mfa_token();
+            (ann, api.otp_remembering(client, &token, &phone.code(&world)).await.unwrap().device_token)
+        } else {
+            (world.person("ann").await, None)
+        };
+        let hasher =
+            Meanwhile { hasher: Arc::clone(&world.app().hasher), app: Arc::clone(world.app()), user: ann.id.clone() };
+        let app = App { hasher: Arc::new(hasher), ..App::clone(world.app()) };
+        let mut trail = Trail::of(&world);
+        let credentials =
+            ClientCredentials { client_id: Some(ClientId::new(client.id)), proof: None, certificate: None };
+        let grant = PasswordGrant {
+            login: Some(LoginName::parse("ann").unwrap()),
+            password: Secret::new(PASSWORD.to_owned()),
+            realm: None,
+            realm_grant: false,
+            audience: None,
+            scopes: None,
+        };
+        let origin = Origin { device_token: token.map(Secret::new), ..Origin::default() };
+        let command = issue_token::Command {
+            client: credentials,
+            grant: Grant::Password(grant),
+            origin,
+            step_up: StepUp::default(),
+        };
+        let refused = Box::pin(app.issue_token(command)).await.unwrap_err();
+        assert_eq!(refused.reason(), Reason::CredentialsRejected);
+        let rows = trail.says("it was right, and is no longer", &["user.password_set", "proof_rejected.password"]);
+        assert_eq!(rows[1].detail.as_deref(), Some("account has changed"));
+    }
 }

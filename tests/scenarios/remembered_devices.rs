@@ -166,3 +166,17 @@ everywhere! {
         assert_eq!(told(&world).await, [2, 2], "once: the device is forgotten");
     }
 }
+
+const STRICT_API: &str = "https://strict.test/";
+
+everywhere! {
+    in Tenant::default().and("[[apis]]\naudience = 'https://strict.test/'\nmfa_demand = 'always'\nmfa_factors = ['otp']\n");
+
+    async fn an_api_that_allows_fewer_factors_is_given_one(world: World, api: Api) {
+        let (_ann, phone) = world.enrolled(&api, "ann").await;
+        let device = remembered(&world, &api, "ann", &phone).await;
+        let wish = Wish { audience: Some(STRICT_API), device_token: Some(&device), ..Wish::default() };
+        api.login_for(REMEMBERING, "ann", PASSWORD, wish).await.unwrap().mfa_token();
+        with(&api, "ann", &device).await.tokens();
+    }
+}

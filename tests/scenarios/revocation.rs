@@ -74,6 +74,8 @@ everywhere! {
             api.refresh(CAREFUL, dead.refresh(), None).await.refused(&BAD_REFRESH_TOKEN);
         }
         api.otp(CAREFUL, &pending, &phone.code(&world)).await.refused(&BAD_REFRESH_TOKEN);
+        let details = dump::details(&world.database(), "proof_rejected.refresh_token", ann.id.as_str());
+        assert_eq!(details, ["revoked meanwhile"], "of the others nobody knows whose they were");
         api.refresh(BACKEND, elsewhere.refresh(), None).await.unwrap().tokens();
     }
 

@@ -20,6 +20,8 @@ const GENERATION_BYTES: usize = 4;
 /// A token as it was presented. Only its family can tell whether it is one.
 #[derive(Debug)]
 pub(crate) struct PresentedRefreshToken {
+    /// What its spelling says it is.
+    kind: FamilyKind,
     /// The family it says it is of.
     pub family: FamilyId,
     /// The generation it says it is of.
@@ -34,16 +36,19 @@ impl PresentedRefreshToken {
         let (family, rest) = bytes.expose().split_first_chunk::<{ FamilyId::BYTES }>()?;
         let (generation, proof) = rest.split_first_chunk::<GENERATION_BYTES>()?;
         Some(Self {
+            kind,
             family: FamilyId::new(*family),
             generation: u32::from_be_bytes(*generation),
             proof: Digest::new(proof.try_into().ok()?),
         })
     }
 
-    /// Whether we have issued it, now or earlier.
+    /// Whether we have issued it, as what it is presented as, now or earlier: anybody can spell the bytes of one kind as the other.
     pub(crate) fn is_of(&self, family: &RefreshFamily, app: &App) -> bool {
         // In constant time: see [`Digest`].
-        self.generation <= family.generation && app.refresh_proof(family, self.generation) == self.proof
+        self.kind == family.kind
+            && self.generation <= family.generation
+            && app.refresh_proof(family, self.generation) == self.proof
     }
 }
 

@@ -90,13 +90,15 @@ impl App {
         Ok(Some(Refreshing { step: RefreshStep::Open(Box::new(family)), family: family_id, token }))
     }
 
-    /// Whether a device may answer for the second factor: not where the request or the policy asks for a certain strength or a fresh proof.
+    /// Whether a device may answer for the second factor: not where the request or the policy asks for a certain strength or a fresh proof, nor
+    /// where the API allows fewer factors than the client, with which it was remembered.
     pub(crate) fn may_skip(&self, first: &FirstFactor<'_>) -> bool {
-        first.wish == Wish::default() && self.registry.rule(first.client, first.audience).strength == Strength::Any
+        let rule = self.registry.rule(first.client, first.audience);
+        first.wish == Wish::default() && rule.strength == Strength::Any && rule.factors == first.client.mfa.factors
     }
 
-    /// What letting somebody in does to the device that `rule` looks at, if it is remembered. Where a certain strength is asked for, none
-    /// is: nobody wrote down what it was remembered by.
+    /// What letting somebody in does to the device that `rule` looks at, if it is remembered. Where a certain strength or certain factors
+    /// are asked for, none is: nobody wrote down what it was remembered by.
     ///
     /// # Errors
     ///

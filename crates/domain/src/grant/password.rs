@@ -132,11 +132,16 @@ impl App {
             origin,
             now,
         };
-        self.after_first_factor(proven).await.map_err(|error| match error.reason() {
+        match self.after_first_factor(proven).await {
             // The account changed while its password was checked: the password is what was refused.
-            Reason::MfaTokenInvalid => Error::new(Reason::CredentialsRejected).because("account has changed"),
-            _ => error,
-        })
+            Err(error) if error.reason() == Reason::MfaTokenInvalid => {
+                let why = "account has changed";
+                let row = audit(Event::PasswordFailed, &account.user, client, None, address, now).because(why);
+                self.note_cheap(row).await?;
+                Err(Error::new(Reason::CredentialsRejected).because(why))
+            }
+            outcome => outcome,
+        }
     }
 
     /// What follows a first factor that was proven: tokens, or the demand for a second one.

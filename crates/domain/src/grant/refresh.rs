@@ -157,7 +157,10 @@ impl App {
                 // Somebody was faster. What the token is worth now is looked at again: each time round it is a generation older.
                 // Or the person was told to enrol meanwhile: they are not told again.
                 CommitOutcome::RefreshSpent | CommitOutcome::ToldBefore => continue,
-                _ => return Err(invalid("account has changed")),
+                _ => {
+                    self.note_cheap(failed("account has changed")).await?;
+                    return Err(invalid("account has changed"));
+                }
             }
             let granted = Granted {
                 user: &account.user,
@@ -197,7 +200,13 @@ impl App {
                 (authentication, opening)
             }
             OriginalGrant::Refresh { family, generation, .. } => {
-                let family = self.refresh.find_family(family).await?.ok_or_else(|| invalid("revoked"))?;
+                let Some(family) = self.refresh.find_family(family).await? else {
+                    let user = &login.account.user.id;
+                    let row =
+                        AuditEvent::about(Event::RefreshFailed, user, now).by(&client.id).because("revoked meanwhile");
+                    let row = row.at_address(client.address_of(origin));
+                    return Err(self.unless_completed(invalid("revoked"), login.consumed(), row).await);
+                };
                 // Nobody reused anything: the token was not spent when this login began, of which there may be several.
                 if !family.takes(*generation, client, now) {
                     let row = family.audit(Event::RefreshFailed, client, origin, now).because("exchanged meanwhile");
@@ -284,7 +293,10 @@ impl App {
         }
         if !family.takes(generation, client, now) {
             let audit = family.audit(Event::RefreshTokenReused, client, origin, now);
-            self.refresh.revoke_family(&family.id, RevocationReach::Family, audit, Vec::new()).await?;
+            // Somebody else may have noticed first.
+            if !self.refresh.revoke_family(&family.id, RevocationReach::Family, audit, Vec::new()).await? {
+                self.note_cheap(failed("reused, and revoked meanwhile")).await?;
+            }
             return Err(invalid("reused: the family is revoked"));
         }
         let rotates = generation == family.generation && client.refresh.rotates;

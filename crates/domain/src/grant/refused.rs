@@ -69,7 +69,7 @@ pub(super) fn uncommitted(row: AuditEvent, outcome: CommitOutcome) -> Option<Aud
         CommitOutcome::ProofSpent => "used before",
         CommitOutcome::TransactionSpent => COMPLETED,
         CommitOutcome::AccountChanged | CommitOutcome::ToldBefore => "account has changed",
-        CommitOutcome::RefreshSpent => "device used meanwhile",
+        CommitOutcome::RefreshSpent => "exchanged or revoked meanwhile",
     };
     Some(AuditEvent { event, ..row.because(why) })
 }
@@ -85,13 +85,14 @@ mod tests {
 
     #[test]
     fn what_could_not_be_committed_is_the_failure_of_what_it_would_have_been() {
-        use CommitOutcome::{AccountChanged, Committed, ProofSpent, TransactionSpent};
+        use CommitOutcome::{AccountChanged, Committed, ProofSpent, RefreshSpent, TransactionSpent};
         for (event, outcome, failed, why) in [
             (Event::OtpLogin, ProofSpent, Event::OtpFailed, "used before"),
             (Event::OobLogin, TransactionSpent, Event::OobFailed, COMPLETED),
             (Event::PushLogin, AccountChanged, Event::ExchangeRefused, "account has changed"),
             (Event::RecoveryLogin, AccountChanged, Event::RecoveryFailed, "account has changed"),
             (Event::EnrollmentCompleted, ProofSpent, Event::EnrollmentUnconfirmed, "used before"),
+            (Event::OtpLogin, RefreshSpent, Event::OtpFailed, "exchanged or revoked meanwhile"),
         ] {
             assert_eq!(uncommitted(row(event), outcome), Some(row(failed).because(why)));
         }
