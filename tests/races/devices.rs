@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use countersign_tests::{
+    api::Transport,
     device::{Device, other_number, ticket},
-    everywhere,
+    dump, everywhere,
     refusal::{
-        BAD_OOB_CODE, BAD_TICKET, MALFORMED_TOKEN, NO_LOGIN_WAITS, PENDING, REJECTED, Refusal, TICKET_TAKEN, TOO_FAST,
-        TOO_MANY_NUMBERS, WRONG_NUMBER,
+        BAD_OOB_CODE, BAD_TICKET, MALFORMED_TOKEN, NO_LOGIN_WAITS, PENDING, REJECTED, Refusal, Refused as _,
+        TICKET_TAKEN, TOO_FAST, TOO_MANY_NUMBERS, WRONG_NUMBER,
     },
     tenant::{BACKEND, Tenant},
+    world::{Store, World},
 };
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use super::{RUNNERS, completed, race};
 
@@ -111,6 +115,30 @@ everywhere! {
         assert_eq!(fetched.is_ok(), stood[0] == 0, "{fetched:?}");
     }
 
+    async fn the_right_number_many_times_at_once_approves_and_counts_no_failure(world: World, api: Api) {
+        let ann = world.person("ann").await;
+        let device = Device::new("ann");
+        ann.enrol_device(&api, &device).await;
+        let (token, asked, pushed) = ann.asked(&world, &api).await;
+        // Of three tries one is left.
+        let number = asked.number.unwrap();
+        let wrong = device.answer(&world, &pushed, true, Some(other_number(&number)));
+        for _ in 0..2 {
+            api.resolve(&pushed.token, &wrong).await.refused(&WRONG_NUMBER);
+        }
+        let right = device.answer(&world, &pushed, true, Some(&number));
+        let results = race(|_| {
+            let (api, token, answer) = (api.clone(), pushed.token.clone(), right.clone());
+            async move { api.resolve(&token, &answer).await }
+        })
+        .await;
+        assert!(winners(&results, &[TOO_MANY_NUMBERS]) > 0, "the others are told to come again");
+        // And find that it is done.
+        api.resolve(&pushed.token, &right).await.unwrap();
+        api.poll(BACKEND, &token, &asked.oob_code).await.unwrap();
+        assert_eq!(dump::audited(&world.database(), "proof_rejected.push", ann.id.as_str()), 2);
+    }
+
     async fn of_many_wrong_numbers_three_are_looked_at(world: World, api: Api) {
         let ann = world.person("ann").await;
         let device = Device::new("ann");
@@ -130,4 +158,32 @@ everywhere! {
         let refused = api.poll(BACKEND, &token, &asked.oob_code).await.unwrap_err();
         assert!(refused.is(&REJECTED) && !refused.is(&PENDING), "{refused:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_one_device_at_once_are_all_kept() {
+    let world = World::start(Store::Sqlite, Tenant::default().with_devices()).await;
+    let api = world.api(Transport::Http);
+    let ann = world.person("ann").await;
+    let (_, registration) = ann.enrol_device(&api, &Device::new("ann")).await;
+    let path = format!("/appliance-mfa/api/device-accounts/{}", registration.id);
+    let change = |change: Value| {
+        let (http, path, token) = (world.http().clone(), path.clone(), registration.token.clone());
+        async move {
+            let answer = http.send(http.request(Method::PATCH, &path).bearer_auth(token).json(&change)).await;
+            assert_eq!(answer.status, 200, "{}", answer.json());
+            answer.json()
+        }
+    };
+    // Half of them say where it is reached, the others which name its app goes by; both are in one sealed state.
+    race(|number| {
+        change(if number % 2 == 0 {
+            json!({"push_credentials": {"service": "GCM", "token": "push-moved"}})
+        } else {
+            json!({"identifier": "renamed"})
+        })
+    })
+    .await;
+    let kept = change(json!({})).await;
+    assert_eq!((&kept["identifier"], &kept["push_credentials"]["token"]), (&json!("renamed"), &json!("push-moved")));
 }

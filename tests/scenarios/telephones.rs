@@ -9,8 +9,8 @@ use countersign_tests::{
     dump, everywhere,
     grpc::bearing,
     refusal::{
-        ALREADY_ENROLLED, BAD_BEARER, BAD_OOB_CODE, BAD_PHONE, Expected, FOREIGN_PHONE, MALFORMED_TOKEN, NO_PHONE,
-        NO_SUCH_AUTHENTICATOR, NOT_ENROLLED, Refused as _, STEP_UP, WRONG_BINDING_CODE,
+        ALREADY_ENROLLED, BAD_BEARER, BAD_OOB_CODE, BAD_PHONE, CHANNEL_DOWN, Expected, FOREIGN_PHONE, MALFORMED_TOKEN,
+        NO_PHONE, NO_SUCH_AUTHENTICATOR, NOT_ENROLLED, Refused as _, STEP_UP, WRONG_BINDING_CODE,
     },
     sent::{GERMAN_NUMBER, NUMBER, authentication},
     tenant::{BACKEND, Tenant},
@@ -312,4 +312,20 @@ async fn a_number_is_never_changed_only_added_and_removed() {
     assert_eq!((named.status, named.json()["name"].as_str()), (200, Some("Mine")));
     let (_, _, message) = ann.challenged(&world, &api, "sms").await;
     assert_eq!(message.to, NUMBER);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_telephone_of_a_country_that_was_taken_off_the_list_is_sent_nothing_more() {
+    for transport in [Transport::Http, Transport::Grpc] {
+        let mut world = World::start(Store::Sqlite, Tenant::default().with_messages()).await;
+        let ann = world.with_telephone(&world.api(transport), "ann", NUMBER).await;
+        let without = ["sms = ['outbox']", "voice = ['outbox']", "email = ['outbox']", "countries = ['DE']"];
+        world.restart_as(Tenant::default().with_messages().section("messages", &without)).await;
+        let api = world.api(transport);
+        let token = ann.mfa_token(&api).await;
+        for channel in ["sms", "voice"] {
+            world.sends_nothing(api.send_code(BACKEND, &token, None, Some(channel)), &CHANNEL_DOWN).await;
+        }
+        ann.log_in_over(&world, &api, "email").await;
+    }
 }

@@ -27,6 +27,10 @@ const OURS: [u32; 19] = [
     21_659, 21_660, 21_661, 21_701, 21_703,
 ];
 
+/// Codes of errors that are about this account and this number together: what the account may send to, what its number reaches. Another provider
+/// may, and nothing is wrong with the way as such.
+const UNREACHED: [u32; 6] = [21_215, 21_216, 21_219, 21_408, 21_608, 21_612];
+
 /// The code of too many requests of the account.
 const TOO_MANY: u32 = 20_429;
 
@@ -181,6 +185,7 @@ fn judge(answer: &Answer) -> Result<(), SendError> {
     let error = code.map_or(HttpError::Status(status), |code| HttpError::Code(status, code));
     match (status, code) {
         (200..=299, _) => Ok(()),
+        (400, Some(code)) if UNREACHED.contains(&code) => Err(answer.deferred(error)),
         // 21xxx is about a call or a message; what is not about our side is about its number or its text.
         (400, Some(code @ 21_000..=21_999)) if !OURS.contains(&code) => Err(SendError::Refused(error.into())),
         // So many to one number. 20429, and no code, are about the account.
@@ -207,8 +212,15 @@ mod tests {
 
     #[test]
     fn codes_of_numbers_refuse_the_message() {
-        for code in [21_211, 21_214, 21_217, 21_408, 21_610, 21_612, 21_614, 21_215, 21_421, 21_617] {
+        for code in [21_211, 21_214, 21_217, 21_610, 21_614, 21_421, 21_617] {
             assert_eq!(outcome(400, &format!("{{\"code\":{code}}}")), "refused", "{code}");
+        }
+    }
+
+    #[test]
+    fn what_the_account_may_not_send_to_is_left_to_another() {
+        for code in [21_215, 21_216, 21_219, 21_408, 21_608, 21_612] {
+            assert_eq!(outcome(400, &format!("{{\"code\":{code}}}")), "deferred", "{code}");
         }
     }
 

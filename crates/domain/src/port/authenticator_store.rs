@@ -75,6 +75,8 @@ pub struct DeviceRecord {
     pub authenticator: AuthenticatorId,
     /// The sealed state.
     pub state: Sealed,
+    /// The one that was read, in whose place it comes.
+    pub before: Sealed,
     /// Keyed digest of its key: the authenticator's `address`.
     pub key: Digest,
     /// Its name; `None` leaves the authenticator's.
@@ -112,8 +114,8 @@ pub trait AuthenticatorStore: Send + Sync {
     ) -> Result<bool, PortError>;
 
     /// Keeps what a device says of itself, in one conditional statement. One that registers needs a push authenticator that is
-    /// pending at `now` and has no key or the same; one that changes needs an active one with the same key. False: there is no such
-    /// authenticator; nothing changed.
+    /// pending at `now` and has no key; one that changes needs an active one with the same key. False: there is no such
+    /// authenticator, or it has another state than the one that was read; nothing changed.
     async fn keep_device(&self, device: DeviceRecord, now: Timestamp) -> Result<bool, PortError>;
 
     /// Removes one authenticator of `user` and what is paired with it, whatever their status. Unless they were pending, the

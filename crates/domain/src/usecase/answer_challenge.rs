@@ -147,7 +147,7 @@ impl App {
     }
 
     /// Compares the number, if the login shows one. An attempt of the person is reserved and a try of the challenge taken first; the
-    /// last wrong one refuses.
+    /// last wrong one refuses. Without a try nothing is compared and nothing counts.
     async fn judge_number(
         &self,
         found: &Found,
@@ -162,21 +162,28 @@ impl App {
         let asker = Asker { client: &found.approval.client, address: None };
         let permit = self.reserve_factor_attempt(&user.id, CLASS, authenticator.failures, asker, now).await?;
         let before = self.sessions.take_try(&found.digest).await?;
-        let tries = before.map_or(0, |record| record.tries);
+        let tries = before.as_ref().map_or(0, |record| record.tries);
         let typed = claims.binding_code.as_ref().and_then(Value::as_str).and_then(oob::parse);
-        if tries > 0 && oob::matches(typed.as_ref(), &found.digest, &kept, self.sealer.as_ref(), &permit) {
+        let is_right = || oob::matches(typed.as_ref(), &found.digest, &kept, self.sealer.as_ref(), &permit);
+        if tries == 0 || is_right() {
             let refund = vec![permit.refund()];
             self.sessions.settle(Settlement { refund, ..Settlement::default() }, now).await;
-            return Ok(());
+            return match (tries, before) {
+                (1.., _) => Ok(()),
+                // Nothing is compared: the last wrong number is about to refuse, or the right one was sent several times at once.
+                (0, Some(_)) => Err(Error::new(Reason::Overloaded).because("no try is left, and nothing is decided")),
+                (0, None) => Err(Error::new(Reason::PushTransactionUnknown).because("superseded or used")),
+            };
         }
         let audit =
             AuditEvent::about(Event::PushFailed, &user.id, now).by(&found.approval.client).on(&authenticator.id);
         let target = FailureTarget::Authenticators(vec![authenticator.id.clone()]);
         let failure = Failure::new(target, FAILURE_CEILING, audit);
-        self.logins.count_failure(&user.id, self.told(failure, account, &Origin::default())?).await?;
-        if tries <= 1 {
+        let counted = self.logins.count_failure(&user.id, self.told(failure, account, &Origin::default())?).await;
+        if tries == 1 {
             self.decide(&found.digest, Decision::Rejected).await?;
         }
+        counted?;
         Err(proof_rejected(CLASS))
     }
 }

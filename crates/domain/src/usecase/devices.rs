@@ -17,7 +17,7 @@ use crate::{
     id::{AuthenticatorId, UserId},
     numeric_date::numeric_date,
     port::{authenticator_store::DeviceRecord, device_verifier::DeviceKey, sealer::DigestPurpose},
-    secret::{Digest, Secret},
+    secret::{Digest, Sealed, Secret},
     time::Timestamp,
 };
 
@@ -96,6 +96,10 @@ pub struct Maintained {
 struct Known {
     account: Account,
     id: AuthenticatorId,
+    /// What it is called.
+    name: Option<String>,
+    /// What it says of itself, sealed and open.
+    state: Sealed,
     device: Device,
     key: Digest,
 }
@@ -168,12 +172,15 @@ impl App {
                     user: account.user.id.clone(),
                     authenticator: authenticator.id.clone(),
                     state: push::seal(Some(&device), &authenticator.id, &account.user.id, sealer)?,
+                    before: authenticator.state.clone(),
                     key,
                     name: Some(command.name).filter(|name| !name.is_empty()),
                     registers: true,
                     audit: row(Event::DeviceRegistered, &account.user.id, &authenticator.id, now),
                 };
-                if !self.authenticators.keep_device(record, now).await? {
+                if !self.authenticators.keep_device(record, now).await?
+                    && !self.has_registered(authenticator, &key).await?
+                {
                     return Err(self.another_was_first(authenticator, now).await);
                 }
             }
@@ -204,30 +211,32 @@ impl App {
     /// Any reason `UpdateDevice` lists in the protobuf contract.
     pub async fn update_device(&self, command: UpdateCommand) -> Result<Maintained, Error> {
         let now = self.clock.now();
-        let known = self.known_device(&command.device_id, &command.bearer, now).await?;
-        let mut device = known.device;
-        if let Some(identifier) = command.identifier {
-            device.identifier = identifier;
-        }
-        if let Some(push) = command.push {
-            device.push = push;
-        }
         let name = command.name.filter(|name| !name.is_empty());
-        let called = name.clone().or_else(|| known.account.authenticator(&known.id).and_then(|kept| kept.name.clone()));
-        let user = known.account.user.id;
-        let record = DeviceRecord {
-            state: push::seal(Some(&device), &known.id, &user, self.sealer.as_ref())?,
-            key: known.key,
-            name,
-            registers: false,
-            audit: row(Event::DeviceUpdated, &user, &known.id, now),
-            authenticator: known.id,
-            user,
-        };
-        if self.authenticators.keep_device(record, now).await? {
-            Ok(Maintained { identifier: device.identifier, name: called, push: device.push })
-        } else {
-            Err(Error::new(Reason::DeviceNotFound))
+        // Again if it was changed meanwhile, until it is gone: each time round, somebody else's change was kept.
+        loop {
+            let known = self.known_device(&command.device_id, &command.bearer, now).await?;
+            let mut device = known.device;
+            if let Some(identifier) = &command.identifier {
+                device.identifier.clone_from(identifier);
+            }
+            if let Some(push) = &command.push {
+                device.push = push.clone();
+            }
+            let user = known.account.user.id;
+            let record = DeviceRecord {
+                state: push::seal(Some(&device), &known.id, &user, self.sealer.as_ref())?,
+                before: known.state,
+                key: known.key,
+                name: name.clone(),
+                registers: false,
+                audit: row(Event::DeviceUpdated, &user, &known.id, now),
+                authenticator: known.id,
+                user,
+            };
+            if self.authenticators.keep_device(record, now).await? {
+                let name = name.or(known.name);
+                return Ok(Maintained { identifier: device.identifier, name, push: device.push });
+            }
         }
     }
 
@@ -250,6 +259,13 @@ impl App {
             self.bell.ring();
         }
         Ok(())
+    }
+
+    /// Whether it was the device with this `key` that registered meanwhile.
+    async fn has_registered(&self, authenticator: &Authenticator, key: &Digest) -> Result<bool, Error> {
+        let account = self.account(&authenticator.user).await?;
+        let now = account.as_ref().and_then(|account| account.authenticator(&authenticator.id));
+        Ok(now.is_some_and(|registered| registered.address == Some(*key)))
     }
 
     /// The ticket of an enrolment has come from two devices: somebody has seen what was to be scanned. It leaves a row.
@@ -287,7 +303,11 @@ impl App {
         } else {
             self.signed_by(&device, device_id, bearer, &user, now)
         };
-        if proven && !account.user.blocked { Ok(Known { account, id, device, key }) } else { Err(refused("bearer")) }
+        if !proven || account.user.blocked {
+            return Err(refused("bearer"));
+        }
+        let (name, state) = (authenticator.name.clone(), authenticator.state.clone());
+        Ok(Known { id, name, state, device, key, account })
     }
 
     /// Whether the device signed `bearer`. It calls itself by its identifier, or by the id we gave it, as the Guardian SDKs do.

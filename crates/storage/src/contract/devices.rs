@@ -24,6 +24,7 @@ fn device(user: &UserId, n: usize, key: usize) -> DeviceRecord {
         user: user.clone(),
         authenticator: authenticator_id(n),
         state: Sealed::new(vec![u8::try_from(key).unwrap(); 8]),
+        before: device_enrollment(user, n).authenticator.state,
         key: digest(key),
         name: Some(format!("Phone {key}")),
         registers: true,
@@ -39,14 +40,16 @@ async fn push(stores: &Stores, user: &UserId) -> Authenticator {
     account(stores, user).await.authenticators.into_iter().find(|a| a.kind == FactorKind::Push).unwrap()
 }
 
-/// It registers once, as often as it likes; nobody else can afterwards, and it is not confirmed by that.
+/// It registers once; nobody can afterwards, and it is not confirmed by that.
 pub async fn a_device_registers_once(stores: &Stores) {
     let user = add_user(stores, "ann").await;
     stores.authenticators.begin_enrollment(device_enrollment(&user, 1), NOW).await.unwrap();
-    for _ in 0..2 {
-        assert!(keep(stores, device(&user, 1, 7), NOW).await);
+    assert!(keep(stores, device(&user, 1, 7), NOW).await);
+    for key in [7, 8] {
+        assert!(!keep(stores, device(&user, 1, key), NOW).await, "whatever its key, and whatever it has read");
+        let before = push(stores, &user).await.state;
+        assert!(!keep(stores, DeviceRecord { before, ..device(&user, 1, key) }, NOW).await);
     }
-    assert!(!keep(stores, device(&user, 1, 8), NOW).await, "another key");
     let read = push(stores, &user).await;
     assert_eq!((read.state, read.address), (Sealed::new(vec![7; 8]), Some(digest(7))));
     assert_eq!(read.name.as_deref(), Some("Phone 7"));
@@ -76,16 +79,18 @@ pub async fn an_active_device_changes(stores: &Stores) {
     assert!(keep(stores, device(&user, 1, 7), NOW).await);
     let confirmed = stores.logins.commit(login(&user, confirm_oob(1, 500))).await.unwrap();
     assert_eq!(confirmed, CommitOutcome::Committed);
-    let change = |key, state: u8, name: Option<&str>| DeviceRecord {
+    let change = |key, (before, state): (&[u8], u8), name: Option<&str>| DeviceRecord {
         state: Sealed::new(vec![state]),
+        before: Sealed::new(before.to_vec()),
         name: name.map(str::to_owned),
         registers: false,
         ..device(&user, 1, key)
     };
-    assert!(keep(stores, change(7, 1, None), NOW).await);
+    assert!(keep(stores, change(7, (&[7; 8], 1), None), NOW).await);
     assert_eq!(push(stores, &user).await.name.as_deref(), Some("Phone 7"));
-    assert!(keep(stores, change(7, 2, Some("Tablet")), NOW).await);
-    assert!(!keep(stores, change(8, 3, None), NOW).await, "another key");
+    assert!(!keep(stores, change(7, (&[7; 8], 2), Some("Tablet")), NOW).await, "it has changed since it was read");
+    assert!(keep(stores, change(7, (&[1], 2), Some("Tablet")), NOW).await);
+    assert!(!keep(stores, change(8, (&[2], 3), None), NOW).await, "another key");
     assert!(!keep(stores, device(&user, 1, 7), NOW).await, "it is registered");
     let read = push(stores, &user).await;
     assert_eq!((read.state, read.name.as_deref()), (Sealed::new(vec![2]), Some("Tablet")));

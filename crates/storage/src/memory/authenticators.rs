@@ -96,11 +96,11 @@ impl AuthenticatorStore for MemoryStore {
         let Some(entry) = state.users.get_mut(&device.user) else { return Ok(false) };
         let Some(a) = entry.authenticators.get_mut(&device.authenticator) else { return Ok(false) };
         let fits = if device.registers {
-            a.is_pending(now) && a.address.is_none_or(|key| key == device.key)
+            a.is_pending(now) && a.address.is_none()
         } else {
             a.is_active() && a.address == Some(device.key)
         };
-        if a.kind != FactorKind::Push || !fits {
+        if a.kind != FactorKind::Push || a.state != device.before || !fits {
             return Ok(false);
         }
         (a.state, a.address) = (device.state, Some(device.key));

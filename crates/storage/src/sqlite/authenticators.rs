@@ -82,8 +82,8 @@ impl AuthenticatorStore for SqliteStore {
                 let kept = connection
                     .prepare_cached(
                         "UPDATE authenticator SET state = ?3, address = ?4, name = coalesce(?5, name) \
-                         WHERE user_id = ?1 AND id = ?2 AND kind = 'push' AND CASE WHEN ?6 \
-                         THEN status = 'pending' AND pending_until > ?7 AND (address IS NULL OR address = ?4) \
+                         WHERE user_id = ?1 AND id = ?2 AND kind = 'push' AND state = ?8 AND CASE WHEN ?6 \
+                         THEN status = 'pending' AND pending_until > ?7 AND address IS NULL \
                          ELSE status = 'active' AND address = ?4 END",
                     )?
                     .execute(params![
@@ -94,6 +94,7 @@ impl AuthenticatorStore for SqliteStore {
                         device.name,
                         device.registers,
                         now.as_millis(),
+                        device.before.as_bytes(),
                     ])?;
                 if kept == 0 {
                     return Ok(Step::Undo(false));
