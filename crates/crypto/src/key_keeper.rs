@@ -342,6 +342,7 @@ async fn generate(algorithm: Algorithm, bits: RsaBits) -> Result<zeroize::Zeroiz
         threads: NonZeroUsize::MIN,
         queue: 1,
         max_wait: Duration::from_secs(60),
+        hold: Duration::ZERO,
     })?;
     thread.run(move |()| signing_key::generate(algorithm, bits)).await?
 }

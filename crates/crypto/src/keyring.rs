@@ -67,6 +67,8 @@ impl KeyRing {
             threads,
             queue: queue(threads),
             max_wait: Duration::from_millis(500),
+            // Some four logins of two signatures, which wait for several times as long when others wait behind them.
+            hold: Duration::from_millis(6),
         })?;
         let ring = Self { keeper, known: RwLock::default(), rsa };
         let mut stored = ring.keeper.list().await?;

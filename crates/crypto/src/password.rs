@@ -40,6 +40,10 @@ use crate::{
     pool::{PoolOptions, WorkPool, available_cores},
 };
 
+/// How long answers may be kept while others wait: about one hash more. A hash leaves nothing of anybody else in the caches, so who is woken
+/// by themselves is slow.
+const HOLD: Duration = Duration::from_millis(15);
+
 /// The salt of hashes for accounts that do not exist. Nothing is ever compared with what comes out.
 const DUMMY_SALT: [u8; 16] = *b"nobody is called";
 
@@ -127,7 +131,7 @@ impl Argon2Hasher {
     /// [`PortError::Unavailable`] if the system gives no thread.
     pub fn new(options: HasherOptions, entropy: Arc<dyn Entropy>) -> Result<Self, PortError> {
         let HasherOptions { threads, queue, max_wait, params, pepper } = options;
-        let pool = WorkPool::start(PoolOptions { name: "argon2", threads, queue, max_wait })?;
+        let pool = WorkPool::start(PoolOptions { name: "argon2", threads, queue, max_wait, hold: HOLD })?;
         Ok(Self { pool, params, pepper, entropy, hashes_run: Arc::default() })
     }
 

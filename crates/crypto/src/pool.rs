@@ -16,7 +16,7 @@ use std::{
 
 use countersign_domain::port::PortError;
 
-use self::queue::{Pending, Queue};
+use self::queue::{Held, Pending, Queue};
 
 /// How long an idle thread keeps its state.
 const KEEP_WARM: Duration = Duration::from_secs(10);
@@ -32,6 +32,9 @@ pub struct PoolOptions {
     pub queue: usize,
     /// A job that waited longer when a thread takes it is not run.
     pub max_wait: Duration,
+    /// How long a thread may keep answers back while other jobs wait for it. Whoever is woken runs on the same processors, and several of them
+    /// together cost little more than one.
+    pub hold: Duration,
 }
 
 /// As many as the machine, or its cgroup, lends us; at least one.
@@ -51,6 +54,7 @@ struct Shared<S> {
     line: Mutex<Line<S>>,
     arrived: Condvar,
     keep_warm: Duration,
+    hold: Duration,
 }
 
 struct Line<S> {
@@ -77,9 +81,9 @@ impl<S: Default + 'static> WorkPool<S> {
     }
 
     fn start_warm(options: PoolOptions, keep_warm: Duration) -> Result<Self, PortError> {
-        let PoolOptions { name, threads, queue, max_wait } = options;
+        let PoolOptions { name, threads, queue, max_wait, hold } = options;
         let line = Line { queue: Queue::new(queue, max_wait), idle: threads.get(), closed: false };
-        let shared = Shared { line: Mutex::new(line), arrived: Condvar::new(), keep_warm };
+        let shared = Shared { line: Mutex::new(line), arrived: Condvar::new(), keep_warm, hold };
         let pool = Self { shared: Arc::new(shared), name };
         for _ in 0..threads.get() {
             let shared = Arc::clone(&pool.shared);
@@ -169,22 +173,32 @@ impl<S> fmt::Debug for WorkPool<S> {
 /// The life of one thread.
 fn serve<S: Default>(shared: &Shared<S>) {
     let mut state: Option<S> = None;
+    let mut held = Held::new(shared.hold);
     let mut line = shared.line();
     while !line.closed {
         let Some(job) = line.queue.take(Instant::now()) else {
-            line = wait(shared, line, &mut state);
+            if held.is_empty() {
+                line = wait(shared, line, &mut state);
+            } else {
+                drop(line);
+                held.tell();
+                line = shared.line();
+            }
             continue;
         };
         line.idle = line.idle.saturating_sub(1);
         drop(line);
         let warm = state.get_or_insert_with(S::default);
-        if catch_unwind(AssertUnwindSafe(|| job.run(warm))).is_err() {
+        match catch_unwind(AssertUnwindSafe(|| job.run(warm))) {
+            Ok(answer) => held.keep(answer, Instant::now()),
             // The panic hook has told the log; what the job left behind is not to be trusted.
-            state = None;
+            Err(_) => state = None,
         }
         line = shared.line();
         line.idle += 1;
     }
+    drop(line);
+    held.tell();
 }
 
 /// Waits for a job to arrive. A thread with nothing to drop waits without waking up in between.
@@ -211,7 +225,7 @@ mod tests {
 
     fn options(threads: usize, queue: usize) -> PoolOptions {
         let threads = NonZeroUsize::new(threads).unwrap();
-        PoolOptions { name: "test", threads, queue, max_wait: Duration::from_secs(60) }
+        PoolOptions { name: "test", threads, queue, max_wait: Duration::from_secs(60), hold: Duration::ZERO }
     }
 
     fn pool(threads: usize, queue: usize) -> WorkPool<u32> {
@@ -330,6 +344,30 @@ mod tests {
         assert!(poll_once(late.as_mut()).is_pending());
         drop(release);
         assert!(matches!(late.await, Err::<(), _>(PortError::Overloaded)));
+        busy.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn answers_that_are_held_are_told_together_and_none_is_lost() {
+        let hold = Duration::from_secs(3600);
+        let pool = Arc::new(WorkPool::<u32>::start(PoolOptions { hold, ..options(1, 3) }).unwrap());
+        assert_eq!(pool.run(|_| 1).await.unwrap(), 1, "nobody else waits");
+        let (release, busy) = occupy(&pool);
+        let (entered, inside) = mpsc::channel();
+        let (go_on, gate) = mpsc::channel::<()>();
+        let mut first = pin!(pool.run(|_| 2));
+        let mut second = pin!(pool.run(move |_| {
+            entered.send(()).unwrap();
+            assert!(gate.recv().is_err());
+            3
+        }));
+        assert!(poll_once(first.as_mut()).is_pending());
+        assert!(poll_once(second.as_mut()).is_pending());
+        drop(release);
+        inside.recv().unwrap();
+        assert!(poll_once(first.as_mut()).is_pending(), "it is done, and kept for the one that runs");
+        drop(go_on);
+        assert_eq!((first.await.unwrap(), second.await.unwrap()), (2, 3));
         busy.await.unwrap().unwrap();
     }
 

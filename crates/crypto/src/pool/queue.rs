@@ -12,10 +12,49 @@ use tokio::sync::oneshot;
 pub(super) trait Job<S>: Send {
     /// Whether the caller has gone away.
     fn abandoned(&self) -> bool;
-    /// Does the work and answers.
-    fn run(self: Box<Self>, state: &mut S);
+    /// Does the work; the caller is told later.
+    fn run(self: Box<Self>, state: &mut S) -> Answer;
     /// Answers [`PortError::Overloaded`] without doing the work.
     fn shed(self: Box<Self>);
+}
+
+/// Tells a caller what came of their work.
+pub(super) type Answer = Box<dyn FnOnce() + Send>;
+
+/// Answers that are kept back for a moment, so that whoever waits for them is woken together.
+pub(super) struct Held {
+    answers: Vec<Answer>,
+    since: Option<Instant>,
+    hold: Duration,
+}
+
+impl Held {
+    /// For at most `hold`, and until the next job is done.
+    pub(super) const fn new(hold: Duration) -> Self {
+        Self { answers: Vec::new(), since: None, hold }
+    }
+
+    /// One more, at `now`. All are told if the first has been kept for long enough.
+    pub(super) fn keep(&mut self, answer: Answer, now: Instant) {
+        self.answers.push(answer);
+        let since = *self.since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= self.hold {
+            self.tell();
+        }
+    }
+
+    /// Whether nobody waits to be told.
+    pub(super) fn is_empty(&self) -> bool {
+        self.answers.is_empty()
+    }
+
+    /// Tells all of them.
+    pub(super) fn tell(&mut self) {
+        self.since = None;
+        for answer in self.answers.drain(..) {
+            answer();
+        }
+    }
 }
 
 /// The one kind of job there is.
@@ -31,15 +70,16 @@ impl<F, T> Pending<F, T> {
     }
 }
 
-impl<S, T: Send, F: FnOnce(&mut S) -> T + Send> Job<S> for Pending<F, T> {
+impl<S, T: Send + 'static, F: FnOnce(&mut S) -> T + Send> Job<S> for Pending<F, T> {
     fn abandoned(&self) -> bool {
         self.answer.is_closed()
     }
 
-    fn run(self: Box<Self>, state: &mut S) {
+    fn run(self: Box<Self>, state: &mut S) -> Answer {
         let Self { work, answer } = *self;
+        let done = work(state);
         // A caller who left while the work ran misses nothing.
-        drop(answer.send(Ok(work(state))));
+        Box::new(move || drop(answer.send(Ok(done))))
     }
 
     fn shed(self: Box<Self>) {
@@ -119,9 +159,14 @@ impl<S> Queue<S> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    };
+
     use super::*;
 
-    type Answer = oneshot::Receiver<Result<u32, PortError>>;
+    type Told = oneshot::Receiver<Result<u32, PortError>>;
 
     const MAX_WAIT: Duration = Duration::from_millis(500);
 
@@ -129,7 +174,7 @@ mod tests {
         Queue::new(capacity, MAX_WAIT)
     }
 
-    fn job(value: u32) -> (Box<dyn Job<u32>>, Answer) {
+    fn job(value: u32) -> (Box<dyn Job<u32>>, Told) {
         let (job, answer) = Pending::new(move |state: &mut u32| {
             *state += 1;
             value
@@ -143,12 +188,34 @@ mod tests {
         let ((one, mut first), (two, mut second)) = (job(1), job(2));
         assert!(queue.push(one, 0, now).is_some());
         assert!(queue.push(two, 0, now).is_some());
-        queue.take(now).unwrap().run(&mut state);
+        queue.take(now).unwrap().run(&mut state)();
         assert_eq!(first.try_recv().unwrap().unwrap(), 1);
-        queue.take(now).unwrap().run(&mut state);
+        queue.take(now).unwrap().run(&mut state)();
         assert_eq!(second.try_recv().unwrap().unwrap(), 2);
         assert!(queue.take(now).is_none());
         assert_eq!(state, 2);
+    }
+
+    #[test]
+    fn answers_are_kept_until_the_first_was_kept_for_long_enough() {
+        let (mut held, start) = (Held::new(Duration::from_millis(6)), Instant::now());
+        let told = Arc::new(AtomicU32::new(0));
+        let answer = || {
+            let told = Arc::clone(&told);
+            Box::new(move || _ = told.fetch_add(1, Ordering::Relaxed)) as Answer
+        };
+        for (after, expected) in [(0, 0), (4, 0), (6, 3), (7, 3), (12, 3), (13, 6)] {
+            held.keep(answer(), start + Duration::from_millis(after));
+            assert_eq!(told.load(Ordering::Relaxed), expected, "after {after} ms");
+        }
+        held.keep(answer(), start);
+        assert!(!held.is_empty());
+        held.tell();
+        assert!(held.is_empty());
+        assert_eq!(told.load(Ordering::Relaxed), 7);
+        let mut at_once = Held::new(Duration::ZERO);
+        at_once.keep(answer(), start);
+        assert_eq!(told.load(Ordering::Relaxed), 8);
     }
 
     #[test]
@@ -200,7 +267,7 @@ mod tests {
         assert!(queue.leave(places[1]).is_none());
         assert!(queue.take(now).is_some());
         assert!(queue.leave(places[0]).is_none(), "it was taken: what has begun is finished");
-        queue.take(now).unwrap().run(&mut state);
+        queue.take(now).unwrap().run(&mut state)();
         assert_eq!(third.try_recv().unwrap().unwrap(), 3);
     }
 }

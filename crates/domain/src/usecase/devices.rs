@@ -307,7 +307,7 @@ impl App {
             return Err(refused("bearer"));
         }
         let (name, state) = (authenticator.name.clone(), authenticator.state.clone());
-        Ok(Known { id, name, state, device, key, account })
+        Ok(Known { account, id, name, state, device, key })
     }
 
     /// Whether the device signed `bearer`. It calls itself by its identifier, or by the id we gave it, as the Guardian SDKs do.
