@@ -226,7 +226,9 @@ fn compare(printed: &Value, here: &Value) {
             let cut = names.pop_if(|name| *name == MORE).is_some();
             let all = members.keys().take(if cut { names.len() } else { members.len() });
             assert_eq!(names, all.collect::<Vec<_>>(), "{printed:?}");
-            names.into_iter().for_each(|name| compare(&printed[name], &members[name]));
+            for name in names {
+                compare(&printed[name], &members[name]);
+            }
         }
         (Value::Array(printed), Value::Array(items)) => {
             assert_eq!(printed.len(), items.len(), "{printed:?} is {items:?}");

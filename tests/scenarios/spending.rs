@@ -309,20 +309,21 @@ everywhere! {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_number_its_neighbourhood_and_the_deployment_have_a_day_too() {
-    let same = |_| NUMBER.to_owned();
-    let elsewhere = |n| format!("+1202{}0123", 200 + n);
-    let cases: [(&str, fn(u32) -> String); 3] =
-        [("destination", same), ("prefix", neighbour), ("deployment", elsewhere)];
-    for (budget, number) in cases {
+    let number = |budget: &str, n: u32| match budget {
+        "destination" => NUMBER.to_owned(),
+        "prefix" => neighbour(n),
+        _ => format!("+1202{}0123", 200 + n),
+    };
+    for budget in ["destination", "prefix", "deployment"] {
         for (store, transport) in [(Store::Sqlite, Transport::Http), (Store::Redis, Transport::Grpc)] {
             let world = World::start(store, a_day(budget)).await;
             let api = world.api(transport);
             let people = world.people(&["ann", "bob", "cat", "dan"]).await;
             for (person, n) in people[..3].iter().zip(1..) {
-                begin(&world, &api, person, To::Phone("sms", &number(n))).await;
+                begin(&world, &api, person, To::Phone("sms", &number(budget, n))).await;
             }
             world.advance(EIGHT_HOURS);
-            let last = number(4);
+            let last = number(budget, 4);
             let token = people[3].mfa_token(&api).await;
             let refusal = world.sends_nothing(api.associate_oob(&token, To::Phone("sms", &last)), &TOO_MANY_SMS).await;
             assert_eq!(refusal.retry_after(), Some(EIGHT_HOURS), "{budget}");
