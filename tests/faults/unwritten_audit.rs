@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use countersign_tests::{
     api::{Api, To, Transport, Wish},
+    device::{Device, other_number},
     dump,
     person::{PASSWORD, Phone},
-    refusal::{Refused as _, STORE_DOWN},
+    refusal::{PENDING, Refused as _, STORE_DOWN},
     sent::NUMBER,
     signer::{assertion, login, login_claims},
     tenant::{API, BACKEND, REMEMBERING, SIGNER, Tenant},
@@ -54,7 +55,7 @@ async fn without_its_row_nothing_happens() {
         (Transport::Http, Store::Redis),
         (Transport::Grpc, Store::Redis),
     ] {
-        let world = World::start(store, Tenant::default().with_messages()).await;
+        let world = World::start(store, Tenant::default().with_devices()).await;
         let api = world.api(transport);
         let (ann, phone) = world.enrolled(&api, "ann").await;
         let manager = ann.manager(&world, &api, &phone).await;
@@ -73,6 +74,12 @@ async fn without_its_row_nothing_happens() {
         let enrolling = newcomer.mfa_token(&api).await;
         let begun = api.associate(&enrolling).await.unwrap();
         let begun = Phone::new(begun.secret, None);
+        let (dave, device) = (world.person("dave").await, Device::new("dave"));
+        dave.enrol_device(&api, &device).await;
+        let (push_login, asked, pushed) = dave.asked(&world, &api).await;
+        let number = asked.number.unwrap();
+        let right = device.answer(&world, &pushed, true, Some(&number));
+        let wrong = device.answer(&world, &pushed, true, Some(other_number(&number)));
         let wish = Wish { audience: Some(API), scope: Some("read:things"), ..Wish::default() };
         world.notices().await;
         let entries = api.list(&manager).await.unwrap();
@@ -95,6 +102,11 @@ async fn without_its_row_nothing_happens() {
         api.recovery(BACKEND, &recovering, &recovery).await.refused(&STORE_DOWN);
         api.oob(BACKEND, &sms_login, &sent.oob_code, &message.code).await.refused(&STORE_DOWN);
         api.otp(BACKEND, &enrolling, &first).await.refused(&STORE_DOWN);
+        for answer in [&wrong, &right] {
+            // In the words of devices.
+            assert!(api.resolve(&pushed.token, answer).await.unwrap_err().is_undecided());
+        }
+        api.poll(BACKEND, &push_login, &asked.oob_code).await.refused(&PENDING);
         // Tokens.
         api.refresh(BACKEND, lasting.refresh(), None).await.refused(&STORE_DOWN);
         api.revoke(BACKEND, ended.refresh()).await.refused(&STORE_DOWN);
@@ -113,6 +125,9 @@ async fn without_its_row_nothing_happens() {
         api.otp(BACKEND, &pending, &code).await.expect("neither the code nor the login was spent");
         api.recovery(BACKEND, &recovering, &recovery).await.expect("nor the recovery code");
         api.oob(BACKEND, &sms_login, &sent.oob_code, &message.code).await.expect("nor what was sent");
+        let right = device.answer(&world, &pushed, true, Some(&number));
+        api.resolve(&pushed.token, &right).await.expect("of three tries one is left");
+        api.poll(BACKEND, &push_login, &asked.oob_code).await.expect("nothing was decided");
         api.otp(BACKEND, &enrolling, &first).await.expect("nor was the enrolment confirmed or lost");
         api.refresh(BACKEND, lasting.refresh(), None).await.expect("the token was not exchanged").tokens();
         api.refresh(BACKEND, ended.refresh(), None).await.expect("the other was not revoked").tokens();

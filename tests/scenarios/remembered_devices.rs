@@ -168,15 +168,22 @@ everywhere! {
 }
 
 const STRICT_API: &str = "https://strict.test/";
+const OPEN_API: &str = "https://open.test/";
 
 everywhere! {
-    in Tenant::default().and("[[apis]]\naudience = 'https://strict.test/'\nmfa_demand = 'always'\nmfa_factors = ['otp']\n");
+    in Tenant::default().with_messages().and(
+        "[[apis]]\naudience = 'https://strict.test/'\nmfa_demand = 'always'\nmfa_factors = ['otp']\n\
+         [[apis]]\naudience = 'https://open.test/'\nmfa_demand = 'always'\nmfa_factors = ['otp', 'sms', 'voice', 'email']\n",
+    );
 
     async fn an_api_that_allows_fewer_factors_is_given_one(world: World, api: Api) {
         let (_ann, phone) = world.enrolled(&api, "ann").await;
         let device = remembered(&world, &api, "ann", &phone).await;
         let wish = Wish { audience: Some(STRICT_API), device_token: Some(&device), ..Wish::default() };
         api.login_for(REMEMBERING, "ann", PASSWORD, wish).await.unwrap().mfa_token();
+        // One that lists all there are takes none away.
+        let wish = Wish { audience: Some(OPEN_API), ..wish };
+        let device = next(api.login_for(REMEMBERING, "ann", PASSWORD, wish).await.unwrap().tokens());
         with(&api, "ann", &device).await.tokens();
     }
 }

@@ -329,7 +329,9 @@ pub async fn code_rows(
         })
         .await?;
     let codes = std::mem::take(&mut *arrived.lock().unwrap_or_else(PoisonError::into_inner));
-    let prove = measured("code verification, gRPC").closed_loop(codes, move |sent| client.clone().prove_code(sent));
+    // What has gone with a code is removed a little later.
+    let prove =
+        measured("code verification, gRPC").closed_loop_to_rest(codes, move |sent| client.clone().prove_code(sent));
     Ok([send, prove.await?])
 }
 

@@ -16,7 +16,7 @@ use std::{
 
 use countersign_domain::port::PortError;
 
-use self::queue::{Held, Pending, Queue};
+use self::queue::{Answer, Held, Pending, Queue};
 
 /// How long an idle thread keeps its state.
 const KEEP_WARM: Duration = Duration::from_secs(10);
@@ -32,8 +32,8 @@ pub struct PoolOptions {
     pub queue: usize,
     /// A job that waited longer when a thread takes it is not run.
     pub max_wait: Duration,
-    /// How long a thread may keep answers back while other jobs wait for it. Whoever is woken runs on the same processors, and several of them
-    /// together cost little more than one.
+    /// How long answers may be kept back while other jobs wait, and then until the next one is done. Whoever is woken runs on the same
+    /// processors, and several of them together cost little more than one.
     pub hold: Duration,
 }
 
@@ -54,11 +54,11 @@ struct Shared<S> {
     line: Mutex<Line<S>>,
     arrived: Condvar,
     keep_warm: Duration,
-    hold: Duration,
 }
 
 struct Line<S> {
     queue: Queue<S>,
+    held: Held,
     idle: usize,
     closed: bool,
 }
@@ -82,8 +82,9 @@ impl<S: Default + 'static> WorkPool<S> {
 
     fn start_warm(options: PoolOptions, keep_warm: Duration) -> Result<Self, PortError> {
         let PoolOptions { name, threads, queue, max_wait, hold } = options;
-        let line = Line { queue: Queue::new(queue, max_wait), idle: threads.get(), closed: false };
-        let shared = Shared { line: Mutex::new(line), arrived: Condvar::new(), keep_warm, hold };
+        let line =
+            Line { queue: Queue::new(queue, max_wait), held: Held::new(hold), idle: threads.get(), closed: false };
+        let shared = Shared { line: Mutex::new(line), arrived: Condvar::new(), keep_warm };
         let pool = Self { shared: Arc::new(shared), name };
         for _ in 0..threads.get() {
             let shared = Arc::clone(&pool.shared);
@@ -173,32 +174,45 @@ impl<S> fmt::Debug for WorkPool<S> {
 /// The life of one thread.
 fn serve<S: Default>(shared: &Shared<S>) {
     let mut state: Option<S> = None;
-    let mut held = Held::new(shared.hold);
     let mut line = shared.line();
-    while !line.closed {
-        let Some(job) = line.queue.take(Instant::now()) else {
-            if held.is_empty() {
+    loop {
+        let (now, somebody_waits) = (Instant::now(), line.queue.len() > 0);
+        let due = line.held.due(now, somebody_waits);
+        if !due.is_empty() {
+            drop(line);
+            tell(due);
+            line = shared.line();
+            continue;
+        }
+        if line.closed {
+            return;
+        }
+        let Some(job) = line.queue.take(now) else {
+            // What was in it is shed: nobody waits, and what is held is due.
+            if line.held.is_empty() {
                 line = wait(shared, line, &mut state);
-            } else {
-                drop(line);
-                held.tell();
-                line = shared.line();
             }
             continue;
         };
         line.idle = line.idle.saturating_sub(1);
         drop(line);
         let warm = state.get_or_insert_with(S::default);
-        match catch_unwind(AssertUnwindSafe(|| job.run(warm))) {
-            Ok(answer) => held.keep(answer, Instant::now()),
+        let done = catch_unwind(AssertUnwindSafe(|| job.run(warm)));
+        line = shared.line();
+        line.idle += 1;
+        match done {
+            Ok(answer) => line.held.keep(answer, Instant::now()),
             // The panic hook has told the log; what the job left behind is not to be trusted.
             Err(_) => state = None,
         }
-        line = shared.line();
-        line.idle += 1;
     }
-    drop(line);
-    held.tell();
+}
+
+/// Tells callers. One who panics when woken keeps nobody else from being told.
+fn tell(answers: Vec<Answer>) {
+    for answer in answers {
+        drop(catch_unwind(AssertUnwindSafe(answer)));
+    }
 }
 
 /// Waits for a job to arrive. A thread with nothing to drop waits without waking up in between.

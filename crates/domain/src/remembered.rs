@@ -8,6 +8,7 @@ use crate::{
     app::{App, Origin},
     audit::Event,
     authentication::Authentication,
+    authenticator::FactorKind,
     error::{Error, Reason},
     grant::{
         Granted, audit,
@@ -94,7 +95,8 @@ impl App {
     /// where the API allows fewer factors than the client, with which it was remembered.
     pub(crate) fn may_skip(&self, first: &FirstFactor<'_>) -> bool {
         let rule = self.registry.rule(first.client, first.audience);
-        first.wish == Wish::default() && rule.strength == Strength::Any && rule.factors == first.client.mfa.factors
+        let narrows = |kind: &FactorKind| first.client.mfa.factors.has(*kind) && !rule.factors.has(*kind);
+        first.wish == Wish::default() && rule.strength == Strength::Any && !self.registry.factors.iter().any(narrows)
     }
 
     /// What letting somebody in does to the device that `rule` looks at, if it is remembered. Where a certain strength or certain factors

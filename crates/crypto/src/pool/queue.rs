@@ -29,31 +29,30 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// For at most `hold`, and until the next job is done.
+    /// For `hold`.
     pub(super) const fn new(hold: Duration) -> Self {
         Self { answers: Vec::new(), since: None, hold }
     }
 
-    /// One more, at `now`. All are told if the first has been kept for long enough.
+    /// One more, at `now`.
     pub(super) fn keep(&mut self, answer: Answer, now: Instant) {
         self.answers.push(answer);
-        let since = *self.since.get_or_insert(now);
-        if now.saturating_duration_since(since) >= self.hold {
-            self.tell();
-        }
+        self.since.get_or_insert(now);
     }
 
     /// Whether nobody waits to be told.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.answers.is_empty()
     }
 
-    /// Tells all of them.
-    pub(super) fn tell(&mut self) {
-        self.since = None;
-        for answer in self.answers.drain(..) {
-            answer();
+    /// All that is to be told at `now`: everything if the first has been kept for long enough, or nobody waits for a thread; else nothing.
+    pub(super) fn due(&mut self, now: Instant, somebody_waits: bool) -> Vec<Answer> {
+        let is_due = |since| now.saturating_duration_since(since) >= self.hold;
+        if somebody_waits && !self.since.is_some_and(is_due) {
+            return Vec::new();
         }
+        self.since = None;
+        std::mem::take(&mut self.answers)
     }
 }
 
@@ -159,11 +158,6 @@ impl<S> Queue<S> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    };
-
     use super::*;
 
     type Told = oneshot::Receiver<Result<u32, PortError>>;
@@ -197,25 +191,18 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_kept_until_the_first_was_kept_for_long_enough() {
+    fn answers_are_kept_until_the_first_was_kept_for_long_enough_or_nobody_waits() {
         let (mut held, start) = (Held::new(Duration::from_millis(6)), Instant::now());
-        let told = Arc::new(AtomicU32::new(0));
-        let answer = || {
-            let told = Arc::clone(&told);
-            Box::new(move || _ = told.fetch_add(1, Ordering::Relaxed)) as Answer
+        let due = |held: &mut Held, after, waits| {
+            let now = start + Duration::from_millis(after);
+            held.keep(Box::new(|| ()), now);
+            held.due(now, waits).len()
         };
-        for (after, expected) in [(0, 0), (4, 0), (6, 3), (7, 3), (12, 3), (13, 6)] {
-            held.keep(answer(), start + Duration::from_millis(after));
-            assert_eq!(told.load(Ordering::Relaxed), expected, "after {after} ms");
-        }
-        held.keep(answer(), start);
-        assert!(!held.is_empty());
-        held.tell();
-        assert!(held.is_empty());
-        assert_eq!(told.load(Ordering::Relaxed), 7);
-        let mut at_once = Held::new(Duration::ZERO);
-        at_once.keep(answer(), start);
-        assert_eq!(told.load(Ordering::Relaxed), 8);
+        let told = [0, 4, 6, 7, 12, 13].map(|after| due(&mut held, after, true));
+        assert_eq!(told, [0, 0, 3, 0, 0, 3]);
+        assert_eq!((due(&mut held, 14, true), due(&mut held, 15, false)), (0, 2));
+        assert_eq!(held.due(start + Duration::from_secs(60), false).len(), 0);
+        assert_eq!(due(&mut Held::new(Duration::ZERO), 0, true), 1, "at once");
     }
 
     #[test]

@@ -179,11 +179,12 @@ impl App {
             AuditEvent::about(Event::PushFailed, &user.id, now).by(&found.approval.client).on(&authenticator.id);
         let target = FailureTarget::Authenticators(vec![authenticator.id.clone()]);
         let failure = Failure::new(target, FAILURE_CEILING, audit);
-        let counted = self.logins.count_failure(&user.id, self.told(failure, account, &Origin::default())?).await;
+        // First, as with any answer: what nobody knows of is not decided. Where it cannot be written, the question is without tries until it is
+        // over.
+        self.logins.count_failure(&user.id, self.told(failure, account, &Origin::default())?).await?;
         if tries == 1 {
             self.decide(&found.digest, Decision::Rejected).await?;
         }
-        counted?;
         Err(proof_rejected(CLASS))
     }
 }

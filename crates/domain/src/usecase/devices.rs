@@ -8,7 +8,7 @@ use crate::{
     app::App,
     audit::{AuditEvent, Event},
     authenticator::{Authenticator, FactorKind},
-    challenge::{Asks, Decision},
+    challenge::{Approval, Asks, Decision},
     error::{Error, Reason},
     factor::{
         otp::{OtpAlgorithm, OtpSecret},
@@ -149,42 +149,17 @@ impl App {
         if self.registry.policy.number_matching_required && !command.number_matching {
             return Err(Error::malformed("number_matching", "Devices must ask for the number that the login shows."));
         }
-        let account = self.account(&found.approval.user).await?.ok_or_else(|| invalid("user is gone"))?;
-        if account.user.blocked {
-            return Err(invalid("user is blocked"));
-        }
+        let key = push::key_digest(&command.key, self.sealer.as_ref())?;
+        let device = Device {
+            identifier: command.identifier,
+            push: command.push,
+            key: command.key,
+            number_matching: command.number_matching,
+        };
+        let name = Some(command.name).filter(|name| !name.is_empty());
+        let account = self.with_device(&found.approval, &device, key, name, now).await?;
         let authenticator =
             account.authenticator(&found.approval.authenticator).ok_or_else(|| invalid("the authenticator is gone"))?;
-        let key = push::key_digest(&command.key, self.sealer.as_ref())?;
-        match authenticator.address {
-            // Nothing changes, whatever it says of itself now: nobody has signed it.
-            Some(registered) if registered == key => {}
-            Some(_) => return Err(self.another_was_first(authenticator, now).await),
-            None => {
-                let device = Device {
-                    identifier: command.identifier,
-                    push: command.push,
-                    key: command.key,
-                    number_matching: command.number_matching,
-                };
-                let sealer = self.sealer.as_ref();
-                let record = DeviceRecord {
-                    user: account.user.id.clone(),
-                    authenticator: authenticator.id.clone(),
-                    state: push::seal(Some(&device), &authenticator.id, &account.user.id, sealer)?,
-                    before: authenticator.state.clone(),
-                    key,
-                    name: Some(command.name).filter(|name| !name.is_empty()),
-                    registers: true,
-                    audit: row(Event::DeviceRegistered, &account.user.id, &authenticator.id, now),
-                };
-                if !self.authenticators.keep_device(record, now).await?
-                    && !self.has_registered(authenticator, &key).await?
-                {
-                    return Err(self.another_was_first(authenticator, now).await);
-                }
-            }
-        }
         // Afterwards: who is told to go on must find the device.
         if self.decide(&digest, Decision::Approved).await? != Some(Decision::Approved) {
             return Err(invalid("superseded meanwhile"));
@@ -261,11 +236,47 @@ impl App {
         Ok(())
     }
 
-    /// Whether it was the device with this `key` that registered meanwhile.
-    async fn has_registered(&self, authenticator: &Authenticator, key: &Digest) -> Result<bool, Error> {
-        let account = self.account(&authenticator.user).await?;
-        let now = account.as_ref().and_then(|account| account.authenticator(&authenticator.id));
-        Ok(now.is_some_and(|registered| registered.address == Some(*key)))
+    /// The account whose pending authenticator has the device with this `key`: from now on, or already.
+    async fn with_device(
+        &self,
+        approval: &Approval,
+        device: &Device,
+        key: Digest,
+        name: Option<String>,
+        now: Timestamp,
+    ) -> Result<Account, Error> {
+        let invalid = |why| Error::new(Reason::EnrollmentTicketInvalid).because(why);
+        let mut before = None;
+        loop {
+            let account = self.account(&approval.user).await?.ok_or_else(|| invalid("user is gone"))?;
+            if account.user.blocked {
+                return Err(invalid("user is blocked"));
+            }
+            let authenticator =
+                account.authenticator(&approval.authenticator).ok_or_else(|| invalid("the authenticator is gone"))?;
+            match authenticator.address {
+                // Nothing changes, whatever it says of itself now: nobody has signed it.
+                Some(registered) if registered == key => return Ok(account),
+                Some(_) => return Err(self.another_was_first(authenticator, now).await),
+                // Nobody was faster, and nobody sealed it anew: it is over.
+                None if before.as_ref() == Some(&authenticator.state) => return Err(invalid("expired")),
+                None => {}
+            }
+            let record = DeviceRecord {
+                user: account.user.id.clone(),
+                authenticator: authenticator.id.clone(),
+                state: push::seal(Some(device), &authenticator.id, &account.user.id, self.sealer.as_ref())?,
+                before: authenticator.state.clone(),
+                key,
+                name: name.clone(),
+                registers: true,
+                audit: row(Event::DeviceRegistered, &account.user.id, &authenticator.id, now),
+            };
+            before = Some(record.before.clone());
+            if self.authenticators.keep_device(record, now).await? {
+                return Ok(account);
+            }
+        }
     }
 
     /// The ticket of an enrolment has come from two devices: somebody has seen what was to be scanned. It leaves a row.
@@ -297,6 +308,9 @@ impl App {
         }
         let device = push::open(authenticator, self.sealer.as_ref())?.ok_or_else(|| refused("not registered"))?;
         let key = push::key_digest(&device.key, self.sealer.as_ref())?;
+        if authenticator.address != Some(key) {
+            return Err(refused("registered with another key"));
+        }
         let proven = if bearer.expose().starts_with(TOKEN_PREFIX) {
             let expected = self.device_token(&user, &id, &key);
             digest_equal(self, &expected, bearer)

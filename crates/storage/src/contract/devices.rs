@@ -44,6 +44,8 @@ async fn push(stores: &Stores, user: &UserId) -> Authenticator {
 pub async fn a_device_registers_once(stores: &Stores) {
     let user = add_user(stores, "ann").await;
     stores.authenticators.begin_enrollment(device_enrollment(&user, 1), NOW).await.unwrap();
+    let before = Sealed::new(vec![9]);
+    assert!(!keep(stores, DeviceRecord { before, ..device(&user, 1, 7) }, NOW).await, "it was sealed anew since");
     assert!(keep(stores, device(&user, 1, 7), NOW).await);
     for key in [7, 8] {
         assert!(!keep(stores, device(&user, 1, key), NOW).await, "whatever its key, and whatever it has read");
