@@ -67,7 +67,7 @@ impl KeyRing {
             threads,
             queue: queue(threads),
             max_wait: Duration::from_millis(500),
-            // Some four logins of two signatures, which wait for several times as long when others wait behind them.
+            // Some four logins of two signatures each, a part of what they wait for in line anyway.
             hold: Duration::from_millis(6),
         })?;
         let ring = Self { keeper, known: RwLock::default(), rsa };

@@ -164,16 +164,20 @@ impl App {
         let before = self.sessions.take_try(&found.digest).await?;
         let tries = before.as_ref().map_or(0, |record| record.tries);
         let typed = claims.binding_code.as_ref().and_then(Value::as_str).and_then(oob::parse);
-        let is_right = || oob::matches(typed.as_ref(), &found.digest, &kept, self.sealer.as_ref(), &permit);
-        if tries == 0 || is_right() {
+        let is_right = tries > 0 && oob::matches(typed.as_ref(), &found.digest, &kept, self.sealer.as_ref(), &permit);
+        if is_right || tries == 0 {
             let refund = vec![permit.refund()];
             self.sessions.settle(Settlement { refund, ..Settlement::default() }, now).await;
-            return match (tries, before) {
-                (1.., _) => Ok(()),
-                // Nothing is compared: the last wrong number is about to refuse, or the right one was sent several times at once.
-                (0, Some(_)) => Err(Error::new(Reason::Overloaded).because("no try is left, and nothing is decided")),
-                (0, None) => Err(Error::new(Reason::PushTransactionUnknown).because("superseded or used")),
-            };
+        }
+        if is_right {
+            return Ok(());
+        }
+        if before.is_none() {
+            return Err(Error::new(Reason::PushTransactionUnknown).because("superseded or used"));
+        }
+        if tries == 0 {
+            // The last wrong number is about to refuse, or the right one was sent several times at once.
+            return Err(Error::new(Reason::Overloaded).because("no try is left, and nothing is decided"));
         }
         let audit =
             AuditEvent::about(Event::PushFailed, &user.id, now).by(&found.approval.client).on(&authenticator.id);
